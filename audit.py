@@ -1,0 +1,237 @@
+"""What a labelled set of faces holds and what is odd about it: `python data_load.py check DIR`.
+
+Nothing is changed or judged here: a test image that is also a training image, or a point outside the frame,
+may be fine for one purpose and fatal for another, so all of it is counted and named.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cli import InputError
+from images import IMAGE_SUFFIXES, read_image
+from landmarks import OUTER_EYE_CORNERS, person_of, read_csv
+
+SPLITS = ("training", "test")
+HANDFUL = 5  # names printed for each kind of problem
+QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
+
+
+@dataclass
+class ImageFile:
+    """What the audit keeps of an image file."""
+
+    digest: str | None  # SHA-256 of the file; None: it can't even be read
+    size: tuple[int, int] | None  # (width, height) px; None: not an image that can be decoded
+
+
+@dataclass
+class Split:
+    """One folder of images and the CSV file with its labels."""
+
+    name: str
+    images: dict[str, ImageFile]  # by path below the folder, as the CSV names it
+    rows: list[str]  # the image names of the CSV
+    keypoints: np.ndarray  # (len(rows), 68, 2) px
+    csv_problem: str | None  # why the CSV gave no rows, e.g. a cell that is no number
+
+    @property
+    def unlabelled(self) -> list[str]:
+        return sorted(self.images.keys() - set(self.rows))
+
+    @property
+    def without_image(self) -> list[str]:
+        return sorted(set(self.rows) - self.images.keys())
+
+    @property
+    def unreadable(self) -> list[str]:
+        return [name for name, image in self.images.items() if image.size is None]
+
+    @property
+    def labelled_twice(self) -> list[str]:
+        return sorted(name for name, count in Counter(self.rows).items() if count > 1)
+
+    @property
+    def points_outside(self) -> dict[str, int]:
+        """For each image with points beyond its outermost pixels' edges: how many."""
+        outside = {}
+        for name, points in zip(self.rows, self.keypoints, strict=True):
+            image = self.images.get(name)
+            if image and image.size:
+                beyond = (points < -0.5) | (points > np.array(image.size) - 0.5)  # (68, 2)
+                if count := int(beyond.any(axis=1).sum()):
+                    outside[name] = count
+        return outside
+
+    @property
+    def people(self) -> set[str]:
+        return {person_of(name) for name in {*self.images, *self.rows}}
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n, 2) width and height in px of the images that can be decoded."""
+        return np.array([image.size for image in self.images.values() if image.size]).reshape(-1, 2)
+
+    @property
+    def eye_distances(self) -> np.ndarray:
+        """(len(rows),) px between the outer corners of the eyes."""
+        right, left = OUTER_EYE_CORNERS
+        return np.linalg.norm(self.keypoints[:, right] - self.keypoints[:, left], axis=1)
+
+
+@dataclass
+class Audit:
+    """The splits of a data set and what they have in common."""
+
+    directory: Path
+    splits: list[Split]
+
+    @property
+    def duplicates(self) -> list[list[str]]:
+        """Groups of byte-identical files, each named `split/image`."""
+        groups = defaultdict(list)
+        for split in self.splits:
+            for name, image in split.images.items():
+                if image.digest:
+                    groups[image.digest].append(f"{split.name}/{name}")
+        return [group for group in groups.values() if len(group) > 1]
+
+    @property
+    def people_in_common(self) -> list[str]:
+        """People of whom every split has images; empty where there is one split only."""
+        if len(self.splits) < 2:
+            return []
+        return sorted(set.intersection(*(split.people for split in self.splits)))
+
+
+def check(directory: str | Path) -> Audit:
+    """Audit a data set in the public layout, print the report, and return the findings.
+
+    The layout is `training/` and `training_frames_keypoints.csv`, `test/` and `test_frames_keypoints.csv`;
+    one of the two CSV files is enough. Every image is decoded.
+
+    Raises:
+        InputError: `directory` has no such CSV file.
+    """
+    findings = audit(directory)
+    print_report(findings)
+    return findings
+
+
+def audit(directory: str | Path) -> Audit:
+    """The findings of `check`, without printing them."""
+    directory = Path(directory)
+    if not any(_csv(directory, name).is_file() for name in SPLITS):
+        expected = " or ".join(_csv(directory, name).name for name in SPLITS)
+        raise InputError(
+            f"{directory}: no data set (no {expected} in it); give another folder, "
+            "or get one with: python data_load.py download"
+        )
+    present = [name for name in SPLITS if _csv(directory, name).is_file() or (directory / name).is_dir()]
+    return Audit(directory, [_inspect_split(directory, name) for name in present])
+
+
+def print_report(findings: Audit) -> None:
+    """Print a table of counts, the quantiles, and the first few names of each kind of problem."""
+    counts = {
+        "images": [len(split.images) for split in findings.splits],
+        "rows (labelled images)": [len(split.rows) for split in findings.splits],
+        "images without a row": [len(split.unlabelled) for split in findings.splits],
+        "rows without their image": [len(split.without_image) for split in findings.splits],
+        "images with several rows": [len(split.labelled_twice) for split in findings.splits],
+        "unreadable images": [len(split.unreadable) for split in findings.splits],
+        "images with points outside": [len(split.points_outside) for split in findings.splits],
+        "points outside": [sum(split.points_outside.values()) for split in findings.splits],
+        "people": [len(split.people) for split in findings.splits],
+    }
+    print(findings.directory)
+    print(_line("", [split.name for split in findings.splits]))
+    for label, values in counts.items():
+        print(_line(label, values))
+
+    print()
+    print(_line("px", QUANTILES))
+    for split in findings.splits:
+        width, height = split.sizes.T
+        quantities = {"width": width, "height": height, "outer-eye distance": split.eye_distances}
+        for label, values in quantities.items():
+            if len(values):
+                quantiles = np.quantile(values, list(QUANTILES.values()))
+                print(_line(f"{split.name}: {label}", [f"{value:.0f}" for value in quantiles]))
+
+    print()
+    for split in findings.splits:
+        if split.csv_problem:
+            print(_printable(f"No labels read: {split.csv_problem}"))
+        _print_names(f"{split.name}: unreadable images", split.unreadable)
+        _print_names(f"{split.name}: rows without their image", split.without_image)
+        _print_names(f"{split.name}: images with several rows", split.labelled_twice)
+        outside = [f"{name} ({count})" for name, count in split.points_outside.items()]
+        _print_names(f"{split.name}: images with points outside (how many)", outside)
+        _print_names(f"{split.name}: images without a row", split.unlabelled)
+    across = [group for group in findings.duplicates if len({name.split("/")[0] for name in group}) > 1]
+    within = [group for group in findings.duplicates if group not in across]
+    _print_names("Byte-identical files across the splits", [" = ".join(group) for group in across])
+    _print_names("Byte-identical files within a split", [" = ".join(group) for group in within])
+    _print_names("People in both splits", findings.people_in_common)
+
+
+def _inspect_split(directory: Path, name: str) -> Split:
+    csv, folder = _csv(directory, name), directory / name
+    rows, keypoints, problem = [], np.empty((0, 68, 2), np.float32), None
+    if csv.is_file():
+        try:
+            rows, keypoints = read_csv(csv)
+        except InputError as error:
+            problem = str(error)
+    files = _image_names(folder, rows)
+    with ThreadPoolExecutor() as pool:
+        images = pool.map(partial(_inspect_image, folder), files)
+        images = list(tqdm(images, total=len(files), desc=f"{name} images", unit="image", disable=None))
+    return Split(name, dict(zip(files, images, strict=True)), rows, keypoints, problem)
+
+
+def _image_names(folder: Path, rows: Iterable[str]) -> list[str]:
+    """The files below `folder` that have an image's suffix or a row; hidden ones don't belong to it."""
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()}
+    labelled = set(rows)
+    return sorted(name for name in files if name in labelled or Path(name).suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _inspect_image(folder: Path, name: str) -> ImageFile:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError:
+        return ImageFile(None, None)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        height, width, _ = read_image(content).shape
+    except InputError:
+        return ImageFile(digest, None)
+    return ImageFile(digest, (width, height))
+
+
+def _csv(directory: Path, split: str) -> Path:
+    return directory / f"{split}_frames_keypoints.csv"
+
+
+def _line(label: str, values: Iterable[object]) -> str:
+    return f"{label:<32}" + "".join(f"{value:>10}" for value in values)
+
+
+def _print_names(label: str, names: list[str]) -> None:
+    if names:
+        rest = f" … and {len(names) - HANDFUL} more" if len(names) > HANDFUL else ""
+        print(_printable(f"{label}, {len(names)}: {', '.join(names[:HANDFUL])}{rest}"))
+
+
+def _printable(text: str) -> str:
+    """`text` with escapes for bytes of a file name that are no UTF-8; print would fail on them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

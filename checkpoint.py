@@ -1,0 +1,99 @@
+"""Checkpoints that describe themselves: the network's name and options, its weights and its crop policy.
+
+A checkpoint is a dict of plain values and tensors, so `torch.load(..., weights_only=True)` reads it and nothing in
+it can run code. Written to a temporary name first: a crash never leaves half a file under the real name.
+"""
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cli import InputError, atomic_path
+from geometry import CropPolicy
+from models import create_model
+
+SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
+BEST = SAVED_MODELS / "best.pt"
+PRETRAINED = SAVED_MODELS / "pretrained.pt"
+
+
+def default_checkpoint() -> Path:
+    """The user's own `best.pt` where there is one, else the network that ships with the repository."""
+    return BEST if BEST.is_file() else PRETRAINED
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with "+" where files differ from it; "unknown" outside of a git checkout."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).resolve().parent),
+        "describe",
+        "--always",
+        "--dirty=+",
+        "--abbrev=12",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe_versions() -> dict[str, str]:
+    """What made a checkpoint: library versions and the git commit."""
+    return {name: version(name) for name in ("torch", "numpy", "opencv-python")} | {
+        "git_commit": git_commit()
+    }
+
+
+def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Keys that every one has: model (its name), options, weights, policy, epoch, metrics, arguments, versions.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def load_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        InputError: there is none, or the file is something else.
+    """
+    if not Path(path).is_file():
+        raise InputError(
+            f"{path}: no such checkpoint; train one (python train.py --epochs 30) or name another"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for bytes that are no checkpoint
+        raise InputError(
+            f"{path}: not a checkpoint ({type(error).__name__}); give a .pt of train.py"
+        ) from error
+    missing = {"model", "options", "weights", "policy"} - set(
+        checkpoint if isinstance(checkpoint, dict) else ()
+    )
+    if missing:
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; give a checkpoint that train.py wrote")
+    return checkpoint
+
+
+def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPolicy]:
+    """The checkpoint's network in evaluation mode, and how faces are cropped for it.
+
+    Raises:
+        InputError: the weights don't belong to the network that it names.
+    """
+    try:
+        model = create_model(checkpoint["model"], **checkpoint["options"])
+        model.load_state_dict(checkpoint["weights"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: does not fit this version of models.py ({reason}); train it again"
+        ) from error
+    return model.eval(), CropPolicy(**checkpoint["policy"])

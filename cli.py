@@ -1,0 +1,77 @@
+"""What every command shares: one-line errors, the argument parser, and files written whole or not at all."""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError`, 130 after Ctrl-C.
+
+    The error goes to stderr as one line; a traceback on a user's screen is a bug of ours.
+    """
+    try:
+        sys.exit(main())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `… | head` closed our stdout: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """An argument parser that shows the module's docstring as it is and each option's default."""
+
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+
+    return argparse.ArgumentParser(description=doc, formatter_class=Formatter, allow_abbrev=False)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
+
+    A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing.
+    The suffix is kept, because cv2 and matplotlib choose the format by it.
+
+    Raises:
+        InputError: the folder can't be written to, or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; a result is an ordinary file
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't be written ({error.strerror or error}); give another place"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

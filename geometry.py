@@ -1,0 +1,121 @@
+"""Boxes, similarity transforms and crops: the one way from an image to what the network sees, and back.
+
+Coordinates are pixels, x before y, 0-based, with pixel centres at integers: the image covers -0.5 … width - 0.5.
+A transform is a 2×3 matrix that maps points of one image to points of another; the same matrix moves the image
+(`warp`) and its keypoints (`transform_points`), so the two can't drift apart.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CropPolicy:
+    """How a face is cut out for a network; it travels in the checkpoint, so prediction crops as training did.
+
+    size: side of the square crop that the network sees, in pixels.
+    margin: side of the crop divided by the longer side of the box around the 68 points.
+    """
+
+    size: int = 112
+    margin: float = 1.5
+
+
+def box_of(points: np.ndarray) -> np.ndarray:
+    """The tight box (x0, y0, x1, y1) around points (N, 2)."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
+
+
+def similarity(
+    center: tuple[float, float],
+    target: tuple[float, float],
+    scale: float = 1.0,
+    degrees: float = 0.0,
+    mirror: bool = False,
+) -> np.ndarray:
+    """The 2×3 matrix that (optionally) mirrors left and right, turns, scales, and moves `center` to `target`.
+
+    A positive angle turns the picture clockwise as it is seen, y pointing down. Mirroring comes first.
+    """
+    cos, sin = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(center)])
+
+
+def crop_matrix(
+    box: np.ndarray,
+    policy: CropPolicy,
+    *,
+    degrees: float = 0.0,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    mirror: bool = False,
+) -> np.ndarray:
+    """The 2×3 matrix from image pixels to the pixels of the policy's square crop around a face's box.
+
+    `box` is the box around the 68 points, measured or estimated by a detector (x0, y0, x1, y1). The keywords are
+    what augmentation draws: the face turned by `degrees`, enlarged by `scale`, moved by `shift` (fractions of the
+    crop's side) and mirrored.
+
+    Raises:
+        ValueError: the box has no extent.
+    """
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    side = max(x1 - x0, y1 - y0) * policy.margin
+    if not side > 0:
+        raise ValueError(f"the box {x0, y0, x1, y1} has no extent")
+    # The crop covers -0.5 … size - 0.5, so its centre is at (size - 1) / 2.
+    middle = (policy.size - 1) / 2
+    target = (middle + shift[0] * policy.size, middle + shift[1] * policy.size)
+    return similarity(((x0 + x1) / 2, (y0 + y1) / 2), target, scale * policy.size / side, degrees, mirror)
+
+
+def resize_matrix(height: int, width: int, new_height: int, new_width: int) -> np.ndarray:
+    """The 2×3 matrix of a resize that maps the image's edges onto the new edges (pixel centres at integers)."""
+    sx, sy = new_width / width, new_height / height
+    return np.array([[sx, 0.0, (sx - 1) / 2], [0.0, sy, (sy - 1) / 2]])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The 2×3 matrix of the way back."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (..., 2) moved by a 2×3 matrix, as float32."""
+    return (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image moved by a 2×3 matrix into a (height, width) frame; outside of the image the frame is black.
+
+    A strong reduction first averages k×k pixels: bilinear sampling alone would skip over the pixels in between,
+    and a large face would reach the network with other noise than a small one.
+    """
+    scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    k = int(1 / scale) if scale > 0 else 1
+    if k >= 2:
+        image, matrix = _shrink(image, matrix, height, width, k)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def _shrink(image: np.ndarray, matrix: np.ndarray, height: int, width: int, k: int):
+    """Cut out what the frame shows, average k×k pixels, and return it with the matrix that belongs to it."""
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+    needed = box_of(transform_points(corners, invert(matrix)))
+    rows, columns = image.shape[:2]
+    x0, y0 = (max(0, int(v) - 2 * k) for v in np.floor(needed[:2]))
+    x1, y1 = min(columns, math.ceil(needed[2]) + 2 * k), min(rows, math.ceil(needed[3]) + 2 * k)
+    if x1 <= x0 or y1 <= y0:  # the frame lies wholly outside
+        return image[:1, :1] * 0, matrix
+    # Whole k×k blocks only; a rest at the far edge is filled up with its own last pixels.
+    part = image[y0:y1, x0:x1]
+    part = cv2.copyMakeBorder(part, 0, -part.shape[0] % k, 0, -part.shape[1] % k, cv2.BORDER_REPLICATE)
+    small = cv2.resize(part, (part.shape[1] // k, part.shape[0] // k), interpolation=cv2.INTER_AREA)
+    # Pixel i of `small` covers pixels x0 + k i … x0 + k i + k - 1, whose centre is x0 + k i + (k - 1) / 2.
+    offset = np.array([x0, y0]) + (k - 1) / 2
+    return small, np.column_stack([matrix[:, :2] * k, matrix[:, :2] @ offset + matrix[:, 2]])

@@ -1,0 +1,81 @@
+"""How good keypoints are: NME, failure rate, AUC and the cumulative error curve. NumPy only.
+
+Every number is a fraction (0.05 is 5%) and says its normaliser: here the distance between the outer eye corners
+(points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013/2016).
+"""
+
+import numpy as np
+
+from landmarks import OUTER_EYE_CORNERS, REGIONS
+
+FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
+
+
+def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
+    """Distance between the outer eye corners in pixels: (..., 68, 2) → (...)."""
+    right, left = OUTER_EYE_CORNERS
+    return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distance of each point from the truth, divided by the true inter-ocular distance: (N, 68, 2) ×2 → (N, 68)."""
+    return np.linalg.norm(predicted - truth, axis=-1) / inter_ocular(truth)[..., None]
+
+
+def nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Normalised mean error of each face, inter-ocular: (N, 68, 2) ×2 → (N,)."""
+    return point_errors(predicted, truth).mean(axis=-1)
+
+
+def failure_rate(errors: np.ndarray, threshold: float = FAILURE) -> float:
+    """Share of faces whose NME is above the threshold."""
+    return float(np.mean(np.asarray(errors) > threshold))
+
+
+def cumulative_errors(errors: np.ndarray, threshold: float = FAILURE, steps: int = 801):
+    """The cumulative error distribution (CED): thresholds 0 … `threshold` and the share of faces at or below each."""
+    thresholds = np.linspace(0, threshold, steps)
+    return thresholds, np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)
+
+
+def auc(errors: np.ndarray, threshold: float = FAILURE) -> float:
+    """Area under the CED from 0 to the threshold, divided by the threshold: 1 is perfect. Exact, no step size.
+
+    The curve is a staircase that rises by 1/N at each error, so an error e adds (threshold - e) / N.
+    """
+    return float(np.clip(threshold - np.asarray(errors, dtype=np.float64), 0, None).mean() / threshold)
+
+
+def region_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean inter-ocular error of the points of each region (jaw, brows, nose, eyes, mouth)."""
+    errors = point_errors(predicted, truth)
+    return {name: float(errors[:, list(points)].mean()) for name, points in REGIONS.items()}
+
+
+def bootstrap_interval(values: np.ndarray, groups, samples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95% interval of the mean by bootstrap over groups (Efron, 1979): people are drawn, not their images.
+
+    Images of one person resemble each other, so drawing single images would make the interval too narrow.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.bincount(group, weights=values)
+    counts = np.bincount(group)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(samples, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
+    """All that evaluate.py reports for predictions (N, 68, 2), the truth (N, 68, 2) and each face's person (N)."""
+    errors = nme(predicted, truth)
+    return {
+        "faces": len(errors),
+        "people": len(set(people)),
+        "nme_inter_ocular": float(errors.mean()),
+        "nme_95_interval_over_people": bootstrap_interval(errors, people),
+        "nme_median": float(np.median(errors)),
+        "failure_rate_at_8_percent": failure_rate(errors),
+        "auc_at_8_percent": auc(errors),
+        "nme_by_region": region_errors(predicted, truth),
+    }

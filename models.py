@@ -1,0 +1,159 @@
+"""The networks. Each maps gray faces to keypoints, and `create_model` builds one by its name.
+
+Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns one row a face: columns 0 … 135 are
+x0, y0, …, x67, y67, normalised so that -1 and 1 are the edges of the crop. A network that also predicts how far off
+each point may be appends 68 columns (see `HeatmapNet`). `split_outputs` takes a row apart.
+
+To add a network, write its class and give it a line in `MODELS`: a checkpoint stores the name and the options.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NUM_LANDMARKS = 68
+
+
+def split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A network's rows → keypoints (B, 68, 2) normalised, and log errors (B, 68) or None where it gives none."""
+    keypoints = outputs[:, : 2 * NUM_LANDMARKS].reshape(-1, NUM_LANDMARKS, 2)
+    log_errors = outputs[:, 2 * NUM_LANDMARKS :]
+    return keypoints, (log_errors if log_errors.shape[1] else None)
+
+
+class Net(nn.Module):
+    """The classic network for this task: convolutions, pooling and dropout, then fully connected layers.
+
+    In the manner of LeNet and of "NaimishNet" (Agarwal et al., 2017, arXiv:1710.00977), with batch normalisation
+    so that it trains at ordinary learning rates. (B, 1, 224, 224) → (B, 136). It is the baseline that stays.
+    """
+
+    input_size = 224
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            # Each block halves the map:           (B,   1, 224, 224)
+            *self._block(1, 16, kernel=5, drop=0.0),  # (B,  16, 112, 112)
+            *self._block(16, 32, kernel=3, drop=0.0),  # (B,  32,  56,  56)
+            *self._block(32, 64, kernel=3, drop=0.05),  # (B,  64,  28,  28)
+            *self._block(64, 128, kernel=3, drop=0.05),  # (B, 128,  14,  14)
+            *self._block(128, 192, kernel=3, drop=0.1),  # (B, 192,   7,   7)
+        )
+        self.regressor = nn.Sequential(
+            nn.Flatten(),  # (B, 9408)
+            nn.Linear(192 * 7 * 7, 256),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(256, 2 * NUM_LANDMARKS),  # (B, 136)
+        )
+
+    @staticmethod
+    def _block(channels_in: int, channels_out: int, kernel: int, drop: float) -> list[nn.Module]:
+        return [
+            nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Dropout2d(drop),
+        ]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.regressor(self.features(images))
+
+
+def conv(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution and batch normalisation; the caller adds the ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(channels_out),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al., 2016, arXiv:1512.03385)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(channels_in, channels_out, stride=stride), nn.ReLU(), conv(channels_out, channels_out)
+        )
+        same = stride == 1 and channels_in == channels_out
+        self.shortcut = nn.Identity() if same else conv(channels_in, channels_out, kernel=1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class HeatmapNet(nn.Module):
+    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network we ship.
+
+    A stem reduces the crop to a quarter; residual stages look at 1/4, 1/8, 1/16 and 1/32 of it; a pyramid
+    brings what the coarse ones know back to the 1/4 map (Lin et al., 2017, arXiv:1612.03144), from which one map a
+    landmark is computed. The point is the mean position under the map's softmax (Sun et al., 2018, "Integral Human
+    Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on coordinates.
+
+    (B, 1, S, S) → (B, 136), S a multiple of 32.
+
+    widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
+    blocks: residual blocks of each stage.
+    """
+
+    input_size = 112
+
+    def __init__(self, widths=(16, 40, 64, 96, 128), blocks=(1, 1, 1, 1)):
+        super().__init__()
+        stem, *stages = widths
+        self.stem = nn.Sequential(
+            conv(1, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU()
+        )
+        inputs = [stages[0], *stages[:-1]]
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                ResidualBlock(before, width, stride=1 if i == 0 else 2),
+                *(ResidualBlock(width, width) for _ in range(count - 1)),
+            )
+            for i, (before, width, count) in enumerate(zip(inputs, stages, blocks, strict=True))
+        )
+        finer, coarser = stages[:-1], stages[1:]
+        self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
+        self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
+        self.heatmaps = nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)  # (B, C, S/4, S/4)
+        levels = []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        for lateral, merge, finer in zip(
+            reversed(self.lateral), reversed(self.merge), reversed(levels[:-1]), strict=True
+        ):
+            x = F.interpolate(lateral(x), size=finer.shape[-2:], mode="bilinear", align_corners=False)
+            x = merge(F.relu(x + finer))
+        return soft_argmax(self.heatmaps(x)).flatten(1)  # (B, 136)
+
+
+def soft_argmax(heatmaps: Tensor) -> Tensor:
+    """The mean position under each map's softmax: (B, K, H, W) → (B, K, 2), x before y, edges at -1 and 1."""
+    height, width = heatmaps.shape[-2:]
+    probability = heatmaps.flatten(2).softmax(dim=-1).view(heatmaps.shape)
+    x = probability.sum(dim=2) @ _cell_centres(width, heatmaps)  # (B, K)
+    y = probability.sum(dim=3) @ _cell_centres(height, heatmaps)
+    return torch.stack([x, y], dim=-1)
+
+
+def _cell_centres(count: int, like: Tensor) -> Tensor:
+    return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
+
+
+MODELS = {"heatmap": HeatmapNet, "net": Net}
+
+
+def create_model(name: str, **options) -> nn.Module:
+    """Build a network by its name in `MODELS`; `options` go to its constructor.
+
+    Raises:
+        KeyError: there is no such network.
+    """
+    return MODELS[name](**options)

@@ -1,0 +1,176 @@
+"""The audit finds each planted fault of a small data set, and only those."""
+
+import csv
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import audit
+import cli
+
+WIDTH, HEIGHT = 90, 100
+
+
+def face(eye_distance=40.0):
+    """(68, 2) px, all in the middle except the outer eye corners."""
+    points = np.full((68, 2), 50.0)
+    points[36], points[45] = (20, 40), (20 + eye_distance, 40)
+    return points
+
+
+def write_image(path, shade, size=(WIDTH, HEIGHT)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGBA", size, (shade, 0, 0, 255)).save(path, format="PNG")
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["", *range(136)])
+        writer.writerows([name, *np.ravel(points)] for name, points in rows.items())
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """Three people, none in both splits, nothing wrong."""
+    training = {f"{person}_{i:02d}.jpg": face() for person in ("Ann_A", "Bob_B") for i in range(3)}
+    test = {f"Cem_C_{i:02d}.jpg": face(60) for i in range(2)}
+    for shade, name in enumerate(training):
+        write_image(tmp_path / "training" / name, shade)
+    for shade, name in enumerate(test, start=100):
+        write_image(tmp_path / "test" / name, shade)
+    write_csv(tmp_path / "training_frames_keypoints.csv", training)
+    write_csv(tmp_path / "test_frames_keypoints.csv", test)
+    return tmp_path
+
+
+def rewrite(directory, split="training", **changes):
+    """Write a split's CSV again with some rows changed or added; the keys are names without `.jpg`."""
+    path = directory / f"{split}_frames_keypoints.csv"
+    names, keypoints = audit.read_csv(path)
+    rows = dict(zip(names, keypoints, strict=True))
+    write_csv(path, rows | {f"{name}.jpg": points for name, points in changes.items()})
+
+
+def test_a_clean_set_has_no_findings(clean, capsys):
+    training, test = audit.check(clean).splits
+    assert (training.name, len(training.images), len(training.rows)) == ("training", 6, 6)
+    assert (test.name, len(test.images), len(test.rows)) == ("test", 2, 2)
+    assert training.people == {"Ann_A", "Bob_B"}
+    np.testing.assert_allclose(training.eye_distances, 40)
+    np.testing.assert_array_equal(test.sizes, [[WIDTH, HEIGHT]] * 2)
+
+    report = capsys.readouterr().out
+    assert re.search(r"^images +6 +2$", report, re.M)
+    assert re.search(r"^people +2 +1$", report, re.M)
+    assert re.search(r"^training: width( +90){5}$", report, re.M)
+    assert re.search(r"^test: outer-eye distance( +60){5}$", report, re.M)
+    for problem in ("without a row", "without their", "several", "unreadable", "outside"):
+        assert re.search(rf"{problem}.* 0 +0$", report, re.M)
+    assert "," not in report.replace(str(clean), "")  # no list of names
+
+
+def test_each_fault_is_found_and_named(clean, capsys):
+    write_image(clean / "test/Dan_D_00.jpg", 200)  # no row
+    (clean / "training/Ann_A_01.jpg").unlink()  # a row without image
+    (clean / "training/Bob_B_01.jpg").write_bytes(b"<html>")  # no image, whatever its name
+    shutil.copy(
+        clean / "training/Ann_A_02.jpg", clean / "test/Ann_A_99.jpg"
+    )  # across, and a person in common
+    shutil.copy(clean / "training/Bob_B_00.jpg", clean / "training/Bob_B_02.jpg")  # within
+
+    findings = audit.check(clean)
+    training, test = findings.splits
+    assert test.unlabelled == ["Ann_A_99.jpg", "Dan_D_00.jpg"]
+    assert training.without_image == ["Ann_A_01.jpg"]
+    assert training.unreadable == ["Bob_B_01.jpg"]
+    assert len(training.sizes) == 4
+    assert findings.duplicates == [
+        ["training/Ann_A_02.jpg", "test/Ann_A_99.jpg"],
+        ["training/Bob_B_00.jpg", "training/Bob_B_02.jpg"],
+    ]
+    assert findings.people_in_common == ["Ann_A"]
+
+    report = capsys.readouterr().out
+    assert "test: images without a row, 2: Ann_A_99.jpg, Dan_D_00.jpg\n" in report
+    assert "training: rows without their image, 1: Ann_A_01.jpg\n" in report
+    assert "training: unreadable images, 1: Bob_B_01.jpg\n" in report
+    assert "across the splits, 1: training/Ann_A_02.jpg = test/Ann_A_99.jpg\n" in report
+    assert "within a split, 1: training/Bob_B_00.jpg = training/Bob_B_02.jpg\n" in report
+    assert "People in both splits, 1: Ann_A\n" in report
+
+
+@pytest.mark.parametrize(
+    ("point", "outside"),
+    [
+        ((-0.4, 0), False),  # pixel centres are at integers, so the frame begins at -0.5
+        ((-0.6, 0), True),
+        ((WIDTH - 0.6, HEIGHT - 0.6), False),
+        ((WIDTH - 0.4, 50), True),
+        ((50, HEIGHT - 0.4), True),
+        ((HEIGHT - 1, 50), True),  # x is measured against the width
+    ],
+)
+def test_points_outside_the_frame(clean, capsys, point, outside):
+    points = face()
+    points[[3, 60]] = point
+    rewrite(clean, Bob_B_02=points)
+    assert audit.check(clean).splits[0].points_outside == ({"Bob_B_02.jpg": 2} if outside else {})
+    assert ("Bob_B_02.jpg (2)" in capsys.readouterr().out) == outside
+
+
+@pytest.mark.parametrize("cell", ["abc", "", "nan", "inf"])
+def test_a_cell_that_is_no_number_is_a_finding(clean, capsys, cell):
+    points = face().astype(object)
+    points[10, 1] = cell
+    rewrite(clean, Ann_A_01=points)
+    training, test = audit.check(clean).splits
+    assert str(clean / "training_frames_keypoints.csv") in training.csv_problem
+    assert f"No labels read: {training.csv_problem}\n" in capsys.readouterr().out
+    assert len(training.images) == 6  # the rest is looked at all the same
+    assert len(test.rows) == 2
+
+
+def test_long_lists_are_cut(clean, capsys):
+    for i in range(12):
+        write_image(clean / f"training/Eve_E_{i:02d}.jpg", 20 + i)
+    audit.check(clean)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "without a row, 12" in line)
+    assert line.count("Eve_E") == audit.HANDFUL
+    assert line.endswith(" … and 7 more")
+
+
+def test_training_alone_is_a_data_set(clean, capsys):
+    shutil.rmtree(clean / "test")
+    (clean / "test_frames_keypoints.csv").unlink()
+    findings = audit.check(clean)
+    assert [split.name for split in findings.splits] == ["training"]
+    assert findings.people_in_common == []
+
+
+def test_rows_without_any_image_folder(clean):
+    shutil.rmtree(clean / "test")
+    test = audit.check(clean).splits[1]
+    assert test.without_image == ["Cem_C_00.jpg", "Cem_C_01.jpg"]
+    assert test.sizes.shape == (0, 2)
+
+
+def test_other_files_are_no_images(clean):
+    (clean / "training/.partial-x1.jpg").write_bytes(b"half a download")
+    (clean / "training/README.txt").write_text("about these faces")
+    assert len(audit.check(clean).splits[0].images) == 6
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing", "file"])
+def test_what_is_no_data_set_is_one_line(tmp_path, kind):
+    directory = tmp_path / "somewhere"
+    if kind == "empty":
+        directory.mkdir()
+    elif kind == "file":
+        directory.write_text("")
+    with pytest.raises(cli.InputError, match=re.escape(f"{directory}: no data set")) as error:
+        audit.check(directory)
+    assert "\n" not in str(error.value)

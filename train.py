@@ -1,0 +1,417 @@
+"""Train a network to place 68 facial keypoints; keep the best.
+
+    python train.py --epochs 30                          # on data/ where it is, else on the drawn sample
+    python train.py --epochs 30 --model net              # the classic baseline
+    python train.py --epochs 30 --resume                 # go on after an interruption
+    python train.py --dry-run                            # two steps and a validation, to see that all works
+
+Writes into --output-dir: best.pt (lowest NME on people that training never saw), last.pt (all that --resume needs),
+history.csv, training_curves.png and validation_faces.png.
+"""
+
+import csv
+import math
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+import metrics
+import visualize
+from checkpoint import (
+    SAVED_MODELS,
+    build_model,
+    describe_versions,
+    git_commit,
+    load_checkpoint,
+    save_checkpoint,
+)
+from cli import InputError, parser, run
+from data_load import (
+    DATA_DIR,
+    FOLDS,
+    CropFace,
+    FacialKeypointsDataset,
+    Resize,
+    default_data,
+    denormalize_keypoints,
+    evaluation_transform,
+    open_split,
+    split_by_person,
+    training_transform,
+)
+from geometry import CropPolicy
+from images import write_image
+from models import MODELS, create_model, split_outputs
+
+HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
+
+
+def parse_arguments():
+    p = parser(__doc__)
+    p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
+    p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
+    p.add_argument("--loss", choices=LOSSES, default="mse", help="what is minimised")
+    p.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="how it is minimised")
+    p.add_argument(
+        "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"
+    )
+    p.add_argument("--batch-size", type=positive_int, default=32, help="faces a step")
+    p.add_argument(
+        "--data", type=Path, help="data set to train on (default: data/ if it is there, else data/sample)"
+    )
+    p.add_argument(
+        "--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation"
+    )
+    p.add_argument("--seed", type=int, default=0, help="the one source of randomness")
+    p.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+    )
+    p.add_argument(
+        "--workers", type=int, default=0, help="processes that prepare samples; 0: the main one, often best"
+    )
+    p.add_argument("--output-dir", type=Path, default=SAVED_MODELS, help="where the results go")
+    p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
+    p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
+    return p.parse_args()
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def positive_float(text: str) -> float:
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError
+    return value
+
+
+def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
+    """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for small errors, linear beyond `width`.
+
+    In normalised coordinates; the defaults are the paper's ratio at a width of about 10 px of a 112-pixel crop.
+    """
+    error = (predicted - target).abs()
+    offset = width - width * math.log1p(width / curvature)
+    return torch.where(error < width, width * torch.log1p(error / curvature), error - offset).mean()
+
+
+LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wing": wing_loss}
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class Seeded(Dataset):
+    """A data set whose random transforms depend on (seed, epoch, index) alone.
+
+    So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
+    """
+
+    def __init__(self, dataset: FacialKeypointsDataset, seed: int):
+        self.dataset, self.seed, self.epoch = dataset, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(
+                np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0].item()
+            )
+            return self.dataset[index]
+
+    def order(self) -> list[int]:
+        """This epoch's order of the samples."""
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self)).tolist()
+
+
+class Training:
+    """All that changes while training: what last.pt holds and --resume restores."""
+
+    def __init__(self, model: nn.Module, args, steps_per_epoch: int):
+        self.model = model
+        # The running average of the weights is what is validated and kept: it is better than any single step's
+        # (Polyak & Juditsky, 1992), and costs no second training.
+        self.average = torch.optim.swa_utils.AveragedModel(
+            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
+        )
+        self.optimizer = OPTIMIZERS[args.optimizer](model.parameters(), lr=args.lr)
+        self.total_steps = args.epochs * steps_per_epoch
+        self.peak = args.lr
+        self.epoch, self.step = 0, 0  # the step is counted within the epoch
+        self.steps_per_epoch = steps_per_epoch
+        self.loss_sum = 0.0  # of this epoch's steps
+        self.best_nme = math.inf
+
+    def set_learning_rate(self) -> None:
+        """One cycle (Smith, 2018, arXiv:1803.09820): a linear warm-up over 10% of the steps, then a cosine to 0."""
+        done = (self.epoch * self.steps_per_epoch + self.step) / self.total_steps
+        factor = (
+            min(done / 0.1 + 0.01, 1) if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak * factor
+
+    def finish_epoch(self) -> None:
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+
+    def state(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "best_nme": self.best_nme,
+            "random": torch.get_rng_state(),  # dropout draws from it
+        }
+
+    def restore(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.loss_sum, self.best_nme = state["loss_sum"], state["best_nme"]
+        torch.set_rng_state(state["random"])
+
+
+class Interrupt:
+    """Ctrl-C asks for an end after the current step; a second one ends at once."""
+
+    def __init__(self):
+        self.requested = False
+        signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, *_) -> None:
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def to_device(batch: dict, device: torch.device) -> tuple[Tensor, Tensor]:
+    images = batch["image"].to(device, memory_format=torch.channels_last)  # (B, 1, S, S)
+    return images, batch["keypoints"].to(device)  # (B, 68, 2) normalised
+
+
+def train_epoch(training: Training, data: Seeded, criterion, args, device, interrupt: Interrupt) -> float:
+    """Train to the epoch's end, or to an interruption, or for two steps of a dry run. Returns the mean loss."""
+    data.epoch = training.epoch
+    remaining = data.order()[training.step * args.batch_size :]
+    loader = DataLoader(data, args.batch_size, sampler=remaining, num_workers=args.workers)
+    training.model.train()
+    with tqdm(
+        total=len(data),
+        initial=training.step * args.batch_size,
+        desc=f"epoch {training.epoch + 1}/{args.epochs}",
+        unit=" images",
+        leave=False,
+        disable=None,
+    ) as bar:
+        for batch in loader:
+            images, target = to_device(batch, device)
+            training.set_learning_rate()
+            predicted, _ = split_outputs(training.model(images))
+            loss = criterion(predicted, target)
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"epoch {training.epoch + 1}, step {training.step + 1}: the loss is {loss.item()}; "
+                    "try a lower --lr; best.pt and last.pt are those of the epoch before"
+                )
+            training.optimizer.zero_grad()
+            loss.backward()
+            training.optimizer.step()
+            training.average.update_parameters(training.model)
+            training.step += 1
+            training.loss_sum += loss.item()
+            bar.update(len(images))
+            bar.set_postfix(loss=f"{training.loss_sum / training.step:.5f}")
+            if interrupt.requested or (args.dry_run and training.step == 2):
+                break
+    return training.loss_sum / training.step
+
+
+@torch.inference_mode()
+def validate(model: nn.Module, data: FacialKeypointsDataset, criterion, args, device):
+    """The loss, and predicted and true keypoints, both (N, 68, 2) in pixels of the crop."""
+    model.eval()
+    losses, predicted, truth = [], [], []
+    for batch in DataLoader(data, 64, num_workers=args.workers):
+        images, target = to_device(batch, device)
+        keypoints, _ = split_outputs(model(images))
+        losses.append(criterion(keypoints, target).item() * len(images))
+        predicted.append(keypoints.cpu().numpy())
+        truth.append(target.cpu().numpy())
+    height, width = images.shape[-2:]
+    predicted, truth = (denormalize_keypoints(np.concatenate(k), height, width) for k in (predicted, truth))
+    return sum(losses) / len(data), predicted, truth
+
+
+def choose_device(name: str) -> torch.device:
+    """The device by its name; "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        InputError: torch sees no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise InputError(f"--device {name}: torch sees none here; use --device cpu")
+    return torch.device(name)
+
+
+def load_data(args, policy: CropPolicy) -> tuple[Seeded, FacialKeypointsDataset]:
+    """The training faces and the validation faces: other people, and nothing random."""
+    directory = args.data or default_data()
+    if args.data is None:
+        origin = (
+            "the public set"
+            if directory == DATA_DIR
+            else "the drawn sample; python data_load.py download gets real faces"
+        )
+        print(f"data: {directory} ({origin})")
+    dataset = open_split(directory, "training").preload()
+    training_rows, validation_rows = split_by_person(dataset.people, args.val_fold)
+    if not training_rows or not validation_rows:
+        raise InputError(
+            f"{directory}: too few people to keep fold {args.val_fold} for validation; add faces of others"
+        )
+    training_data = dataset.subset(training_rows, training_transform(policy))
+    validation_data = dataset.subset(validation_rows, evaluation_transform(policy))
+    print(
+        f"training: {len(training_data)} faces of {len(set(training_data.people))} people; "
+        f"validation: {len(validation_data)} faces of {len(set(validation_data.people))} other people"
+    )
+    return Seeded(training_data, args.seed), validation_data
+
+
+def resume(training: Training, args) -> None:
+    """Restore the state of last.pt.
+
+    Raises:
+        InputError: there is none, or it was trained with other settings than the ones given now.
+    """
+    path = args.output_dir / "last.pt"
+    checkpoint = load_checkpoint(path)
+    if "training" not in checkpoint:
+        raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
+    for option in ("model", "loss", "optimizer", "lr", "batch_size", "val_fold", "seed", "epochs"):
+        before, now = checkpoint["arguments"][option], getattr(args, option)
+        if before != now:
+            flag = "--" + option.replace("_", "-")
+            raise InputError(
+                f"{path}: was trained with {flag} {before}, not {now}; resume with {flag} {before}"
+            )
+    training.restore(checkpoint["training"])
+    print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
+
+
+def append_history(path: Path, row: tuple) -> None:
+    """One line an epoch at the end of history.csv; a new run starts the file anew."""
+    first = row[0] == 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w" if first else "a", newline="") as file:
+        writer = csv.writer(file)
+        if first:
+            writer.writerow(HISTORY)
+        writer.writerow([f"{value:.6g}" for value in row])
+
+
+def draw_results(args, model: nn.Module, data: FacialKeypointsDataset, policy: CropPolicy, device) -> None:
+    """training_curves.png, and validation_faces.png: predictions (and the truth) on faces from best to worst."""
+    with (args.output_dir / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    history = {name: [float(row[name]) for row in rows] for name in HISTORY}
+    visualize.save_figure(visualize.plot_training_curves(history), args.output_dir / "training_curves.png")
+    _, predicted, truth = validate(model, data, LOSSES[args.loss], args, device)
+    errors = metrics.nme(predicted, truth)
+    chosen = np.argsort(errors)[np.linspace(0, len(errors) - 1, min(12, len(errors))).astype(int)]
+    crop = CropFace(policy)
+    faces = []
+    for i in chosen:
+        sample = crop({"image": data.image(i), "keypoints": data.keypoints[i]})
+        doubled = Resize(2 * policy.size)  # so that the points don't cover the face
+        image, points = doubled({**sample, "keypoints": predicted[i]}), doubled(sample)["keypoints"]
+        faces.append(visualize.draw_keypoints(image["image"], image["keypoints"], truth=points))
+    captions = [f"NME {errors[i]:.1%}" for i in chosen]
+    write_image(args.output_dir / "validation_faces.png", visualize.contact_sheet(faces, captions=captions))
+
+
+def main() -> None:
+    args = parse_arguments()
+    device = choose_device(args.device)
+    torch.manual_seed(args.seed)
+    policy = CropPolicy(size=MODELS[args.model].input_size)
+    train_data, val_data = load_data(args, policy)
+    model = create_model(args.model).to(device, memory_format=torch.channels_last)
+    training = Training(model, args, steps_per_epoch=math.ceil(len(train_data) / args.batch_size))
+    print(
+        f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "
+        f"git commit {git_commit()}"
+    )
+    if args.resume:
+        resume(training, args)
+    description = {
+        "model": args.model,
+        "options": {},
+        "policy": asdict(policy),
+        "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        "versions": describe_versions(),
+    }
+
+    def save(name: str, **state) -> None:
+        weights = {"weights": training.average.module.state_dict(), "epoch": training.epoch}
+        save_checkpoint(args.output_dir / name, description | weights | state)
+
+    criterion, interrupt = LOSSES[args.loss], Interrupt()
+    while training.epoch < args.epochs:
+        started = time.perf_counter()
+        train_loss = train_epoch(training, train_data, criterion, args, device, interrupt)
+        if interrupt.requested:
+            save("last.pt", metrics={}, training=training.state())
+            print(
+                f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there"
+            )
+            return 130
+        val_loss, predicted, truth = validate(training.average, val_data, criterion, args, device)
+        val_nme = float(metrics.nme(predicted, truth).mean())
+        if args.dry_run:
+            print(f"dry run: training and validation work, NME (inter-ocular) {val_nme:.2%}; nothing written")
+            return 0
+        seconds = time.perf_counter() - started
+        training.finish_epoch()
+        print(
+            f"epoch {training.epoch:3d}/{args.epochs}  training loss {train_loss:.5f}  "
+            f"validation loss {val_loss:.5f}  NME (inter-ocular) {val_nme:.2%}  {seconds:.1f} s",
+            flush=True,
+        )
+        append_history(
+            args.output_dir / "history.csv", (training.epoch, train_loss, val_loss, val_nme, seconds)
+        )
+        found = {"val_nme_inter_ocular": val_nme, "val_loss": val_loss}
+        if val_nme < training.best_nme:
+            training.best_nme = val_nme
+            save("best.pt", metrics=found)
+        save("last.pt", metrics=found, training=training.state())
+
+    best, _ = build_model(load_checkpoint(args.output_dir / "best.pt"), args.output_dir / "best.pt")
+    draw_results(args, best.to(device), val_data, policy, device)
+    print(
+        f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {args.output_dir}/ for best.pt,"
+    )
+    print("history.csv, training_curves.png and validation_faces.png")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
