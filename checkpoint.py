@@ -44,9 +44,7 @@ def git_commit() -> str:
 
 def describe_versions() -> dict[str, str]:
     """What made a checkpoint: library versions and the git commit."""
-    return {name: version(name) for name in ("torch", "numpy", "opencv-python")} | {
-        "git_commit": git_commit()
-    }
+    return {name: version(name) for name in ("torch", "numpy", "opencv-python")} | {"git_commit": git_commit()}
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
@@ -65,18 +63,12 @@ def load_checkpoint(path: str | Path) -> dict:
         InputError: there is none, or the file is something else.
     """
     if not Path(path).is_file():
-        raise InputError(
-            f"{path}: no such checkpoint; train one (python train.py --epochs 30) or name another"
-        )
+        raise InputError(f"{path}: no such checkpoint; train one (python train.py --epochs 30) or name another")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for bytes that are no checkpoint
-        raise InputError(
-            f"{path}: not a checkpoint ({type(error).__name__}); give a .pt of train.py"
-        ) from error
-    missing = {"model", "options", "weights", "policy"} - set(
-        checkpoint if isinstance(checkpoint, dict) else ()
-    )
+        raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); give a .pt of train.py") from error
+    missing = {"model", "options", "weights", "policy"} - set(checkpoint if isinstance(checkpoint, dict) else ())
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; give a checkpoint that train.py wrote")
     return checkpoint
@@ -93,7 +85,5 @@ def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPoli
         model.load_state_dict(checkpoint["weights"])
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: does not fit this version of models.py ({reason}); train it again"
-        ) from error
+        raise InputError(f"{path}: does not fit this version of models.py ({reason}); train it again") from error
     return model.eval(), CropPolicy(**checkpoint["policy"])

@@ -63,9 +63,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"{path}: can't be written ({error.strerror or error}); give another place"
-        ) from error
+        raise InputError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

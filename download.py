@@ -91,13 +91,9 @@ def download_dataset(
     destination = Path(destination)
     digests = _read_manifest(manifest)
     _remove_leftovers({_place(destination, name).parent for name in digests})
-    missing = {
-        name: digest for name, digest in digests.items() if not _is_intact(_place(destination, name), digest)
-    }
+    missing = {name: digest for name, digest in digests.items() if not _is_intact(_place(destination, name), digest)}
     wanted = len(missing)
-    with tqdm(
-        total=len(digests), initial=len(digests) - wanted, desc="download", unit="file", disable=None
-    ) as bar:
+    with tqdm(total=len(digests), initial=len(digests) - wanted, desc="download", unit="file", disable=None) as bar:
         _from_archive(archive_url, destination, missing, bar)
         _one_by_one(file_url, destination, missing, bar)
     print(f"{destination}: all {len(digests)} files are there and verified ({wanted} fetched now)")
@@ -211,5 +207,5 @@ def _remove_leftovers(folders: set[Path]) -> None:
     """Delete what a killed download left half-written (the temporary names of `cli.atomic_path`)."""
     for folder in folders:
         for leftover in folder.glob(".partial-*"):
-            with contextlib.suppress(OSError):  # in the way of nothing; writing says what is wrong with the folder
+            with contextlib.suppress(OSError):  # harmless; if the folder is read-only, writing will say so
                 leftover.unlink()

@@ -1,23 +1,163 @@
-"""Image files in and out: every kind that Pillow or OpenCV reads, always as (H, W, 3) uint8 RGB."""
+"""Image files in and out, always as (H, W, 3) uint8 RGB in memory.
+
+Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
+"""
 
 import io
+import logging
+import os
+import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cli import InputError, atomic_path
 
-IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm".split())
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
+)
+MAX_PIXELS = 250_000_000
+
+_JPEG, _PNG, _TIFF = ("JPEG", {"quality": 92}), ("PNG", {}), ("TIFF", {"compression": "tiff_lzw"})
+_WRITERS = {  # suffix: Pillow's name of the format and its options
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".png": _PNG,
+    ".webp": ("WEBP", {"quality": 92}),
+    ".bmp": ("BMP", {}),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+}
+
+_UPRIGHT = {  # EXIF orientation: what makes the picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_EXIF_ORIENTATION = 0x0112
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
+warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
-def read_image(source: str | Path | bytes | BinaryIO) -> np.ndarray:
-    """Read an image: (H, W, 3) uint8 RGB, decoded by its content, upright."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    image = Image.open(io.BytesIO(data))
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "RGBA":
-        return cv2.cvtColor(np.asarray(image), cv2.COLOR_RGBA2RGB)
-    return np.array(image.convert("RGB"))
+def read_image(source: str | Path | bytes) -> np.ndarray:
+    """Read an image file, or its bytes, whatever its name says: the content decides the format.
+
+    The picture is turned upright by its EXIF orientation, transparent pixels lie over white, 16-bit samples keep
+    their upper eight bits, and of an animation the first frame counts. Colour profiles are not applied.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: not there, empty, no image, damaged, with 32-bit samples, or above 250 megapixels.
+    """
+    if isinstance(source, bytes):
+        name, data = "the image", source
+    else:
+        name, data = source, _read_bytes(source)
+    if not data:
+        raise InputError(f"{name}: is empty; copy or download it again")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return _to_rgb(_upright(image))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f"{name}: is not an image; give a JPEG, PNG, TIFF, WebP, BMP or GIF file") from error
+    except Image.DecompressionBombError as error:
+        limit = MAX_PIXELS // 1_000_000
+        raise InputError(f"{name}: has more than {limit} megapixels; scale it down first") from error
+    except MemoryError as error:
+        raise InputError(f"{name}: is too large for this machine's memory; scale it down first") from error
+    except Exception as error:  # Pillow's decoders meet damage with nearly any exception
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: is damaged ({problem}); copy or download it again") from error
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder; give an image file") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise InputError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # a damaged EXIF block is no reason to refuse the pixels
+        orientation = None
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    # Pillow itself keeps the upper byte of 16-bit colour; only gray arrives with all bits, in older versions as "I".
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        gray = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    if image.mode in ("I", "F"):
+        raise InputError("has 32-bit samples; save it with 8 or 16 bits")
+    if not image.has_transparency_data:
+        return np.array(image.convert("RGB"))
+    rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+    rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    return rgb if rgba[..., 3].min() == 255 else _over_white(rgb, rgba[..., 3:])
+
+
+def _over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """rgb (H, W, 3) and alpha (H, W, 1), both uint8; rounded to nearest."""
+    alpha = alpha.astype(np.uint16)
+    return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def write_image(path: str | Path, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB, whole or not at all, in the format of the suffix; JPEG and WebP at quality 92.
+
+    Raises:
+        InputError: an unknown suffix, a place that can't be written to, or a picture too large for the format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        known = ", ".join(_WRITERS)
+        raise InputError(f"{path}: can't tell the format from the suffix {path.suffix!r}; use one of {known}")
+    image_format, options = _WRITERS[path.suffix.lower()]
+    with atomic_path(path) as temporary:
+        try:
+            Image.fromarray(rgb).save(temporary, image_format, **options)
+        except ValueError as error:
+            raise InputError(f"{path}: can't be written ({error}); try .png") from error
+
+
+def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; check the path")
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        found += [Path(parent, name) for name in files if _is_image_name(name)]
+    if not found:
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{folder}: holds no images ({suffixes}); give another folder")
+    return sorted(found)
+
+
+def _is_image_name(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES

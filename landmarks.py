@@ -8,9 +8,8 @@ what a file format counts otherwise (`.pts` counts from 1) is converted here and
 import csv
 import json
 import math
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -69,32 +68,227 @@ def person_of(file_name: str) -> str:
 
 
 def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """Read annotations: a header row, then a row an image: file name, x0, y0, …, x67, y67.
+    """Read annotations: a header row, then a row an image: file name, x0, y0, …, x67, y67. Blank lines don't count.
 
     Returns:
         The file names, and their keypoints (N, 68, 2) float32 px.
 
     Raises:
-        InputError: naming file, line and column.
+        InputError: naming file, row (the line in the file, the header's is 1) and column (the file name's is 1).
     """
-    import pandas as pd  # not above: reading predictions or drawing points shouldn't wait for it
+    rows = _csv_rows(path)
+    if not rows:
+        raise InputError(f"{path}: is empty; expected a header and a row an image")
+    for line, row in rows:
+        if len(row) != CSV_COLUMNS:
+            expected = f"{CSV_COLUMNS} expected: file name, x0, y0, …, x67, y67"
+            raise InputError(f"{path}: row {line}: {len(row)} columns found, {expected}")
+    if PurePath(rows[0][1][0]).suffix:
+        raise InputError(f"{path}: row {rows[0][0]}: starts with an image; put a header row before it")
+    rows = rows[1:]
+    if not rows:
+        raise InputError(f"{path}: has a header but no rows; expected a row an image")
 
-    options = {"header": None, "skip_blank_lines": False, "keep_default_na": False, "encoding_errors": "surrogateescape"}
+    seen = {}
+    for line, (name, *_) in rows:
+        if not name.strip():
+            raise InputError(f"{path}: row {line}, column 1: no file name; fill it in or take the row out")
+        if name in seen:
+            raise InputError(f"{path}: row {line}, column 1: {name} has row {seen[name]} already; take one out")
+        seen[name] = line
+
     try:
-        header = pd.read_csv(path, nrows=1, dtype=object, **options)
-        if header.shape[1] != CSV_COLUMNS:
-            raise InputError(
-                f"{path}: {header.shape[1]} columns, {CSV_COLUMNS} expected: file name, x0, y0, …, x67, y67"
-            )
-        table = pd.read_csv(path, skiprows=1, dtype={0: object}, low_memory=False, **options)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror or error}); check the path") from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path}: has no rows; expected a header and a row an image") from error
-    except pd.errors.ParserError as error:
-        problem = str(error).strip().rpartition("C error: ")[2]
-        raise InputError(f"{path}: not a CSV of annotations ({problem})") from error
+        keypoints = np.array([row[1:] for _, row in rows]).astype(np.float32)  # (N, 136)
+    except ValueError:
+        keypoints = None
+    if keypoints is None or not np.isfinite(keypoints).all():
+        raise InputError(f"{path}: {_bad_cell(rows)}")
+    return list(seen), keypoints.reshape(-1, NUM_LANDMARKS, 2)
 
-    names = table.pop(0)
-    keypoints = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)  # (N, 136)
-    return list(names), keypoints.reshape(-1, NUM_LANDMARKS, 2)
+
+def _csv_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+    """The rows that aren't blank, each with its line number."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.reader(file)
+            return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: row {reader.line_num}: not CSV ({error})") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _bad_cell(rows: Iterable[tuple[int, list[str]]]) -> str:
+    """Say where the first coordinate stands that is no finite float32."""
+    for line, row in rows:
+        for column, cell in enumerate(row[1:], start=2):
+            if not cell.strip():
+                return f"row {line}, column {column}: no coordinate; fill it in or take the row out"
+            try:
+                value = np.float32(cell)
+            except ValueError:
+                return f"row {line}, column {column}: {cell!r} is not a number; correct it"
+            if not np.isfinite(value):
+                return f"row {line}, column {column}: {cell!r} is not a finite number; correct it"
+    raise AssertionError("every cell is a finite number")
+
+
+def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray) -> None:
+    """Write keypoints (N, 68, 2) px of the images `names` as `read_csv` reads them. Exact for float32.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    rows = np.asarray(keypoints, np.float32).reshape(len(names), -1)  # (N, 136)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", *range(2 * NUM_LANDMARKS)])
+        writer.writerows([name, *map(str, row)] for name, row in zip(names, rows, strict=True))
+
+
+def read_pts(path: str | Path) -> np.ndarray:
+    """Read an iBUG `.pts` file, with or without its header and braces.
+
+    Returns:
+        (68, 2) float32 px, 0-based; the file counts from 1.
+
+    Raises:
+        InputError: naming file and line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    points = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip(" \t{}") or re.match(r"\s*(version|n_points)\s*:", line):
+            continue
+        try:
+            x, y = map(float, line.split())
+        except ValueError as error:
+            raise InputError(f"{path}: line {number}: expected 'x y', two numbers; correct it") from error
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise InputError(f"{path}: line {number}: a coordinate is not finite; correct it")
+        points.append((x - 1, y - 1))
+    if len(points) != NUM_LANDMARKS:
+        raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {NUM_LANDMARKS} expected")
+    return np.array(points, np.float32)
+
+
+def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
+    """Write keypoints (68, 2) px, 0-based, as an iBUG `.pts` file, which counts from 1.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    one_based = np.asarray(keypoints, np.float64) + 1
+    points = "".join(f"{x:.4f} {y:.4f}\n" for x, y in one_based)
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"version: 1\nn_points: {len(one_based)}\n{{\n{points}}}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal
+class Face:
+    """A face of an image: its box x0, y0, x1, y1 px, the detector's score, and its keypoints (68, 2) float32 px."""
+
+    box: tuple[float, float, float, float]
+    score: float | None  # None: not from a detector
+    keypoints: np.ndarray
+
+
+@dataclass(eq=False)
+class ImageResult:
+    """The faces of an image `width` × `height` px."""
+
+    image: str  # path
+    width: int
+    height: int
+    faces: list[Face]
+
+
+def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
+    """Write results as JSON, an image a line, coordinates to 0.01 px:
+
+    `{"images": [{"image": path, "width": w, "height": h, "faces": [{"box": [x0, y0, x1, y1], "score": s,
+    "keypoints": [[x, y] × 68]}]}]}`
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    images = ",\n".join(json.dumps(_image_to_json(result), allow_nan=False) for result in results)
+    with atomic_path(path) as temporary:
+        temporary.write_text(f'{{"images": [\n{images}\n]}}\n', encoding="utf-8")
+
+
+def _image_to_json(result: ImageResult) -> dict:
+    faces = [
+        {
+            "box": _rounded(face.box),
+            "score": None if face.score is None else round(float(face.score), 4),
+            "keypoints": [_rounded(point) for point in face.keypoints],
+        }
+        for face in result.faces
+    ]
+    return {"image": result.image, "width": result.width, "height": result.height, "faces": faces}
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [round(float(value), 2) for value in values]
+
+
+def read_json(path: str | Path) -> list[ImageResult]:
+    """Read what `write_json` wrote.
+
+    Raises:
+        InputError: naming the file, and the image and face (counted from 1) that are wrong.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno}: not JSON ({error.msg}); write it anew") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        raise InputError(f'{path}: no list "images"; give a file that the prediction command wrote')
+    return [_image_from_json(f"{path}: image {i}", image) for i, image in enumerate(data["images"], start=1)]
+
+
+def _image_from_json(where: str, data: dict) -> ImageResult:
+    try:
+        name, width, height, faces = (data[key] for key in ("image", "width", "height", "faces"))
+    except (KeyError, TypeError) as error:
+        raise InputError(f'{where}: "image", "width", "height" and "faces" expected') from error
+    size_is_good = all(type(size) is int and size > 0 for size in (width, height))
+    if not isinstance(name, str) or not size_is_good or not isinstance(faces, list):
+        raise InputError(f'{where}: "image" must be a path, "width" and "height" positive, "faces" a list')
+    faces = [_face_from_json(f"{where}, face {i}", face) for i, face in enumerate(faces, start=1)]
+    return ImageResult(name, width, height, faces)
+
+
+def _face_from_json(where: str, data: dict) -> Face:
+    try:
+        score = data["score"]
+        box = _finite(data["box"], (4,))
+        keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
+        score = None if score is None else float(_finite(score, ()))
+    except KeyError as error:
+        raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        expected = f"box of 4, score (or null) and keypoints {NUM_LANDMARKS} × 2, all finite numbers, expected"
+        raise InputError(f"{where}: {expected}") from error
+    return Face(tuple(box.tolist()), score, keypoints.astype(np.float32))
+
+
+def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.array(data)
+    if array.dtype.kind not in "if" or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError
+    return array.astype(np.float64)
+
+
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return InputError(f"{path}: can't be read ({reason}); check the path")

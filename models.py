@@ -104,9 +104,7 @@ class HeatmapNet(nn.Module):
     def __init__(self, widths=(16, 40, 64, 96, 128), blocks=(1, 1, 1, 1)):
         super().__init__()
         stem, *stages = widths
-        self.stem = nn.Sequential(
-            conv(1, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU()
-        )
+        self.stem = nn.Sequential(conv(1, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU())
         inputs = [stages[0], *stages[:-1]]
         self.stages = nn.ModuleList(
             nn.Sequential(

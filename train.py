@@ -64,19 +64,11 @@ def parse_arguments():
         "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"
     )
     p.add_argument("--batch-size", type=positive_int, default=32, help="faces a step")
-    p.add_argument(
-        "--data", type=Path, help="data set to train on (default: data/ if it is there, else data/sample)"
-    )
-    p.add_argument(
-        "--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation"
-    )
+    p.add_argument("--data", type=Path, help="data set to train on (default: data/ if it is there, else data/sample)")
+    p.add_argument("--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation")
     p.add_argument("--seed", type=int, default=0, help="the one source of randomness")
-    p.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
-    )
-    p.add_argument(
-        "--workers", type=int, default=0, help="processes that prepare samples; 0: the main one, often best"
-    )
+    p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
+    p.add_argument("--workers", type=int, default=0, help="processes that prepare samples; 0: the main one, often best")
     p.add_argument("--output-dir", type=Path, default=SAVED_MODELS, help="where the results go")
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
@@ -125,14 +117,17 @@ class Seeded(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(
-                np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0].item()
-            )
+            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0].item())
             return self.dataset[index]
 
     def order(self) -> list[int]:
         """This epoch's order of the samples."""
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self)).tolist()
+
+
+def moving_average(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
+    """Exponential moving average over the last 100 steps or so; over fewer while there are fewer."""
+    return torch.lerp(average, value, max(0.01, 1 / (1 + count.item() / 2))) if value.is_floating_point() else value
 
 
 class Training:
@@ -142,9 +137,7 @@ class Training:
         self.model = model
         # The running average of the weights is what is validated and kept: it is better than any single step's
         # (Polyak & Juditsky, 1992), and costs no second training.
-        self.average = torch.optim.swa_utils.AveragedModel(
-            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
-        )
+        self.average = torch.optim.swa_utils.AveragedModel(model, avg_fn=moving_average, use_buffers=True)
         self.optimizer = OPTIMIZERS[args.optimizer](model.parameters(), lr=args.lr)
         self.total_steps = args.epochs * steps_per_epoch
         self.peak = args.lr
@@ -156,9 +149,7 @@ class Training:
     def set_learning_rate(self) -> None:
         """One cycle (Smith, 2018, arXiv:1803.09820): a linear warm-up over 10% of the steps, then a cosine to 0."""
         done = (self.epoch * self.steps_per_epoch + self.step) / self.total_steps
-        factor = (
-            min(done / 0.1 + 0.01, 1) if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
-        )
+        factor = min(done / 0.1 + 0.01, 1) if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * factor
 
@@ -309,9 +300,7 @@ def resume(training: Training, args) -> None:
         before, now = checkpoint["arguments"][option], getattr(args, option)
         if before != now:
             flag = "--" + option.replace("_", "-")
-            raise InputError(
-                f"{path}: was trained with {flag} {before}, not {now}; resume with {flag} {before}"
-            )
+            raise InputError(f"{path}: was trained with {flag} {before}, not {now}; resume with {flag} {before}")
     training.restore(checkpoint["training"])
     print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
 
@@ -379,9 +368,7 @@ def main() -> None:
         train_loss = train_epoch(training, train_data, criterion, args, device, interrupt)
         if interrupt.requested:
             save("last.pt", metrics={}, training=training.state())
-            print(
-                f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there"
-            )
+            print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
             return 130
         val_loss, predicted, truth = validate(training.average, val_data, criterion, args, device)
         val_nme = float(metrics.nme(predicted, truth).mean())
@@ -395,9 +382,7 @@ def main() -> None:
             f"validation loss {val_loss:.5f}  NME (inter-ocular) {val_nme:.2%}  {seconds:.1f} s",
             flush=True,
         )
-        append_history(
-            args.output_dir / "history.csv", (training.epoch, train_loss, val_loss, val_nme, seconds)
-        )
+        append_history(args.output_dir / "history.csv", (training.epoch, train_loss, val_loss, val_nme, seconds))
         found = {"val_nme_inter_ocular": val_nme, "val_loss": val_loss}
         if val_nme < training.best_nme:
             training.best_nme = val_nme
@@ -406,9 +391,7 @@ def main() -> None:
 
     best, _ = build_model(load_checkpoint(args.output_dir / "best.pt"), args.output_dir / "best.pt")
     draw_results(args, best.to(device), val_data, policy, device)
-    print(
-        f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {args.output_dir}/ for best.pt,"
-    )
+    print(f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {args.output_dir}/ for best.pt,")
     print("history.csv, training_curves.png and validation_faces.png")
     return 0
 

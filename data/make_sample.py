@@ -197,9 +197,13 @@ def outline(points: np.ndarray, n: int = 10) -> np.ndarray:
 
 def even(line: np.ndarray, n: int) -> np.ndarray:
     """n points (n, C) evenly spaced along a line (N, C)."""
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.linspace(0, length[-1], n)
-    return np.stack([np.interp(at, length, column) for column in line.T], -1)
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    at = np.linspace(0, along[-1], n)
+    return np.stack([np.interp(at, along, column) for column in line.T], -1)
+
+
+def length(line: np.ndarray) -> float:
+    return np.linalg.norm(np.diff(line, axis=0), axis=1).sum()
 
 
 def map_pixels(xy: np.ndarray) -> np.ndarray:
@@ -588,9 +592,9 @@ def smoothstep(x: np.ndarray) -> np.ndarray:
 def add_head(picture: Picture, head: HeadShape, person: Person, frame: Frame) -> None:
     """The head, its face and ears."""
     # columns are denser in front, where the nose stretches them
-    s = np.linspace(-0.95, 0.95, picture.step(4.6))
+    s = np.linspace(-0.95, 0.95, picture.step(5.2))
     a = np.pi * (0.6 * s + 0.4 * s**3)
-    grid = head.surface(picture.step(3.6), a)
+    grid = head.surface(picture.step(0.9 * length(head.table)), a)
     colours, gloss = paint_face(person, head.points, frame)
     x, y = grid[..., 0], grid[..., 1]
     colour = read_map(colours, x, y)
@@ -629,10 +633,9 @@ def add_body(picture: Picture, person: Person, video: Video, frame: Frame) -> No
     shade = 0.55 + 0.4 * smoothstep((y - 1.2) / 0.5)[..., None]
     picture.add(grid, person.skin * (1, 0.97, 0.96) * shade, 0.1)
 
-    knots = np.array([(thick * 1.15, 1.38), (thick * 1.6, 1.56), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2),
-                      (2.02, 4.2)])  # fmt: skip
-    rows = even(outline(knots), picture.step(3.8))[:, None]
-    a = np.linspace(-np.pi / 2 - 0.3, np.pi / 2 + 0.3, picture.step(4.6))[None]
+    knots = np.array([(thick * 1.15, 1.38), (thick * 1.6, 1.56), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2)])  # fmt: skip
+    rows = even(outline(knots), picture.step(4.5))[:, None]
+    a = np.linspace(-np.pi / 2 - 0.3, np.pi / 2 + 0.3, picture.step(7))[None]
     radius, y = rows[..., 0], rows[..., 1]
     depth = np.minimum(radius, 0.45 + 0.3 * (radius - 0.5))
     grid = np.stack(np.broadcast_arrays(radius * np.sin(a), y + 0.12 * np.cos(a), depth * np.cos(a) - 0.38), -1)
@@ -676,11 +679,12 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
     """A shell over the head, from the hairline outwards; below the ears it hangs straight down."""
     if person.hair == "bald":
         return
-    line, temple, thick, length, below, rough = HAIR_STYLES[person.hair]
+    line, temple, thick, lowest, below, rough = HAIR_STYLES[person.hair]
     rng = np.random.default_rng(person.seed + 1)
     crown = head.table[head.table[:, 0] < 0.1]
-    ends = crown[-1] + np.linspace(0, length - 0.1, 20)[:, None] * (1, 0, 0, 0, 0)
-    rows = even(np.vstack([crown, ends]), picture.step(length + 2.4))[:, None]
+    ends = crown[-1] + np.linspace(0, lowest - 0.1, 20)[:, None] * (1, 0, 0, 0, 0)
+    meridian = np.vstack([crown, ends])
+    rows = even(meridian, picture.step(length(meridian)))[:, None]
     y0 = rows[..., 0]
     a = np.linspace(-np.pi, np.pi, picture.step(6.2))[None]
     shape = (len(rows), a.size)

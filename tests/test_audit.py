@@ -3,6 +3,9 @@
 import csv
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,9 +80,7 @@ def test_each_fault_is_found_and_named(clean, capsys):
     write_image(clean / "test/Dan_D_00.jpg", 200)  # no row
     (clean / "training/Ann_A_01.jpg").unlink()  # a row without image
     (clean / "training/Bob_B_01.jpg").write_bytes(b"<html>")  # no image, whatever its name
-    shutil.copy(
-        clean / "training/Ann_A_02.jpg", clean / "test/Ann_A_99.jpg"
-    )  # across, and a person in common
+    shutil.copy(clean / "training/Ann_A_02.jpg", clean / "test/Ann_A_99.jpg")  # across, and a person in common
     shutil.copy(clean / "training/Bob_B_00.jpg", clean / "training/Bob_B_02.jpg")  # within
 
     findings = audit.check(clean)
@@ -158,6 +159,14 @@ def test_rows_without_any_image_folder(clean):
     assert test.sizes.shape == (0, 2)
 
 
+def test_a_name_that_is_no_utf8_is_printed_escaped(clean, capsys):
+    name = "Ann_\udcff_00.jpg"  # how Python holds the byte ff of a file name
+    with (clean / "test_frames_keypoints.csv").open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(",".join([name, *["50"] * 136]) + "\n")
+    assert audit.check(clean).splits[1].without_image == [name]
+    assert "test: rows without their image, 1: Ann_\\udcff_00.jpg\n" in capsys.readouterr().out
+
+
 def test_other_files_are_no_images(clean):
     (clean / "training/.partial-x1.jpg").write_bytes(b"half a download")
     (clean / "training/README.txt").write_text("about these faces")
@@ -174,3 +183,14 @@ def test_what_is_no_data_set_is_one_line(tmp_path, kind):
     with pytest.raises(cli.InputError, match=re.escape(f"{directory}: no data set")) as error:
         audit.check(directory)
     assert "\n" not in str(error.value)
+
+
+def test_the_command_prints_the_report(clean):
+    result = subprocess.run(
+        [sys.executable, "data_load.py", "check", clean],
+        cwd=Path(audit.__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.search(r"^images +6 +2$", result.stdout, re.M)

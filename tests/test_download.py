@@ -4,7 +4,10 @@ import errno
 import hashlib
 import io
 import os
+import re
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -102,9 +105,7 @@ def get(server, tmp_path):
     manifest.write_text("".join(f"{digest(c)}  {n}\n" for n, c in FILES.items()), encoding="utf-8")
 
     def run():
-        return download.download_dataset(
-            tmp_path / "data", f"{server.url}/archive", f"{server.url}/raw/", manifest
-        )
+        return download.download_dataset(tmp_path / "data", f"{server.url}/archive", f"{server.url}/raw/", manifest)
 
     return run
 
@@ -171,6 +172,13 @@ def test_a_stream_that_breaks_off_is_tried_again(server, get, tmp_path, monkeypa
     assert server.requests == ["/archive", "/archive"]
 
 
+def test_a_busy_archive_is_tried_again(server, get, tmp_path):
+    server.files, server.faults = {}, {"/archive": [429, 502]}
+    assert get() == len(FILES)
+    assert content_of(tmp_path / "data") == ALL
+    assert server.requests == ["/archive"] * 3
+
+
 def test_a_corrupt_member_is_fetched_singly(server, get, tmp_path):
     name = "data/test/Some_Öne_02.jpg"
     server.archive = make_archive(FILES | {name: b"not what was measured"})
@@ -223,9 +231,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 @pytest.mark.parametrize(("status", "requests"), [(503, download.ATTEMPTS), (403, 1)])
 def test_a_refusal_ends_in_one_line(server, tmp_path, status, requests):
     server.faults["/raw/a"] = [status] * 20
-    with pytest.raises(
-        cli.InputError, match=rf"/raw/a: can't be downloaded \(HTTP {status} .*check the network"
-    ):
+    with pytest.raises(cli.InputError, match=rf"/raw/a: can't be downloaded \(HTTP {status} .*check the network"):
         download.fetch(f"{server.url}/raw/a", tmp_path / "a", digest(b""))
     assert server.count("/raw/") == requests
     assert not (tmp_path / "a").exists()
@@ -319,3 +325,21 @@ def test_the_shipped_manifest_lists_the_public_set():
     assert folders.count("test") == 2308
     assert len(digests) == 3462 + 2308 + 2
     assert all(len(value) == 64 and int(value, 16) for value in digests.values())
+
+
+def test_the_command_without_a_network_is_one_line(tmp_path):
+    """No request gets out: the proxy is a port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        environment = {k: v for k, v in os.environ.items() if k.lower() not in ("no_proxy", "https_proxy")}
+        result = subprocess.run(
+            [sys.executable, "data_load.py", "download", "--data", tmp_path / "data"],
+            cwd=Path(download.__file__).parent,
+            env=environment | {"https_proxy": proxy},
+            capture_output=True,
+            text=True,
+        )
+    assert result.returncode == 2
+    assert re.fullmatch(r"error: https://raw\.githubusercontent\.com/.*refused.*check the network.*\n", result.stderr)
+    assert content_of(tmp_path) == {}

@@ -1,0 +1,325 @@
+"""Every kind of image file comes out as the pixels that went in, and every bad one as one line."""
+
+import io
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli import InputError
+from images import find_images, read_image, write_image
+
+NAMES = ("plain.png", "two words.png", "Jürgen Groß.png", "😀 face.png")
+
+
+@pytest.fixture
+def rgb():
+    """(20, 30, 3) uint8 noise: no two rows, columns or channels are alike."""
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def smooth():
+    """(40, 60, 3) uint8 ramps, which JPEG keeps to a few levels."""
+    y, x = np.mgrid[0:40, 0:60]
+    return np.stack([x * 4, y * 6, 255 - x * 2 - y], axis=-1).astype(np.uint8)
+
+
+def saved(image, file_format, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_header(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+
+
+def one_line_error(source) -> str:
+    with pytest.raises(InputError) as caught:
+        read_image(source)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_formats_keep_every_pixel_under_any_suffix(tmp_path, rgb, file_format):
+    path = tmp_path / "wrong.jpg"
+    Image.fromarray(rgb).save(path, file_format)
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, rgb)
+
+
+def test_lossless_webp_and_compressed_tiff(rgb):
+    np.testing.assert_array_equal(read_image(saved(Image.fromarray(rgb), "WEBP", lossless=True)), rgb)
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        data = saved(Image.fromarray(rgb), "TIFF", compression=compression)
+        np.testing.assert_array_equal(read_image(data), rgb)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_file_name(tmp_path, rgb, name):
+    write_image(tmp_path / name, rgb)
+    np.testing.assert_array_equal(read_image(tmp_path / name), rgb)
+    np.testing.assert_array_equal(read_image(str(tmp_path / name)), rgb)
+
+
+def test_opaque_rgba_png_named_jpg_equals_opencv(tmp_path, rgb):
+    path = tmp_path / "face.jpg"
+    Image.fromarray(np.dstack([rgb, np.full((20, 30), 255, np.uint8)])).save(path, "PNG")
+    np.testing.assert_array_equal(read_image(path), rgb)
+    np.testing.assert_array_equal(read_image(path), cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def test_jpeg_equals_opencv(tmp_path, smooth):
+    path = tmp_path / "face.png"
+    Image.fromarray(smooth).save(path, "JPEG", quality=95)
+    opencv = cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(read_image(path).astype(int) - opencv).max() <= 2
+    assert np.abs(read_image(path).astype(int) - smooth).mean() < 3
+
+
+def test_gray_and_one_bit(rgb):
+    gray = rgb[..., 0]
+    np.testing.assert_array_equal(read_image(saved(Image.fromarray(gray), "PNG")), np.dstack([gray] * 3))
+    bits = np.where(gray > 127, 255, 0).astype(np.uint8)
+    for file_format in ("PNG", "TIFF"):
+        data = saved(Image.fromarray(bits).convert("1"), file_format)
+        np.testing.assert_array_equal(read_image(data), np.dstack([bits] * 3))
+
+
+def test_palette_and_the_first_frame_of_a_gif():
+    colours = np.array([[250, 10, 20], [0, 200, 90], [7, 8, 240]], np.uint8)
+    indices = np.arange(12, dtype=np.uint8).reshape(3, 4) % 3
+    frames = []
+    for shift in range(2):
+        frame = Image.fromarray((indices + shift) % 3, "L").convert("P")
+        frame.putpalette(colours.flatten().tolist())
+        frames.append(frame)
+    np.testing.assert_array_equal(read_image(saved(frames[0], "PNG")), colours[indices])
+    animation = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    np.testing.assert_array_equal(read_image(animation), colours[indices])
+
+
+def test_16_bit_samples_keep_their_upper_byte(tmp_path, rgb):
+    deep = rgb.astype(np.uint16) * 256 + 77
+    for suffix in (".png", ".tif"):
+        path = tmp_path / f"deep{suffix}"
+        cv2.imwrite(str(path), deep[..., ::-1])
+        np.testing.assert_array_equal(read_image(path), rgb)
+        cv2.imwrite(str(path), deep[..., 0])
+        np.testing.assert_array_equal(read_image(path), np.dstack([rgb[..., 0]] * 3))
+
+
+def test_transparency_lies_over_white(rgb):
+    alpha = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
+    alpha[0, 0], alpha[0, 1] = 0, 255
+    image = read_image(saved(Image.fromarray(np.dstack([rgb, alpha])), "PNG"))
+    share = alpha[..., None] / 255
+    np.testing.assert_allclose(image, rgb * share + 255 * (1 - share), atol=0.51)
+    assert image[0, 0].tolist() == [255, 255, 255]
+    assert image[0, 1].tolist() == rgb[0, 1].tolist()
+
+
+def test_a_transparent_palette_entry_and_gray_with_alpha():
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    assert read_image(saved(palette, "PNG", transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    gray = Image.fromarray(np.array([[[100, 255], [100, 0]]], np.uint8), "LA")
+    assert read_image(saved(gray, "PNG")).tolist() == [[[100] * 3, [255] * 3]]
+
+
+def test_cmyk_jpeg():
+    colours = {"white": (255, 255, 255), "red": (255, 0, 0), "dark": (40, 40, 40)}
+    for colour in colours.values():
+        data = saved(Image.new("RGB", (16, 16), colour).convert("CMYK"), "JPEG", quality=95)
+        assert np.abs(read_image(data).astype(int) - colour).max() <= 4
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_taken_out(smooth, file_format, orientation):
+    # What a camera would store so that the tag brings back `smooth`.
+    stored = {
+        1: smooth,
+        2: smooth[:, ::-1],
+        3: smooth[::-1, ::-1],
+        4: smooth[::-1],
+        5: smooth.transpose(1, 0, 2),
+        6: np.rot90(smooth, 1),
+        7: smooth[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(smooth, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "subsampling": 0} if file_format == "JPEG" else {}
+    data = saved(Image.fromarray(np.ascontiguousarray(stored)), file_format, exif=exif, **options)
+    image = read_image(data)
+    assert image.shape == smooth.shape
+    assert np.abs(image.astype(int) - smooth).max() <= (4 if file_format == "JPEG" else 0)
+
+
+def test_a_damaged_exif_block_does_not_hide_the_picture(smooth):
+    data = saved(Image.fromarray(smooth), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    assert read_image(data).shape == smooth.shape
+
+
+def test_what_is_no_image_gives_one_line_that_names_it(tmp_path, smooth):
+    path = tmp_path / "Ä photo.jpg"
+    assert one_line_error(path) == f"{path}: no such file; check the path"
+    assert one_line_error(tmp_path) == f"{tmp_path}: is a folder; give an image file"
+    path.write_bytes(b"")
+    assert one_line_error(path).startswith(f"{path}: is empty")
+    path.write_text("just text")
+    assert one_line_error(path).startswith(f"{path}: is not an image")
+    assert one_line_error(b"just bytes").startswith("the image: is not an image")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_cut_off_file_is_an_error_not_a_half_gray_picture(tmp_path, rgb, file_format, share):
+    data = saved(Image.fromarray(rgb), file_format)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(data[: int(len(data) * share)])
+    assert one_line_error(path).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "GIF"])
+def test_damage_never_raises_anything_else(smooth, file_format):
+    data = saved(Image.fromarray(smooth), file_format)
+    rng = np.random.default_rng(2)
+    refused = 0
+    for _ in range(60):
+        broken = np.frombuffer(data, np.uint8).copy()
+        broken[rng.integers(0, len(broken), 6)] = rng.integers(0, 256, 6)
+        try:
+            image = read_image(broken.tobytes())
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+        else:
+            assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+    assert refused > 0
+
+
+def test_above_250_megapixels_is_refused_by_the_header():
+    assert "more than 250 megapixels" in one_line_error(png_header(16_000, 16_000))
+    assert "megapixels" not in one_line_error(png_header(15_000, 15_000))  # refused for having no pixels
+
+
+def test_32_bit_samples_are_refused(tmp_path):
+    path = tmp_path / "depth.tif"
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(path)
+    assert one_line_error(path) == f"{path}: has 32-bit samples; save it with 8 or 16 bits"
+
+
+def test_nothing_goes_to_stderr(tmp_path, rgb):
+    jpeg = saved(Image.fromarray(rgb), "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (tmp_path / "junk_exif.jpg").write_bytes(
+        saved(Image.fromarray(rgb), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    )
+    (tmp_path / "large.png").write_bytes(png_header(15_000, 15_000))
+    profile = png_chunk(b"iCCP", b"bad\0\0" + zlib.compress(b"no profile"))
+    png = saved(Image.fromarray(rgb), "PNG")
+    (tmp_path / "profile.png").write_bytes(png[:33] + profile + png[33:])
+    tiff = saved(Image.fromarray(rgb), "TIFF", compression="tiff_lzw")
+    (tmp_path / "cut.tif").write_bytes(tiff[:-7])
+    code = (
+        "import sys\nfrom cli import InputError\nfrom images import find_images, read_image\n"
+        "for path in find_images(sys.argv[1]):\n"
+        "    try: read_image(path)\n"
+        "    except InputError: print('refused', path.name)\n"
+        "    else: print('read', path.name)\n"
+    )
+    repository = Path(__file__).parents[1]
+    command = [sys.executable, "-W", "default::UserWarning:images", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "refused cut.jpg" in done.stdout
+    assert "read junk_exif.jpg" in done.stdout
+    assert "read profile.png" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF"])
+def test_written_pixels_are_read_back(tmp_path, rgb, suffix):
+    path = tmp_path / "new folder" / f"out{suffix}"
+    write_image(path, rgb)
+    np.testing.assert_array_equal(read_image(path), rgb)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
+def test_written_photographs_are_close(tmp_path, smooth, suffix):
+    path = tmp_path / f"out{suffix}"
+    write_image(path, smooth)
+    assert np.abs(read_image(path).astype(int) - smooth).mean() < 3
+    assert Image.open(path).format == ("WEBP" if suffix == ".webp" else "JPEG")
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.docx", "picture.jpg.txt"])
+def test_an_unknown_suffix_is_one_line_and_writes_nothing(tmp_path, rgb, name):
+    with pytest.raises(InputError, match=r"can't tell the format.*\.png") as caught:
+        write_image(tmp_path / name, rgb)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_too_large_for_its_format_leaves_the_old_file(tmp_path, rgb):
+    path = tmp_path / "out.webp"
+    write_image(path, rgb)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="can't be written"):
+        write_image(path, np.zeros((1, 20_000, 3), np.uint8))
+    assert path.read_bytes() == before
+
+
+def test_find_images(tmp_path):
+    names = ["b.PNG", "a photo.jpg", "ü.Jpeg", "notes.txt", ".hidden.jpg", "sub/c.webp", ".git/d.png", "sub/😀.gif"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    top = ["a photo.jpg", "b.PNG", "ü.Jpeg"]
+    assert find_images(tmp_path) == [tmp_path / name for name in top]
+    assert find_images(str(tmp_path), recursive=True) == sorted(
+        tmp_path / name for name in [*top, "sub/c.webp", "sub/😀.gif"]
+    )
+
+
+def test_find_images_says_when_there_is_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"holds no images .*\.jpg"):
+        find_images(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        find_images(tmp_path / "missing")
+
+
+def test_reading_is_as_fast_as_opencv(tmp_path):
+    """The training set's kind, an opaque RGBA PNG; the bound is loose because machines are shared."""
+    path = tmp_path / "face.jpg"
+    y, x = np.mgrid[0:300, 0:300]
+    channels = [x % 256, y % 256, (x + y) % 256, np.full_like(x, 255)]
+    Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8)).save(path, "PNG")
+
+    def best_time(read) -> float:
+        times = []
+        for _ in range(15):
+            start = time.perf_counter()
+            read(path)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert best_time(read_image) < 3 * best_time(lambda path: cv2.imread(str(path)))

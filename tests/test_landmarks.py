@@ -1,0 +1,312 @@
+"""The 68 points: their numbering, and files that give back what was put in or say in one line what is wrong."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cli import InputError
+from landmarks import (
+    FLIP,
+    OUTER_EYE_CORNERS,
+    REGIONS,
+    SKELETON,
+    Face,
+    ImageResult,
+    person_of,
+    read_csv,
+    read_json,
+    read_pts,
+    write_csv,
+    write_json,
+    write_pts,
+)
+
+# A file is rewritten for each example, so the one folder that hypothesis' examples share does no harm.
+same_folder = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+coordinates = st.floats(-2000, 12_000, width=32)
+faces_keypoints = hnp.arrays(np.float32, (68, 2), elements=coordinates)
+file_names = st.text(min_size=1, max_size=20).filter(
+    lambda name: name.strip() and not set("\0\r\n") & set(name) and name.isprintable()
+)
+
+
+@pytest.fixture
+def keypoints():
+    """(3, 68, 2) float32 px"""
+    return np.random.default_rng(0).uniform(-5, 400, (3, 68, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def csv_lines(tmp_path, keypoints):
+    """Lines of a good file, to be spoiled; `csv_error(lines)` gives what reading them says after the file's name."""
+    path = tmp_path / "good.csv"
+    write_csv(path, ["a.jpg", "b.jpg", "c.jpg"], keypoints)
+    return path.read_text().splitlines()
+
+
+@pytest.fixture
+def csv_error(tmp_path):
+    def error(lines: list[str]) -> str:
+        path = tmp_path / "spoiled.csv"
+        path.write_text("\n".join(lines))
+        return message_of(read_csv, path)
+
+    return error
+
+
+def message_of(read, path) -> str:
+    """What the error says after the file's name; it must be one line that names the file."""
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+def test_regions_hold_every_point_once():
+    assert sorted(i for region in REGIONS.values() for i in region) == list(range(68))
+
+
+def test_flip_is_an_involution_that_keeps_regions():
+    np.testing.assert_array_equal(FLIP[FLIP], np.arange(68))
+    for region in REGIONS.values():
+        assert sorted(FLIP[list(region)]) == list(region)
+
+
+def test_flip_maps_right_to_left_and_keeps_the_axis():
+    right_eye, left_eye = set(range(36, 42)), set(range(42, 48))
+    assert set(FLIP[sorted(right_eye)]) == left_eye
+    assert set(FLIP[sorted(range(17, 22))]) == set(range(22, 27))
+    assert sorted(np.flatnonzero(np.arange(68) == FLIP)) == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
+    assert FLIP[OUTER_EYE_CORNERS[0]] == OUTER_EYE_CORNERS[1]
+
+
+def test_flip_keeps_the_lines_of_the_face():
+    """Mirrored neighbours are neighbours: a wrong entry would draw a line across the face."""
+    edges = set()
+    for _, points, closed in SKELETON:
+        edges |= {frozenset(edge) for edge in itertools.pairwise(points)}
+        if closed:
+            edges.add(frozenset((points[0], points[-1])))
+    assert {frozenset(int(FLIP[i]) for i in edge) for edge in edges} == edges
+
+
+def test_skeleton_draws_every_point_once_in_its_region():
+    assert sorted(i for _, points, _ in SKELETON for i in points) == list(range(68))
+    assert all(i in REGIONS[region] for region, points, _ in SKELETON for i in points)
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("Abdel_Aziz_Al-Hakim_00.jpg", "Abdel_Aziz_Al-Hakim"),
+        ("training/Jürgen_Groß_51.jpg", "Jürgen_Groß"),
+        ("Person_12_34.png", "Person_12"),
+        ("IMG_1234.jpg", "IMG_1234"),
+        ("holiday.jpg", "holiday"),
+    ],
+)
+def test_person_of(name, person):
+    assert person_of(name) == person
+
+
+@same_folder
+@given(
+    names=st.lists(file_names, min_size=1, max_size=3, unique=True),
+    points=hnp.arrays(np.float32, (3, 68, 2), elements=coordinates),
+)
+def test_csv_round_trip_is_exact(tmp_path, names, points):
+    path = tmp_path / "points 😀.csv"
+    write_csv(path, names, points[: len(names)])
+    read_names, read_points = read_csv(path)
+    assert read_names == names
+    assert read_points.dtype == np.float32
+    np.testing.assert_array_equal(read_points, points[: len(names)])
+
+
+def test_csv_columns_are_x0_y0_x1_y1(tmp_path):
+    path = tmp_path / "points.csv"
+    values = ",".join(str(i) for i in range(136))
+    path.write_text(f"\ufeff,{values}\n\nä b.jpg,{values}\n\n", encoding="utf-8")  # BOM and blank lines
+    names, points = read_csv(path)
+    assert names == ["ä b.jpg"]
+    assert points[0, 0].tolist() == [0, 1]
+    assert points[0, 36].tolist() == [72, 73]
+
+
+def test_csv_that_cannot_be_used_at_all(tmp_path, csv_lines, csv_error):
+    assert message_of(read_csv, tmp_path / "missing.csv") == "can't be read (No such file or directory); check the path"
+    assert "Is a directory" in message_of(read_csv, tmp_path)
+    assert csv_error([]).startswith("is empty")
+    assert csv_error(["", ""]).startswith("is empty")
+    assert csv_error(csv_lines[:1]).startswith("has a header but no rows")
+    assert csv_error(csv_lines[1:]).startswith("row 1: starts with an image; put a header row before it")
+
+
+def test_csv_wrong_number_of_columns(csv_lines, csv_error):
+    expected = "137 expected: file name, x0, y0, …, x67, y67"
+    assert csv_error(["a,b,c", *csv_lines[1:]]) == f"row 1: 3 columns found, {expected}"
+    short, long = csv_lines[2].rpartition(",")[0], csv_lines[2] + ",5"
+    assert csv_error([*csv_lines[:2], short]) == f"row 3: 136 columns found, {expected}"
+    assert csv_error([*csv_lines[:2], "", long]) == f"row 4: 138 columns found, {expected}"  # blank lines count
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("left", "'left' is not a number"),
+        ("1;5", "'1;5' is not a number"),
+        ("", "no coordinate"),
+        ("  ", "no coordinate"),
+        ("nan", "'nan' is not a finite number"),
+        ("inf", "'inf' is not a finite number"),
+        ("-Infinity", "'-Infinity' is not a finite number"),
+        ("1e99", "'1e99' is not a finite number"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_csv_bad_coordinate(csv_lines, csv_error, cell, problem):
+    cells = csv_lines[2].split(",")
+    cells[136] = cell
+    assert csv_error([*csv_lines[:2], ",".join(cells), csv_lines[3]]).startswith(f"row 3, column 137: {problem}; ")
+
+
+def test_csv_file_names(csv_lines, csv_error):
+    renamed = "a.jpg" + csv_lines[3].removeprefix("c.jpg")
+    assert csv_error([*csv_lines[:3], renamed]) == "row 4, column 1: a.jpg has row 2 already; take one out"
+    nameless = csv_lines[3].removeprefix("c.jpg")
+    assert csv_error([*csv_lines[:3], nameless]).startswith("row 4, column 1: no file name")
+
+
+@same_folder
+@given(points=faces_keypoints)
+def test_pts_round_trip(tmp_path, points):
+    path = tmp_path / "ä face 😀.pts"
+    write_pts(path, points)
+    read = read_pts(path)
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, points, atol=1e-3)
+
+
+def test_pts_counts_from_one(tmp_path, keypoints):
+    path = tmp_path / "face.pts"
+    keypoints[0, 0] = 0, 9.5
+    write_pts(path, keypoints[0])
+    lines = path.read_text().splitlines()
+    assert lines[:4] == ["version: 1", "n_points: 68", "{", "1.0000 10.5000"]
+    assert lines[-1] == "}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", ""), ("{\n", "}\n"), ("version: 1\r\nn_points:  68\r\n{\r\n", "}\n\n")]
+)
+def test_pts_with_and_without_header(tmp_path, before, after):
+    path = tmp_path / "face.pts"
+    path.write_text(before + "".join(f"{i + 1} {2 * i + 1.25}\n" for i in range(68)) + after, newline="")
+    expected = np.stack([np.arange(68), 2 * np.arange(68) + 0.25], axis=1)
+    np.testing.assert_array_equal(read_pts(path), expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "problem"),
+    [
+        (6, "12.5", "line 6: expected 'x y'"),
+        (6, "1 2 3", "line 6: expected 'x y'"),
+        (7, "one two", "line 7: expected 'x y'"),
+        (71, "1 nan", "line 71: a coordinate is not finite"),
+        (71, "", "line 72: 67 points found, 68 expected"),
+        (71, "1 2\n3 4", "line 73: 69 points found, 68 expected"),
+    ],
+)
+def test_pts_errors(tmp_path, keypoints, number, line, problem):
+    path = tmp_path / "face.pts"
+    write_pts(path, keypoints[0])
+    lines = path.read_text().splitlines()
+    lines[number - 1] = line
+    path.write_text("\n".join(lines))
+    assert message_of(read_pts, path).startswith(problem)
+
+
+def test_pts_missing_or_binary(tmp_path):
+    path = tmp_path / "face.pts"
+    assert "No such file" in message_of(read_pts, path)
+    path.write_bytes(bytes(range(256)))
+    assert "line 1: " in message_of(read_pts, path)
+
+
+boxes = st.tuples(*[st.floats(-100, 5000)] * 4)
+faces = st.builds(Face, boxes, st.none() | st.floats(0, 1), faces_keypoints)
+results = st.builds(ImageResult, file_names, st.integers(1, 9999), st.integers(1, 9999), st.lists(faces, max_size=2))
+
+
+@same_folder
+@given(written=st.lists(results, max_size=3))
+def test_json_round_trip_to_a_hundredth_of_a_pixel(tmp_path, written):
+    path = tmp_path / "faces ü.json"
+    write_json(path, written)
+    read = read_json(path)
+    assert [(r.image, r.width, r.height) for r in read] == [(w.image, w.width, w.height) for w in written]
+    for r, w in zip(read, written, strict=True):
+        for read_face, face in zip(r.faces, w.faces, strict=True):
+            assert read_face.keypoints.dtype == np.float32
+            np.testing.assert_allclose(read_face.keypoints, face.keypoints, atol=0.01)
+            np.testing.assert_allclose(read_face.box, face.box, atol=0.01)
+            assert read_face.score == (None if face.score is None else pytest.approx(face.score, abs=1e-4))
+
+
+def test_json_layout(tmp_path, keypoints):
+    path = tmp_path / "faces.json"
+    face = Face((1.0, 2.0, 30.126, np.float32(40.5)), np.float32(0.5), np.full((68, 2), (3.0, 4.25), np.float32))
+    write_json(path, [ImageResult("ä 😀.jpg", 640, 480, [face]), ImageResult("none.jpg", 5, 6, [])])
+    described = {"box": [1.0, 2.0, 30.13, 40.5], "score": 0.5, "keypoints": [[3.0, 4.25]] * 68}
+    assert json.loads(path.read_text()) == {
+        "images": [
+            {"image": "ä 😀.jpg", "width": 640, "height": 480, "faces": [described]},
+            {"image": "none.jpg", "width": 5, "height": 6, "faces": []},
+        ]
+    }
+
+
+def spoiled_face(**changes) -> str:
+    face = {"box": [0, 0, 9, 9], "score": 1, "keypoints": [[1, 2]] * 68} | changes
+    return json.dumps({"images": [{"image": "a.jpg", "width": 9, "height": 9, "faces": [face]}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: not JSON"),
+        ('{"images": [\n{"image": }]}', "line 2: not JSON"),
+        ("[" * 100_000, "can't be read"),
+        ("[1, 2]", 'no list "images"'),
+        ('{"images": 3}', 'no list "images"'),
+        ('{"images": [7]}', 'image 1: "image", "width"'),
+        ('{"images": [{"image": "a"}]}', 'image 1: "image", "width"'),
+        ('{"images": [{"image": "a", "width": 0, "height": 5, "faces": []}]}', 'image 1: "image" must be'),
+        ('{"images": [{"image": "a", "width": 5, "height": 5, "faces": null}]}', 'image 1: "image" must be'),
+        ('{"images": [{"image": "a", "width": 5, "height": 5, "faces": [{}]}]}', "image 1, face 1: no score"),
+        (spoiled_face(box=[1, 2, 3]), "image 1, face 1: box of 4"),
+        (spoiled_face(score="high"), "image 1, face 1: box of 4"),
+        (spoiled_face(keypoints=[[1, 2]] * 67), "image 1, face 1: box of 4"),
+        (spoiled_face(keypoints=[[1, 2]] * 67 + [[1]]), "image 1, face 1: box of 4"),
+        (spoiled_face(keypoints=[[1, None]] * 68), "image 1, face 1: box of 4"),
+        (spoiled_face(keypoints=[[1, float("nan")]] * 68), "image 1, face 1: box of 4"),
+    ],
+)
+def test_json_errors(tmp_path, text, problem):
+    path = tmp_path / "faces.json"
+    path.write_text(text)
+    assert message_of(read_json, path).startswith(problem)
+
+
+def test_json_that_is_missing_or_no_text(tmp_path):
+    path = tmp_path / "faces.json"
+    assert message_of(read_json, path) == "can't be read (No such file or directory); check the path"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert message_of(read_json, path).startswith("can't be read")
