@@ -62,8 +62,24 @@ JAW_DEPTH = [
     (0.985, 0.32, -0.05), (0.975, 0.48, 0.2), (0.91, 0.66, 0.52), (0.77, 0.77, 0.77),
 ]  # fmt: skip
 
-SKIN = [(244, 208, 188), (232, 186, 160), (214, 164, 130), (186, 132, 98), (146, 98, 70), (104, 68, 50), (74, 48, 38)]
-HAIR = [(28, 24, 24), (50, 36, 28), (84, 56, 36), (128, 88, 50), (196, 160, 100), (138, 66, 34), (150, 148, 146)]
+SKIN = [
+    (244, 208, 188),
+    (232, 186, 160),
+    (214, 164, 130),
+    (186, 132, 98),
+    (146, 98, 70),
+    (104, 68, 50),
+    (74, 48, 38),
+]
+HAIR = [
+    (28, 24, 24),
+    (50, 36, 28),
+    (84, 56, 36),
+    (128, 88, 50),
+    (196, 160, 100),
+    (138, 66, 34),
+    (150, 148, 146),
+]
 IRIS = [(70, 44, 26), (92, 62, 34), (60, 36, 24), (84, 104, 122), (104, 130, 150), (90, 104, 70)]
 CLOTH = [(36, 40, 52), (28, 28, 30), (70, 74, 84), (120, 40, 44), (40, 70, 110), (200, 196, 186), (60, 90, 70),
          (150, 110, 80), (110, 70, 120), (220, 220, 226)]  # fmt: skip
@@ -301,11 +317,11 @@ class HeadShape:
         p = self.on_slice(slices[:, None], y[:, None], a[:, None])[:, 0]
         # Jaw: of all points on its side's half of the slice, the one seen farthest out.
         quarter = np.radians(np.linspace(0, 90, 361))
-        rows = self.knots[[*range(6, 15), *range(13, 5, -1)]]  # ear, chin, ear
-        side = np.repeat((-1.0, 1.0), (8, 9))
+        rows = self.knots[[*range(6, 14), *range(13, 5, -1)]]  # ear to chin to ear; the chin's tip is its own outline
+        side = np.repeat((-1.0, 1.0), 8)
         arc = self.on_slice(rows[:, None, 1:], rows[:, None, 0], side[:, None] * quarter)
         out = (arc @ turn.T)[..., 0] * side[:, None]
-        p[:17] = arc[np.arange(17), out.argmax(1)]
+        p[np.delete(np.arange(17), 8)] = arc[np.arange(16), out.argmax(1)]
         return p
 
 
@@ -401,7 +417,7 @@ def paint_face(person: Person, p: np.ndarray, frame: Frame) -> tuple[np.ndarray,
     mx, my = map_axes()
     skin = person.skin.astype(np.float32)
     image = np.ones((my.size, mx.size, 3), np.float32) * skin
-    image *= 1 + (0.012 + 0.015 * person.age) * smooth_noise(rng, image.shape[:2], (60, 40))[..., None]
+    image *= 1 + (0.01 + 0.01 * person.age) * smooth_noise(rng, image.shape[:2], (110, 70))[..., None]
     blush = bump(0.46, 0.4, 0.2, 0.16, 0.2 + 0.15 * person.makeup) + bump(0, 0.42, 0.12, 0.12, 0.2)
     blend(image, blush.astype(np.float32), skin * (1.0, 0.74, 0.7))
     gloss = (0.28 + bump(0, 0.36, 0.05, 0.16, 0.25) + bump(0, -0.5, 0.4, 0.25, 0.12)).astype(np.float32)
@@ -445,7 +461,9 @@ def paint_beard(image: np.ndarray, person: Person, p: np.ndarray, rng: np.random
     lip, low = p[48:55], p[[54, 55, 56, 57, 58, 59, 48]]
     upper = np.vstack([outline(lip) + (0, -0.015), [(0.32, p[54, 1] + 0.05), (0.15, p[33, 1] + 0.05)],
                        [(-0.15, p[33, 1] + 0.05), (-0.32, p[48, 1] + 0.05)]])  # fmt: skip
-    chin = np.vstack([outline(low) + (0, 0.03), [(-0.3, p[8, 1] - 0.2), (-0.25, 1.9), (0.25, 1.9), (0.3, p[8, 1] - 0.2)]])
+    chin = np.vstack(
+        [outline(low) + (0, 0.03), [(-0.3, p[8, 1] - 0.2), (-0.25, 1.9), (0.25, 1.9), (0.3, p[8, 1] - 0.2)]]
+    )
     cheeks = np.vstack([[(-0.95, 0.25), (-0.66, 0.5), (-0.4, 0.72)], [(-0.2, p[33, 1] + 0.06), (0.2, p[33, 1] + 0.06)],
                         [(0.4, 0.72), (0.66, 0.5), (0.95, 0.25), (0.95, 1.9), (-0.95, 1.9)]])  # fmt: skip
     alpha = {
@@ -468,16 +486,15 @@ def paint_mouth(image: np.ndarray, gloss: np.ndarray, person: Person, p: np.ndar
     blend(image, 0.9 * area, natural * (1 - person.makeup) + rouge * person.makeup)
     blend(image, 0.25 * area * mask(ellipse(0, p[51, 1] + 0.02, 0.4, 0.055), 0.02), natural * 0.55)  # upper lip: shade
     gloss += area * (0.15 + 0.4 * person.makeup)
-    line = np.vstack([outline(p[60:65]), ])
-    blend(image, 0.8 * stroke(line, 0.022, 0.006), skin * (0.3, 0.16, 0.15))
+    blend(image, 0.8 * stroke(outline(p[60:65]), 0.022, 0.006), skin * (0.3, 0.16, 0.15))
     opening = mask(inside)
     blend(image, opening, (52, 16, 18))
     gap = p[66, 1] - p[62, 1]
     if gap > 0.04:
-        bottom = p[60:65][:, 1].mean() + min(0.12, 0.75 * gap)
-        teeth = np.vstack([outline(p[60:65]), [(p[64, 0] * 0.7, bottom - 0.01), (0, bottom + 0.012)],
-                           [(p[60, 0] * 0.7, bottom - 0.01)]])  # fmt: skip
-        blend(image, opening * mask(teeth), (226, 218, 202))
+        across = np.linspace(-1, 1, 15)  # the teeth's lower edge is flatter than the lip above, which hides its ends
+        edge = np.stack([0.85 * p[64, 0] * across, p[62, 1] + min(0.09, 0.6 * gap) - 0.02 * across**2], -1)
+        teeth = np.vstack([edge, [(p[64, 0], p[62, 1] - 0.1), (p[60, 0], p[62, 1] - 0.1)]])
+        blend(image, opening * mask(teeth, 0.01), (226, 218, 202))
         tongue = mask(ellipse(0, p[66, 1] + 0.01, 0.14, 0.07), 0.02)
         blend(image, opening * tongue * np.clip(gap / 0.2, 0, 1), (150, 66, 66))
 
@@ -548,11 +565,11 @@ class Picture:
 
     def __init__(self, background: np.ndarray, camera: Camera, lamp: Lamp):
         self.image, self.camera, self.lamp = background, camera, lamp
-        self.at, self.depth, self.colour = [], [], []
+        self.at, self.z, self.colour = [], [], []
 
     def step(self, span: float) -> int:
-        """How many samples a surface of this span (model units) needs to leave no holes."""
-        return int(np.ceil(span * self.camera.scale * SUPERSAMPLE * 1.35)) + 2
+        """How many samples a surface of this span (model units) needs to leave few holes."""
+        return int(np.ceil(span * self.camera.scale * SUPERSAMPLE * 1.15)) + 2
 
     def add(self, grid: np.ndarray, colour: np.ndarray, gloss=0.1, keep=None, inside=False) -> None:
         """Add a surface: posed points (R, C, 3) with rows downwards and columns to the right as seen from outside,
@@ -573,14 +590,20 @@ class Picture:
         gloss = np.broadcast_to(gloss, facing.shape)[facing]
         colour = np.broadcast_to(colour, (*facing.shape, 3))[facing]
         self.at.append(at[facing])
-        self.depth.append(grid[facing][:, 2])
+        self.z.append(grid[facing][:, 2])
         self.colour.append(self.lamp.shade(n, colour, gloss))
 
     def draw(self) -> np.ndarray:
         """The picture (H, W, 3) float in 0…255, at the drawing size."""
-        at, depth, colour = (np.concatenate(part) for part in (self.at, self.depth, self.colour))
-        order = np.argsort((depth * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
-        self.image[at[order, 1], at[order, 0]] = colour[order]  # the last one written, the nearest, stays
+        at, z, colour = (np.concatenate(part) for part in (self.at, self.z, self.colour))
+        order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
+        columns, rows = at[order].T
+        depth = np.full(self.image.shape[:2], -9, np.float32)
+        self.image[rows, columns] = colour[order]  # the last one written, the nearest, stays
+        depth[rows, columns] = z[order]
+        # pixels between the samples, where something farther shines through
+        holes = depth < cv2.medianBlur(depth, 5) - 0.025
+        self.image[holes] = cv2.medianBlur(self.image, 5)[holes]
         return self.image
 
 
@@ -633,8 +656,8 @@ def add_body(picture: Picture, person: Person, video: Video, frame: Frame) -> No
     shade = 0.55 + 0.4 * smoothstep((y - 1.2) / 0.5)[..., None]
     picture.add(grid, person.skin * (1, 0.97, 0.96) * shade, 0.1)
 
-    knots = np.array([(thick * 1.15, 1.38), (thick * 1.6, 1.56), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2)])  # fmt: skip
-    rows = even(outline(knots), picture.step(4.5))[:, None]
+    knots = np.array([(thick * 1.1, 1.46), (thick * 1.65, 1.58), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2), (2, 4.4)])  # fmt: skip
+    rows = even(outline(knots), picture.step(5.2))[:, None]
     a = np.linspace(-np.pi / 2 - 0.3, np.pi / 2 + 0.3, picture.step(7))[None]
     radius, y = rows[..., 0], rows[..., 1]
     depth = np.minimum(radius, 0.45 + 0.3 * (radius - 0.5))
@@ -662,11 +685,11 @@ def cloth_colours(grid: np.ndarray, person: Person, video: Video) -> np.ndarray:
 
 # Per style: hairline y, temple angle°, thickness, length (lowest y), angle° below the ear, roughness of the edge
 HAIR_STYLES = {
-    "short": (-0.80, 60, 0.10, 0.75, 108, 0.06),
-    "full": (-0.72, 58, 0.19, 0.85, 104, 0.08),
-    "fringe": (-0.42, 66, 0.13, 0.85, 104, 0.10),
-    "receding": (-1.02, 74, 0.06, 0.7, 106, 0.06),
-    "buzz": (-0.82, 60, 0.03, 0.6, 112, 0.03),
+    "short": (-0.80, 60, 0.10, 0.55, 108, 0.06),
+    "full": (-0.72, 58, 0.19, 0.60, 104, 0.08),
+    "fringe": (-0.42, 66, 0.13, 0.60, 104, 0.10),
+    "receding": (-1.02, 74, 0.06, 0.50, 106, 0.06),
+    "buzz": (-0.82, 60, 0.01, 0.50, 112, 0.03),
     "afro": (-0.76, 62, 0.36, 0.7, 106, 0.05),
     "bob": (-0.66, 62, 0.17, 1.25, 84, 0.08),
     "long": (-0.74, 58, 0.15, 2.3, 88, 0.08),
@@ -691,12 +714,14 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
     tilt = {"parted": 0.0, "buzz": 0.0, "afro": 0.0}.get(person.hair, 0.09 * rng.choice((-1, 1)))
     edge = smooth_noise(rng, shape, (3, 60)) * rough
     y = y0 + tilt * np.sin(a) + edge
-    limit = np.radians(np.interp(y, (line, line + 0.12, line + 0.35, -0.1, 0.12, 0.3), (0, temple * 0.7, temple, 78, 92, below)))
+    limit = np.radians(
+        np.interp(y, (line, line + 0.12, line + 0.35, -0.1, 0.12, 0.3), (0, temple * 0.7, temple, 78, 92, below))
+    )
     if person.hair == "parted":  # two curtains that fall from the middle
         limit = np.minimum(limit, np.radians(np.interp(y, (line, -0.35, 0.3, 1.0), (0, 52, 72, 78))))
     inside = np.maximum((np.abs(a) + edge - limit) / 0.5, (line - y) / 0.22)
     lumps = 1 + 0.12 * smooth_noise(rng, shape, (12, 30) if person.hair == "afro" else (4, 9))
-    extra = thick * smoothstep(inside * 1.3 + 0.15) * lumps
+    extra = 0.035 + thick * smoothstep(inside * 1.3) * lumps
     extra = extra * (1 + 0.5 * smoothstep((y0 - 0.2) / 1.2))  # hanging hair spreads
     width, front, side, back = (rows[..., c] for c in range(1, 5))
     closing = np.sqrt(np.clip(width / 0.5, 0, 1))  # at the crown the shell closes too
@@ -712,7 +737,7 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
     posed = turn_head(grid, frame)
     loose = smoothstep((y0 - 0.8) / 1.2)[..., None]  # long ends rest on the shoulders
     posed = posed + loose * 0.6 * (grid - posed)
-    picture.add(posed, colour, 0.25, keep=inside > 0, inside=True)
+    picture.add(posed, colour, 0.15, keep=inside > 0, inside=True)
     if person.hair == "tied":
         u, v = np.meshgrid(np.linspace(-np.pi, np.pi, picture.step(2)), np.linspace(0, np.pi, picture.step(1.2)))
         bun = np.stack([0.3 * np.sin(v) * np.sin(u), -0.27 * np.cos(v), 0.3 * np.sin(v) * np.cos(u)], -1)
@@ -768,7 +793,13 @@ def background(video: Video) -> np.ndarray:
             while x < width:
                 book = int(width * rng.uniform(0.02, 0.07))
                 tone = (first, second, third)[rng.integers(3)] * rng.uniform(0.5, 1.1)
-                cv2.rectangle(image, (x, y + int(step * rng.uniform(0.05, 0.3))), (x + book, y + step), tone.tolist(), -1)
+                cv2.rectangle(
+                    image,
+                    (x, y + int(step * rng.uniform(0.05, 0.3))),
+                    (x + book, y + step),
+                    tone.tolist(),
+                    -1,
+                )
                 x += book + 2
             cv2.rectangle(image, (0, y + step), (width, y + step + height // 60), (first * 0.35).tolist(), -1)
             y += step + height // 60
@@ -777,7 +808,11 @@ def background(video: Video) -> np.ndarray:
         image *= 1 + 0.22 * np.clip(folds, -2, 2)
     elif video.wall == "window":
         for _ in range(3):
-            x, y, w, h = rng.uniform(-0.1, 0.8) * width, rng.uniform(-0.2, 0.6) * height, *rng.uniform(0.15, 0.5, 2)
+            x, y, w, h = (
+                rng.uniform(-0.1, 0.8) * width,
+                rng.uniform(-0.2, 0.6) * height,
+                *rng.uniform(0.15, 0.5, 2),
+            )
             corner, far = (int(x), int(y)), (int(x + w * width), int(y + h * height))
             cv2.rectangle(image, corner, far, ((second, third)[rng.integers(2)]).tolist(), -1)
             cv2.rectangle(image, corner, far, (first * 0.4).tolist(), max(2, width // 70))

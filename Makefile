@@ -1,0 +1,30 @@
+# `make demo` and `make test` need Python 3.10 or newer and make; each sets up what it needs in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test
+
+# Train on the drawn sample, then find the keypoints of a photograph.
+demo: $(VENV)/installed
+	$(BIN)/python train.py --epochs 3 --data data/sample --output-dir outputs/demo
+	$(BIN)/python evaluate.py --checkpoint outputs/demo/best.pt --data data/sample --output-dir outputs/demo
+	$(BIN)/python predict.py --checkpoint outputs/demo/best.pt --image data/sample/test --detector none --output outputs/demo/sample
+	$(BIN)/python predict.py --checkpoint saved_models/pretrained.pt --output outputs/demo/photo.png
+	@echo
+	@echo "Look at these: outputs/demo/photo.png (the shipped network on a photograph),"
+	@echo "outputs/demo/validation_faces.png and training_curves.png (what you have just trained), outputs/demo/sample/"
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	@touch $@

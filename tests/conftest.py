@@ -1,0 +1,72 @@
+"""What the tests share: the commands as a user runs them, small data sets, and the real ones where they are."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLE = REPOSITORY / "data" / "sample"
+SHARED = REPOSITORY.parent / "shared"
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run `python SCRIPT …` in an empty folder and return its status, stdout and stderr."""
+
+    def run(script: str, *arguments, timeout: float = 120) -> subprocess.CompletedProcess:
+        line = [sys.executable, str(REPOSITORY / script), *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=timeout, cwd=tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A copy of a part of the sample: 12 images of 12 training people, in the public layout."""
+    root = tmp_path / "tiny"
+    (root / "training").mkdir(parents=True)
+    header, *rows = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines()
+    people = {}
+    for row in rows:
+        people.setdefault(row.split(",")[0].rsplit("_", 1)[0], row)
+    chosen = list(people.values())[:12]
+    for row in chosen:
+        name = row.split(",")[0]
+        shutil.copy(SAMPLE / "training" / name, root / "training" / name)
+    (root / "training_frames_keypoints.csv").write_text("\n".join([header, *chosen]) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data(tmp_path_factory):
+    """The first 40 rows of the real data set, where it stands beside the checkout; else the test is skipped."""
+    if not (SHARED / "dataset").is_dir():
+        pytest.skip("the real data set is not here")
+    import cv2
+
+    root = tmp_path_factory.mktemp("real")
+    for split in ("training", "test"):
+        (root / split).mkdir()
+        csv_name = f"{split}_frames_keypoints.csv"
+        lines = (SHARED / "dataset" / csv_name).read_text().splitlines()[:41]
+        (root / csv_name).write_text("\n".join(lines) + "\n")
+        for line in lines[1:]:
+            name = Path(line.split(",")[0])
+            bgr = cv2.imread(str(SHARED / "dataset" / split / f"{name.stem}.webp"))
+            _, png = cv2.imencode(".png", cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA))  # RGBA PNG under .jpg, as published
+            (root / split / name).write_bytes(png.tobytes())
+    return root
+
+
+def one_line_error(result: subprocess.CompletedProcess) -> str:
+    """The error line of a command that refused its input: exit status 2, one line, no traceback."""
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    return lines[0]

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+import metrics
+
+
+def face(eye_distance=100.0):
+    """Points in a row, the outer eye corners `eye_distance` apart."""
+    points = np.zeros((68, 2))
+    points[45] = [eye_distance, 0]
+    return points
+
+
+def test_nme_by_hand():
+    truth = np.stack([face(100), face(50)])
+    predicted = truth.copy()
+    predicted[0] += [3, 4]  # every point is 5 px off: 5 / 100
+    predicted[1, 0] += [0, 34]  # one of 68 points is 34 px off: 34 / 68 / 50
+    np.testing.assert_allclose(metrics.nme(predicted, truth), [0.05, 0.01])
+
+
+def test_failure_rate_counts_what_is_above():
+    assert metrics.failure_rate([0.08, 0.0801, 0.2, 0.01]) == 0.5
+
+
+def test_auc_by_hand():
+    assert metrics.auc([0.0]) == 1
+    assert metrics.auc([0.08, 0.3]) == 0
+    # Areas of the two steps: (0.08 - 0.02) / 2 + (0.08 - 0.06) / 2 = 0.04, of 0.08.
+    assert metrics.auc([0.02, 0.06]) == pytest.approx(0.5)
+
+
+def test_auc_is_the_area_under_the_curve():
+    errors = np.random.default_rng(0).gamma(4, 0.01, 500)
+    thresholds, share = metrics.cumulative_errors(errors, steps=20001)
+    assert metrics.auc(errors) == pytest.approx(np.trapezoid(share, thresholds) / 0.08, abs=1e-4)
+
+
+def test_cumulative_errors_ends_at_one_minus_the_failure_rate():
+    errors = np.array([0.01, 0.05, 0.09, 0.2])
+    _, share = metrics.cumulative_errors(errors)
+    assert share[0] == 0 and share[-1] == 1 - metrics.failure_rate(errors)
+
+
+def test_region_errors():
+    truth = face()[None]
+    predicted = truth.copy()
+    predicted[0, 36:48] += [0, 7]
+    assert metrics.region_errors(predicted, truth) == pytest.approx(
+        {"jaw": 0, "brows": 0, "nose": 0, "eyes": 0.07, "mouth": 0}
+    )
+
+
+def test_bootstrap_draws_people_not_images():
+    rng = np.random.default_rng(1)
+    person = rng.normal(0.05, 0.01, 40)
+    values, people = np.repeat(person, 25), np.repeat(np.arange(40), 25)
+    low, high = metrics.bootstrap_interval(values, people)
+    # 40 independent values, however many images there are of each.
+    expected = 1.96 * person.std() / np.sqrt(40)
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.1)
+    assert low < values.mean() < high
+    assert metrics.bootstrap_interval(values, people) == (low, high)
