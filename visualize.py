@@ -7,6 +7,8 @@
 The drawing functions take arrays and return arrays, (H, W, 3) uint8 RGB; the plots return matplotlib figures.
 """
 
+import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -30,6 +32,8 @@ COLORS = {"jaw": SKY, "brows": ORANGE, "nose": YELLOW, "eyes": GREEN, "mouth": P
 WHITE, BLACK, INK = (255, 255, 255), (0, 0, 0), (50, 50, 50)
 
 SHIFT = 4  # OpenCV draws at 1/16 pixel
+_ANGLES = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+_UNIT_CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])  # (32, 2)
 
 # Where the number of a point goes, for each line of SKELETON: away from the mean of these points.
 # Inner lips are the exception: theirs go towards the middle of the mouth.
@@ -75,7 +79,7 @@ def draw_keypoints(
     Points may lie outside of the image; those that aren't finite are left out.
     """
     keypoints = np.asarray(keypoints, dtype=np.float64)
-    radius = _radius(keypoints) if radius is None else radius
+    radius = _radius(keypoints, image) if radius is None else radius
     thin = max(1, round(radius * 0.7))
     lines = np.array(image, order="C")  # a copy, whatever the strides of `image`
     for region, points, closed in SKELETON:
@@ -100,7 +104,7 @@ def draw_faces(image: np.ndarray, faces: Sequence, boxes: bool = True) -> np.nda
         if boxes:
             x0, y0, x1, y1 = np.asarray(face.box, dtype=np.float64)
             corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-            thin = max(1, round(0.6 * _radius(corners)))
+            thin = max(1, round(0.6 * _radius(corners, image)))
             _polyline(image, corners, BLACK, 3 * thin)
             _polyline(image, corners, WHITE, thin)
         image = draw_keypoints(image, face.keypoints)
@@ -146,17 +150,18 @@ def contact_sheet(
     if captions is None:
         return sheet
     canvas = Image.fromarray(sheet)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=0.72 * strip)
+    draw, font = ImageDraw.Draw(canvas), _font(0.62 * strip)
     for (top, left), caption in zip(places, captions, strict=True):
         text = _shorten(caption, font, tile)
         draw.text((left + tile / 2, top + tile + strip / 2), text, INK, font, anchor="mm")
     return np.array(canvas)
 
 
-def _radius(points: np.ndarray) -> float:
-    """Radius of a drawn point: 1/110 of the face's longer side, and never too small to see."""
+def _radius(points: np.ndarray, image: np.ndarray) -> float:
+    """Radius of a drawn point: 1/110 of the face's longer side (at most the image's), never too small to see."""
     finite = points[np.isfinite(points).all(axis=1)]
-    return max(1.0, float(np.ptp(finite, axis=0).max()) / 110) if len(finite) else 1.0
+    side = min(np.ptp(finite, axis=0).max(), max(image.shape)) if len(finite) else 0
+    return max(1.2, float(side) / 110)
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:
@@ -164,14 +169,19 @@ def _fixed_point(points: np.ndarray) -> np.ndarray:
     return np.round(np.clip(points, -1e5, 1e5) * 2**SHIFT).astype(np.int32)
 
 
-def _circle(image: np.ndarray, center: np.ndarray, radius: float, color: tuple, thickness: int = cv2.FILLED) -> None:
-    if np.isfinite(center).all():
-        x, y = _fixed_point(center).tolist()
-        cv2.circle(image, (x, y), round(radius * 2**SHIFT), color, thickness, cv2.LINE_AA, SHIFT)
+def _circle(image: np.ndarray, center: np.ndarray, radius: float, color: tuple, thickness: int | None = None) -> None:
+    """A disc, or a ring of `thickness`: as a polygon of our own, since cv2.circle makes diamonds of small ones."""
+    if not np.isfinite(center).all():
+        return
+    rim = _fixed_point(center + radius * _UNIT_CIRCLE)
+    if thickness is None:
+        cv2.fillConvexPoly(image, rim, color, cv2.LINE_AA, SHIFT)
+    else:
+        cv2.polylines(image, [rim], True, color, thickness, cv2.LINE_AA, SHIFT)
 
 
 def _polyline(image: np.ndarray, points: np.ndarray, color: tuple, thickness: int) -> None:
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in itertools.pairwise(points):
         if np.isfinite([start, end]).all():
             ends = (tuple(_fixed_point(point).tolist()) for point in (start, end))
             cv2.line(image, *ends, color, thickness, cv2.LINE_AA, SHIFT)
@@ -180,7 +190,7 @@ def _polyline(image: np.ndarray, points: np.ndarray, color: tuple, thickness: in
 def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
     canvas = Image.fromarray(image)
     size = max(7.0, 3.2 * radius)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=size)
+    draw, font = ImageDraw.Draw(canvas), _font(size)
     for i, ((_, points, _), others) in enumerate(zip(SKELETON, _NUMBERS_AWAY_FROM, strict=True)):
         middle = keypoints[list(others)].mean(axis=0)
         for index in points:
@@ -211,6 +221,12 @@ def _fit(sample: dict, side: int) -> dict:
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     image = cv2.resize(sample["image"], (new_width, new_height), interpolation=method)
     return {"image": image, "keypoints": geometry.transform_points(sample["keypoints"], matrix)}
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib and has the letters of most file names; found without importing it."""
+    package = Path(importlib.util.find_spec("matplotlib").origin).parent
+    return ImageFont.truetype(str(package / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)
 
 
 def _shorten(text: str, font, width: float) -> str:

@@ -707,7 +707,7 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
     crown = head.table[head.table[:, 0] < 0.1]
     ends = crown[-1] + np.linspace(0, lowest - 0.1, 20)[:, None] * (1, 0, 0, 0, 0)
     meridian = np.vstack([crown, ends])
-    rows = even(meridian, picture.step(length(meridian)))[:, None]
+    rows = even(meridian, picture.step(1.7 * length(meridian)))[:, None]  # the shell's swelling stretches it
     y0 = rows[..., 0]
     a = np.linspace(-np.pi, np.pi, picture.step(6.2))[None]
     shape = (len(rows), a.size)
@@ -721,7 +721,7 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
         limit = np.minimum(limit, np.radians(np.interp(y, (line, -0.35, 0.3, 1.0), (0, 52, 72, 78))))
     inside = np.maximum((np.abs(a) + edge - limit) / 0.5, (line - y) / 0.22)
     lumps = 1 + 0.12 * smooth_noise(rng, shape, (12, 30) if person.hair == "afro" else (4, 9))
-    extra = 0.035 + thick * smoothstep(inside * 1.3) * lumps
+    extra = 0.035 + thick * smoothstep(inside * 0.8) * lumps
     extra = extra * (1 + 0.5 * smoothstep((y0 - 0.2) / 1.2))  # hanging hair spreads
     width, front, side, back = (rows[..., c] for c in range(1, 5))
     closing = np.sqrt(np.clip(width / 0.5, 0, 1))  # at the crown the shell closes too

@@ -1,0 +1,265 @@
+import numpy as np
+import pytest
+import torch
+from conftest import SAMPLE, one_line_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms import Compose
+
+from cli import InputError
+from data_load import (
+    CropFace,
+    FacialKeypointsDataset,
+    Normalize,
+    RandomCrop,
+    RandomCropFace,
+    RandomErase,
+    RandomLight,
+    Rescale,
+    Resize,
+    ToTensor,
+    crop_face,
+    denormalize_keypoints,
+    evaluation_transform,
+    fold_of,
+    normalize_keypoints,
+    open_split,
+    split_by_person,
+    training_transform,
+)
+from geometry import CropPolicy
+from landmarks import FLIP
+
+
+def dotted(height=200, width=240):
+    """A black image with four far-apart soft dots, the points 0, 16, 8 and 27 (all others repeat point 0)."""
+    dots = {0: (60.3, 70.6), 16: (170.8, 66.2), 8: (118.4, 150.9), 27: (115.1, 84.7)}
+    y, x = np.mgrid[:height, :width]
+    image = np.zeros((height, width), np.float64)
+    for cx, cy in dots.values():
+        image += 255 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 3.0**2))
+    keypoints = np.tile(np.float32(dots[0]), (68, 1))
+    for index, point in dots.items():
+        keypoints[index] = point
+    return {"image": np.repeat(image.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2), "keypoints": keypoints}
+
+
+def assert_points_on_dots(sample, points=(0, 16, 8, 27), radius=13, tolerance=0.08):
+    """The dot's centroid, measured in the pixels around each keypoint, is the keypoint."""
+    gray = sample["image"].astype(np.float64)
+    gray = gray.mean(axis=2) if gray.ndim == 3 else gray
+    for index in points:
+        x, y = sample["keypoints"][index]
+        x0, y0 = round(float(x)) - radius, round(float(y)) - radius
+        part = gray[y0 : y0 + 2 * radius + 1, x0 : x0 + 2 * radius + 1]
+        assert part.max() > 60, f"no dot at point {index}"
+        rows, columns = np.indices(part.shape)
+        centroid = np.array([x0 + (part * columns).sum() / part.sum(), y0 + (part * rows).sum() / part.sum()])
+        np.testing.assert_allclose(centroid, [x, y], atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [Rescale(150), Rescale((160, 200)), Rescale(300), Resize(160), Resize((180, 150)), CropFace(CropPolicy(160, 1.6))],
+    ids=["shorter side", "exact", "enlarge", "square", "portrait", "face"],
+)
+def test_keypoints_follow_the_image(transform):
+    assert_points_on_dots(transform(dotted()))
+
+
+def test_rescale_keeps_the_aspect_and_resize_does_not():
+    assert Rescale(100)(dotted())["image"].shape == (100, 120, 3)
+    assert Resize(100)(dotted())["image"].shape == (100, 100, 3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
+def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
+    policy = CropPolicy(200, 1.9)
+    sample = crop_face(dotted(), policy, degrees=degrees, scale=scale, shift=(dx, dy), mirror=mirror)
+    assert sample["image"].shape == (200, 200, 3)
+    if mirror:  # undo the renumbering to find the dots by their numbers
+        sample["keypoints"] = sample["keypoints"][FLIP]
+    assert_points_on_dots(sample)
+
+
+def test_mirroring_renumbers():
+    sample = dotted()
+    straight, mirrored = (crop_face(sample, CropPolicy(101, 1.5), mirror=m)["keypoints"] for m in (False, True))
+    np.testing.assert_allclose(mirrored[:, 0], 100 - straight[FLIP][:, 0], atol=1e-3)
+    np.testing.assert_allclose(mirrored[:, 1], straight[FLIP][:, 1], atol=1e-3)
+    assert mirrored[0, 0] < mirrored[16, 0]  # point 0 stays on the left of the picture
+
+
+def test_random_crop_keeps_the_points_on_the_dots():
+    sample = dotted()
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        cropped = RandomCrop((190, 225))(sample)
+        assert cropped["image"].shape == (190, 225, 3)
+        assert_points_on_dots(cropped)
+        seen.add(tuple(cropped["keypoints"][0]))
+    assert len(seen) > 10
+
+
+def test_random_crop_of_the_full_size_is_the_image():
+    cropped = RandomCrop((200, 240))(dotted())
+    np.testing.assert_array_equal(cropped["image"], dotted()["image"])
+
+
+def test_random_crop_larger_than_the_image_is_refused():
+    with pytest.raises(InputError, match="Rescale"):
+        RandomCrop(201)(dotted())
+
+
+def test_normalize_to_the_edges_of_the_image():
+    sample = {"image": np.full((50, 100, 3), 255, np.uint8), "keypoints": np.zeros((68, 2), np.float32)}
+    sample["keypoints"][:3] = [[-0.5, -0.5], [99.5, 49.5], [49.5, 24.5]]
+    normal = Normalize()(sample)
+    np.testing.assert_allclose(normal["keypoints"][:3], [[-1, -1], [1, 1], [0, 0]], atol=1e-6)
+    assert normal["image"].dtype == np.float32 and normal["image"].shape == (50, 100)
+    np.testing.assert_allclose(normal["image"], 1)
+
+
+def test_normalize_as_the_course_does():
+    sample = {"image": np.zeros((200, 200, 3), np.uint8), "keypoints": np.full((68, 2), 150, np.float32)}
+    assert (Normalize(center=100, scale=50)(sample)["keypoints"] == 1).all()
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.floats(-600, 600), st.floats(-600, 600))
+def test_denormalize_is_the_way_back(height, width, x, y):
+    point = np.array([[x, y]], np.float32)
+    back = denormalize_keypoints(normalize_keypoints(point, height, width), height, width)
+    np.testing.assert_allclose(back, point, atol=1e-2)
+
+
+def test_to_tensor_shapes():
+    gray = ToTensor()(Normalize()(dotted()))
+    assert gray["image"].shape == (1, 200, 240) and gray["image"].dtype == torch.float32
+    assert gray["keypoints"].shape == (68, 2)
+    assert ToTensor()(dotted())["image"].shape == (3, 200, 240)
+
+
+def test_light_and_erasing_leave_the_keypoints_and_change_the_image():
+    torch.manual_seed(1)
+    sample = Resize(112)(dotted())
+    for transform in (RandomLight(), RandomErase(probability=1)):
+        changed = transform(sample)
+        np.testing.assert_array_equal(changed["keypoints"], sample["keypoints"])
+        assert changed["image"].shape == sample["image"].shape and changed["image"].dtype == np.uint8
+        assert (changed["image"] != sample["image"]).any()
+    assert RandomErase(probability=0)(sample)["image"] is sample["image"]
+
+
+def test_presets_evaluation_is_repeatable_and_training_is_not():
+    policy = CropPolicy(96)
+    for preset, repeatable in ((evaluation_transform(policy), True), (training_transform(policy), False)):
+        first, second = preset(dotted()), preset(dotted())
+        assert first["image"].shape == (1, 96, 96)
+        assert torch.equal(first["image"], second["image"]) == repeatable
+    assert isinstance(evaluation_transform(policy), Compose)
+
+
+def test_random_crop_face_respects_its_limits():
+    policy = CropPolicy(100, 1.5)
+    transform = RandomCropFace(policy, degrees=10, scale=0, shift=0.05, mirror=0)
+    base = crop_face(dotted(), policy)["keypoints"]
+    turns = []
+    for seed in range(60):
+        torch.manual_seed(seed)
+        moved = transform(dotted())["keypoints"]
+        before, after = base[16] - base[0], moved[16] - moved[0]
+        turns.append(np.degrees(np.arctan2(*after[::-1]) - np.arctan2(*before[::-1])))
+        assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(before), rel=1e-4)
+    assert max(np.abs(turns)) <= 20.01 and np.std(turns) == pytest.approx(9, abs=2)
+
+
+# --- the data set -------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_of_the_data_set(tiny):
+    data = FacialKeypointsDataset(tiny / "training_frames_keypoints.csv", tiny / "training")
+    assert len(data) == 12 and len(set(data.people)) == 12
+    sample = data[3]
+    assert sample["image"].dtype == np.uint8 and sample["image"].shape[2] == 3
+    assert sample["keypoints"].shape == (68, 2) and sample["keypoints"].dtype == np.float32
+    sample["image"][:] = 0  # a user's in-place change must not reach the cached image
+    assert data[3]["image"].max() > 0
+
+
+def test_a_memory_budget_of_nothing_gives_the_same_images(tiny):
+    arguments = (tiny / "training_frames_keypoints.csv", tiny / "training")
+    cached, read = (
+        FacialKeypointsDataset(*arguments).preload(),
+        FacialKeypointsDataset(*arguments, cache_mb=0).preload(),
+    )
+    for i in range(len(cached)):
+        np.testing.assert_array_equal(cached[i]["image"], read[i]["image"])
+
+
+def test_images_without_a_row_are_no_error_and_rows_without_an_image_are(tiny, command):
+    (tiny / "training" / "Nobody_00.jpg").write_bytes(b"unlabelled")
+    assert len(open_split(tiny, "training")) == 12
+    lines = (tiny / "training_frames_keypoints.csv").read_text().splitlines()
+    name = lines[4].split(",")[0]
+    (tiny / "training" / name).unlink()
+    error = one_line_error(command("train.py", "--data", tiny, "--dry-run"))
+    assert name in error and "row 5, column 1" in error
+
+
+@pytest.mark.parametrize(
+    "cell, message", [("left", "row 3, column 7"), ("", "row 3, column 7"), ("nan", "row 3, column 7")]
+)
+def test_a_bad_coordinate_is_one_line(tiny, command, cell, message):
+    path = tiny / "training_frames_keypoints.csv"
+    lines = path.read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[6] = cell
+    lines[2] = ",".join(cells)
+    path.write_text("\n".join(lines))
+    error = one_line_error(command("train.py", "--data", tiny, "--dry-run"))
+    assert message in error and str(path) in error
+
+
+def test_an_unreadable_image_is_one_line(tiny, command):
+    victim = sorted((tiny / "training").iterdir())[2]
+    victim.write_bytes(b"not an image")
+    assert victim.name in one_line_error(command("train.py", "--data", tiny, "--dry-run"))
+
+
+def test_given_data_never_falls_back(tmp_path, command):
+    error = one_line_error(command("train.py", "--data", tmp_path / "nowhere", "--dry-run"))
+    assert "nowhere" in error and "data_load.py download" in error
+
+
+# --- splits by person ---------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=60), st.integers(0, 4), st.randoms())
+def test_no_person_is_on_both_sides_and_order_does_not_matter(people, fold, random):
+    training, validation = split_by_person(people, fold)
+    assert sorted(training + validation) == list(range(len(people)))
+    kept_aside = {people[i] for i in validation}
+    assert not kept_aside & {people[i] for i in training}
+    shuffled = random.sample(people, len(people))
+    assert {shuffled[i] for i in split_by_person(shuffled, fold)[1]} == kept_aside
+
+
+def test_folds_are_what_they_were():
+    """A change of the hash would silently mix up training and validation people of older checkpoints."""
+    assert [fold_of(name) for name in ("Abdel_Aziz_Al-Hakim", "Zoran_Djindjic", "Ada_Example")] == [0, 3, 0]
+
+
+def test_folds_of_the_sample_are_all_there():
+    people = open_split(SAMPLE, "training").people
+    assert {fold_of(person) for person in people} == set(range(5))
+
+
+def test_the_real_data(real_data):
+    data = open_split(real_data, "training")
+    assert len(data) == 40
+    sample = CropFace(CropPolicy())(data[0])
+    assert sample["image"].shape == (112, 112, 3)
+    assert sample["image"].std() > 20  # a face, not the black that dividing twice by 255 gives
+    assert (sample["keypoints"] > 0).all() and (sample["keypoints"] < 112).all()
