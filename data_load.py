@@ -36,7 +36,6 @@ from landmarks import FLIP, person_of, read_csv
 from metrics import inter_ocular
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
-PUBLIC_FILES = DATA_DIR / "public_files.sha256"  # the hash of each file of the public set
 SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
@@ -136,7 +135,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
             f"{csv_file}: not there; give a folder that holds {csv_file.name} and {split}/, "
             "or get the public one: python data_load.py download"
         )
-    is_public = download.sha256(csv_file) in PUBLIC_FILES.read_text(encoding="utf-8")
+    is_public = download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
     label_shift = PUBLIC_LABEL_SHIFT if is_public else (0.0, 0.0)
     return FacialKeypointsDataset(csv_file, Path(directory) / split, transform, label_shift)
 

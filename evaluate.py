@@ -25,6 +25,7 @@ from data_load import (
     crop_face,
     default_data,
     open_split,
+    shift_keypoints,
     split_by_person,
 )
 from detect import whole_frame

@@ -12,8 +12,6 @@ From Python:
 
 from pathlib import Path
 
-import numpy as np
-
 import visualize
 from checkpoint import default_checkpoint
 from cli import InputError, parser, run
@@ -66,16 +64,6 @@ def plan_outputs(inputs: list[Path], output: Path | None, is_folder: bool) -> li
     return outputs
 
 
-def show(picture: np.ndarray, title: str) -> None:
-    """Open a window and wait until it is closed."""
-    import matplotlib.pyplot as plt
-
-    plt.figure(num=title)
-    plt.imshow(picture)
-    plt.axis("off")
-    plt.show()
-
-
 def main() -> None:
     args = parse_arguments()
     inputs = find_inputs(args.image)
@@ -92,7 +80,7 @@ def main() -> None:
         print(f"{path}: {count} -> {output}")
         results.append(ImageResult(str(path), image.shape[1], image.shape[0], faces))
         if args.show:
-            show(picture, path.name)
+            visualize.show(picture, path.name)
     if args.json:
         write_json(args.json, results)
 

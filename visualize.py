@@ -9,9 +9,6 @@ The drawing functions take arrays and return arrays, (H, W, 3) uint8 RGB; the pl
 
 import importlib.util
 import itertools
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,7 +69,7 @@ def draw_keypoints(
 ) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 RGB with the keypoints (68, 2) px on it, in the colours of their regions.
 
-    truth: (68, 2) px, drawn beneath as white rings, each joined to its keypoint by a white line: the error.
+    truth: (68, 2) px, drawn beneath as white crosses, each joined to its keypoint by a white line: the error.
     radius: of a point, in pixels; by default it follows the size of the face.
     numbers: write each point's index, 0 … 67, beside it.
 
@@ -89,11 +86,12 @@ def draw_keypoints(
     if truth is not None:
         for found, true in zip(keypoints, np.asarray(truth, dtype=np.float64), strict=True):
             _polyline(drawn, np.stack([true, found]), WHITE, thin)
-            _circle(drawn, true, 2 * radius, WHITE, thin)
+            for arm in ((2.4 * radius, 0), (0, 2.4 * radius)):
+                _polyline(drawn, np.stack([true - arm, true + arm]), WHITE, thin)
     for region, points, _ in SKELETON:
         for point in keypoints[list(points)]:
-            _circle(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
-            _circle(drawn, point, radius, COLORS[region])
+            _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
+            _disc(drawn, point, radius, COLORS[region])
     return _write_numbers(drawn, keypoints, radius) if numbers else drawn
 
 
@@ -169,15 +167,10 @@ def _fixed_point(points: np.ndarray) -> np.ndarray:
     return np.round(np.clip(points, -1e5, 1e5) * 2**SHIFT).astype(np.int32)
 
 
-def _circle(image: np.ndarray, center: np.ndarray, radius: float, color: tuple, thickness: int | None = None) -> None:
-    """A disc, or a ring of `thickness`: as a polygon of our own, since cv2.circle makes diamonds of small ones."""
-    if not np.isfinite(center).all():
-        return
-    rim = _fixed_point(center + radius * _UNIT_CIRCLE)
-    if thickness is None:
-        cv2.fillConvexPoly(image, rim, color, cv2.LINE_AA, SHIFT)
-    else:
-        cv2.polylines(image, [rim], True, color, thickness, cv2.LINE_AA, SHIFT)
+def _disc(image: np.ndarray, center: np.ndarray, radius: float, color: tuple) -> None:
+    """A polygon of our own, since cv2.circle makes diamonds of small ones."""
+    if np.isfinite(center).all():
+        cv2.fillConvexPoly(image, _fixed_point(center + radius * _UNIT_CIRCLE), color, cv2.LINE_AA, SHIFT)
 
 
 def _polyline(image: np.ndarray, points: np.ndarray, color: tuple, thickness: int) -> None:
@@ -191,12 +184,13 @@ def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> n
     canvas = Image.fromarray(image)
     size = max(7.0, 3.2 * radius)
     draw, font = ImageDraw.Draw(canvas), _font(size)
+    keypoints = np.where(np.abs(keypoints) < 1e5, keypoints, np.nan)  # far away: no number
     for i, ((_, points, _), others) in enumerate(zip(SKELETON, _NUMBERS_AWAY_FROM, strict=True)):
         middle = keypoints[list(others)].mean(axis=0)
         for index in points:
             away = (keypoints[index] - middle) * (-1 if i == _INNER_LIPS else 1)
             x, y = keypoints[index] + away / max(np.linalg.norm(away), 1e-9) * (1.4 * radius + 0.75 * size)
-            if np.isfinite([x, y]).all():
+            if 0 <= x < canvas.width and 0 <= y < canvas.height:  # false for NaN too
                 rim = max(1, round(size / 12))
                 draw.text((x, y), str(index), INK, font, anchor="mm", stroke_width=rim, stroke_fill=WHITE)
     return np.array(canvas)
@@ -367,16 +361,20 @@ def _tile(sample: dict, side: int = 256) -> np.ndarray:
     return draw_keypoints(sample["image"], sample["keypoints"])
 
 
-def show(path: Path) -> None:
-    """Open a picture in a window of the system's viewer."""
-    if sys.platform == "win32":
-        os.startfile(path)
-        return
-    viewer = "open" if sys.platform == "darwin" else "xdg-open"
-    try:
-        subprocess.run([viewer, path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"{path}: written, but no window can be opened here; leave out --show") from error
+def show(picture: np.ndarray, title: str) -> None:
+    """Open a window with the picture (H, W, 3) uint8 RGB and wait until it is closed.
+
+    Raises:
+        InputError: there is no screen, or matplotlib has no toolkit to open a window with.
+    """
+    import matplotlib.pyplot as plt
+
+    if plt.get_backend().lower() == "agg":  # what matplotlib falls back to without a screen
+        raise InputError("--show: no window can be opened here; leave it out and open the file")
+    plt.figure(num=title, frameon=False, layout="constrained")
+    plt.imshow(picture)
+    plt.axis("off")
+    plt.show()
 
 
 def positive(text: str) -> int:
@@ -421,7 +419,7 @@ def main() -> None:
     write_image(args.output, picture)
     print(args.output)
     if args.show:
-        show(args.output)
+        show(picture, args.command)
 
 
 if __name__ == "__main__":

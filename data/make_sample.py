@@ -20,6 +20,8 @@ Units of the model: 1 is the distance of the outer eye corners; x to the right o
 camera; the origin lies between the eyes. Labels are in pixels, 0-based, pixel centres at integers, two decimals.
 """
 
+# ruff: noqa: RUF005 (the tuples here are added to arrays, not joined to lists)
+
 import argparse
 import csv
 import shutil
@@ -85,8 +87,14 @@ CLOTH = [(36, 40, 52), (28, 28, 30), (70, 74, 84), (120, 40, 44), (40, 70, 110),
          (150, 110, 80), (110, 70, 120), (220, 220, 226)]  # fmt: skip
 WALL = [(92, 100, 116), (150, 140, 122), (60, 70, 64), (122, 60, 54), (40, 46, 70), (176, 182, 186), (104, 84, 66),
         (60, 96, 130), (30, 28, 32), (130, 146, 120)]  # fmt: skip
-FIRST = "Ada Bela Cora Dario Emil Fay Goran Hana Ivo Jana Kofi Lena Milo Nia Omar Pia Quin Rosa Sami Tova".split()
-LAST = "Almond Birch Cedar Dahlia Elm Fern Ginkgo Hazel Iris Juniper Kale Laurel Maple Nettle Olive".split()
+FIRST = [
+    "Ada", "Bela", "Cora", "Dario", "Emil", "Fay", "Goran", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Milo",
+    "Nia", "Omar", "Pia", "Quin", "Rosa", "Sami", "Tova",
+]  # fmt: skip
+LAST = [
+    "Almond", "Birch", "Cedar", "Dahlia", "Elm", "Fern", "Ginkgo", "Hazel", "Iris", "Juniper", "Kale",
+    "Laurel", "Maple", "Nettle", "Olive",
+]  # fmt: skip
 
 
 @dataclass
@@ -488,6 +496,7 @@ def paint_mouth(image: np.ndarray, gloss: np.ndarray, person: Person, p: np.ndar
     gloss += area * (0.15 + 0.4 * person.makeup)
     blend(image, 0.8 * stroke(outline(p[60:65]), 0.022, 0.006), skin * (0.3, 0.16, 0.15))
     opening = mask(inside)
+    gloss *= 1 - 0.8 * opening
     blend(image, opening, (52, 16, 18))
     gap = p[66, 1] - p[62, 1]
     if gap > 0.04:
@@ -656,7 +665,8 @@ def add_body(picture: Picture, person: Person, video: Video, frame: Frame) -> No
     shade = 0.55 + 0.4 * smoothstep((y - 1.2) / 0.5)[..., None]
     picture.add(grid, person.skin * (1, 0.97, 0.96) * shade, 0.1)
 
-    knots = np.array([(thick * 1.1, 1.46), (thick * 1.65, 1.58), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2), (2, 4.4)])  # fmt: skip
+    knots = np.array([(thick * 1.1, 1.46), (thick * 1.65, 1.58), (1.1, 1.72), (1.55, 1.92), (1.85, 2.35), (1.97, 3.2),
+                      (2, 4.4)])  # fmt: skip
     rows = even(outline(knots), picture.step(5.2))[:, None]
     a = np.linspace(-np.pi / 2 - 0.3, np.pi / 2 + 0.3, picture.step(7))[None]
     radius, y = rows[..., 0], rows[..., 1]

@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import SAMPLE, one_line_error
+
+import geometry
+import metrics
+from checkpoint import PRETRAINED
+from data_load import open_split, shift_keypoints
+from evaluate import predict_all
+from landmarker import Landmarker
+
+
+def test_the_report_on_the_sample(tmp_path, command):
+    arguments = ("--checkpoint", PRETRAINED, "--data", SAMPLE, "--json", "report.json", "--output-dir", "pictures")
+    result = command("evaluate.py", *arguments)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["faces"] == 50 and report["people"] == 25 and report["missed"] == 0
+    low, high = report["nme_95_interval_over_people"]
+    assert 0 < low < report["nme_inter_ocular"] < high
+    assert f"{report['nme_inter_ocular']:.2%}" in result.stdout
+    for picture in ("ced.png", "worst_faces.png"):
+        assert (tmp_path / "pictures" / picture).stat().st_size > 0
+
+    data = open_split(SAMPLE, "test")
+    images = [data.image(i) for i in range(len(data))]
+    predicted = Landmarker(PRETRAINED).predict(images, [geometry.box_of(points) for points in data.keypoints])
+    assert metrics.nme(predicted, data.keypoints).mean() == pytest.approx(report["nme_inter_ocular"], rel=1e-4)
+
+
+def test_a_missed_face_counts_with_the_guess_of_the_frame(tmp_path):
+    data = open_split(SAMPLE, "test").subset([0, 1], None)
+    data._cache = {name: np.full((90, 120, 3), 128, np.uint8) for name in data.names}  # gray: nothing to find
+    predicted, missed = predict_all(Landmarker(PRETRAINED), data, "detector")
+    assert missed == 2 and predicted.shape == (2, 68, 2) and np.isfinite(predicted).all()
+
+
+def test_one_fold_has_fewer_faces(tmp_path, command):
+    arguments = ("--checkpoint", PRETRAINED, "--data", SAMPLE, "--split", "training", "--val-fold", "1")
+    result = command("evaluate.py", *arguments, "--json", "report.json", "--boxes", "frame")
+    assert result.returncode == 0, result.stderr
+    assert 0 < json.loads((tmp_path / "report.json").read_text())["faces"] < 200
+
+
+def test_shifting_labels_by_hand():
+    points = np.zeros((1, 68, 2), np.float32)
+    points[0, 45] = [50, 0]
+    moved = shift_keypoints(points, (0.02, -0.04))
+    np.testing.assert_allclose(moved[0, 0], [1, -2], atol=1e-6)
+    np.testing.assert_allclose(shift_keypoints(moved, (-0.02, 0.04)), points, atol=1e-5)
+
+
+def test_no_data_is_one_line(tmp_path, command):
+    assert "nowhere" in one_line_error(command("evaluate.py", "--checkpoint", PRETRAINED, "--data", "nowhere"))

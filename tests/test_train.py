@@ -1,0 +1,135 @@
+import csv
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import REPOSITORY, SAMPLE, one_line_error
+
+from checkpoint import build_model, load_checkpoint
+from train import wing_loss
+
+QUICK = ("--batch-size", "4", "--seed", "3")
+
+
+def train(command, data, output, *more, **options):
+    return command("train.py", "--data", data, "--output-dir", output, *QUICK, *more, **options)
+
+
+def weights(path):
+    return load_checkpoint(path)["weights"]
+
+
+def assert_same_weights(one, other):
+    for name, value in weights(one).items():
+        assert torch.equal(value, weights(other)[name]), name
+
+
+def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
+    result = train(command, tiny, tmp_path / "run", "--epochs", "12")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no progress bar where stderr is no terminal, no warning
+    assert "parameters" in result.stdout and "git commit" in result.stdout and "other people" in result.stdout
+    for name in ("best.pt", "last.pt", "history.csv", "training_curves.png", "validation_faces.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    with (tmp_path / "run" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    assert float(rows[-1]["train_loss"]) < 0.3 * float(rows[0]["train_loss"])
+
+    best = load_checkpoint(tmp_path / "run" / "best.pt")
+    nme = [float(row["val_nme"]) for row in rows]
+    assert best["metrics"]["val_nme_inter_ocular"] == pytest.approx(min(nme), rel=1e-4)
+    assert best["epoch"] == nme.index(min(nme)) + 1
+    assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
+    model, policy = build_model(best, "best.pt")
+    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 136)
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(tiny, tmp_path, command):
+    for name, more in (("a", ()), ("b", ("--workers", "2"))):
+        result = train(command, tiny, tmp_path / name, "--epochs", "1", *more)
+        assert result.returncode == 0, result.stderr
+    assert_same_weights(tmp_path / "a" / "best.pt", tmp_path / "b" / "best.pt")
+
+
+def test_ctrl_c_and_resume_end_where_an_uninterrupted_run_does(tiny, tmp_path, command):
+    arguments = ("--model", "net", "--epochs", "3")  # Net has dropout: its random numbers must go on too
+    assert train(command, tiny, tmp_path / "whole", *arguments).returncode == 0
+    line = [sys.executable, "-u", str(REPOSITORY / "train.py"), "--data", str(tiny), *QUICK, *arguments]
+    process = subprocess.Popen(
+        [*line, "--output-dir", str(tmp_path / "broken")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for printed in process.stdout:
+        if printed.startswith("epoch   1/3"):
+            time.sleep(0.05)  # into the second epoch
+            process.send_signal(signal.SIGINT)
+            break
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in rest and "Traceback" not in errors
+    state = load_checkpoint(tmp_path / "broken" / "last.pt")["training"]
+    assert state["epoch"] in (1, 2)
+
+    result = train(command, tiny, tmp_path / "broken", *arguments, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert_same_weights(tmp_path / "whole" / "last.pt", tmp_path / "broken" / "last.pt")
+    with (tmp_path / "broken" / "history.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
+
+
+def test_dry_run_writes_nothing(tmp_path, command):
+    result = train(command, SAMPLE, tmp_path / "run", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_data_it_says_which_it_takes(tmp_path, command):
+    result = command("train.py", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("data: ")
+    if "sample" in result.stdout.splitlines()[0]:
+        assert "data_load.py download" in result.stdout
+
+
+def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
+    result = train(command, tiny, tmp_path / "run", "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30")
+    assert "--lr" in one_line_error(result)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--resume",), "last.pt"),
+        (("--device", "cuda"), "--device cuda"),
+    ],
+)
+def test_bad_arguments_are_one_line(tiny, tmp_path, command, arguments, message):
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert message in one_line_error(train(command, tiny, tmp_path / "run", *arguments))
+
+
+def test_resume_with_another_setting_is_refused(tiny, tmp_path, command):
+    assert train(command, tiny, tmp_path / "run", "--epochs", "1").returncode == 0
+    error = one_line_error(train(command, tiny, tmp_path / "run", "--epochs", "1", "--lr", "0.5", "--resume"))
+    assert "--lr 0.002" in error
+
+
+def test_a_data_set_of_one_person_cannot_be_split(tiny, tmp_path, command):
+    path = tiny / "training_frames_keypoints.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    assert "too few people" in one_line_error(train(command, tiny, tmp_path / "run"))
+
+
+def test_wing_loss_by_hand():
+    # Logarithmic below the width, linear above, and continuous where they meet.
+    zero = torch.zeros(1)
+    log2 = torch.log(torch.tensor(2.0))
+    torch.testing.assert_close(wing_loss(torch.tensor([0.5]), zero, width=1.0, curvature=0.5), log2)
+    linear = wing_loss(torch.tensor([3.0]), zero, 1.0, 0.5) - wing_loss(torch.tensor([2.0]), zero, 1.0, 0.5)
+    torch.testing.assert_close(linear, torch.tensor(1.0))
+    below, above = (wing_loss(torch.tensor([x]), zero, 1.0, 0.5) for x in (1 - 1e-6, 1 + 1e-6))
+    torch.testing.assert_close(below, above, atol=1e-5, rtol=0)
