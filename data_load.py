@@ -322,7 +322,7 @@ class RandomLight:
 class RandomErase:
     """Cover a random rectangle with one gray level, as a hand or hair may (Zhong et al., 2020, arXiv:1708.04896).
 
-    probability: of covering anything.
+    probability: of drawing a rectangle; it may lie partly or wholly outside of the image.
     side: the largest side of the rectangle, as a fraction of the image's.
     """
 
