@@ -198,7 +198,9 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
     """Train to the epoch's end, or to an interruption, or for two steps of a dry run. Returns the mean loss."""
     data.epoch = training.epoch
     remaining = data.order()[training.step * args.batch_size :]
-    loader = DataLoader(data, args.batch_size, sampler=remaining, num_workers=args.workers)
+    # A generator of its own, or each loader would take a number from the global one, from which dropout draws: an epoch
+    # that is interrupted and resumed has two loaders.
+    loader = DataLoader(data, args.batch_size, sampler=remaining, num_workers=args.workers, generator=torch.Generator())
     training.model.train()
     with tqdm(
         total=len(data),
