@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -31,13 +32,45 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(0)
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line and not the whole usage."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows each option's default where it has one, and the description as it is written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def parser(doc: str) -> argparse.ArgumentParser:
     """An argument parser that shows the module's docstring as it is and each option's default."""
+    return OneLineParser(description=doc, formatter_class=Formatter, allow_abbrev=False)
 
-    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
 
-    return argparse.ArgumentParser(description=doc, formatter_class=Formatter, allow_abbrev=False)
+def positive_int(text: str) -> int:
+    """An option's value: 1, 2, 3, …"""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+
+
+def whole_number(text: str) -> int:
+    """An option's value: 0, 1, 2, …"""
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+
+
+def positive_float(text: str) -> float:
+    """An option's value: a finite number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from cli import InputError, parser, run
+from cli import InputError, parser, positive_float, positive_int, run, whole_number
 from data_load import (
     DATA_DIR,
     FOLDS,
@@ -66,27 +66,15 @@ def parse_arguments():
     p.add_argument("--batch-size", type=positive_int, default=32, help="faces a step")
     p.add_argument("--data", type=Path, help="data set to train on (default: data/ if it is there, else data/sample)")
     p.add_argument("--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation")
-    p.add_argument("--seed", type=int, default=0, help="the one source of randomness")
+    p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
-    p.add_argument("--workers", type=int, default=0, help="processes that prepare samples; 0: the main one, often best")
+    p.add_argument(
+        "--workers", type=whole_number, default=0, help="processes that prepare samples; 0: the main one, often best"
+    )
     p.add_argument("--output-dir", type=Path, default=SAVED_MODELS, help="where the results go")
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     return p.parse_args()
-
-
-def positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-def positive_float(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError
-    return value
 
 
 def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import geometry
 import metrics
-from cli import InputError, atomic_path, parser, run
+from cli import InputError, atomic_path, parser, positive_int, run, whole_number
 from images import write_image
 from landmarks import FLIP, NUM_LANDMARKS, SKELETON
 
@@ -377,13 +377,6 @@ def show(picture: np.ndarray, title: str) -> None:
     plt.show()
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
@@ -403,9 +396,9 @@ def main() -> None:
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
         command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
-        command.add_argument("--seed", type=int, default=0, help="of all that is random")
+        command.add_argument("--seed", type=whole_number, default=0, help="of all that is random")
         if name == "samples":
-            command.add_argument("--count", type=positive, default=12, help="number of faces")
+            command.add_argument("--count", type=positive_int, default=12, help="number of faces")
     args = arguments.parse_args()
 
     if args.command == "landmarks":

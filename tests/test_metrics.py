@@ -32,8 +32,8 @@ def test_auc_by_hand():
 
 def test_auc_is_the_area_under_the_curve():
     errors = np.random.default_rng(0).gamma(4, 0.01, 500)
-    thresholds, share = metrics.cumulative_errors(errors, steps=20001)
-    assert metrics.auc(errors) == pytest.approx(np.trapezoid(share, thresholds) / 0.08, abs=1e-4)
+    _, share = metrics.cumulative_errors(errors, steps=20001)
+    assert metrics.auc(errors) == pytest.approx(share.mean(), abs=1e-4)
 
 
 def test_cumulative_errors_ends_at_one_minus_the_failure_rate():

@@ -103,6 +103,11 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
     "arguments, message",
     [
         (("--resume",), "last.pt"),
+        (("--epochs", "0"), "--epochs"),
+        (("--lr", "nan"), "--lr"),
+        (("--seed", "-1"), "--seed"),
+        (("--workers", "two"), "--workers"),
+        (("--model", "resnet"), "--model"),
         (("--device", "cuda"), "--device cuda"),
     ],
 )
