@@ -353,6 +353,9 @@ def main() -> None:
         save_checkpoint(args.output_dir / name, description | weights | state)
 
     criterion, interrupt = LOSSES[args.loss], Interrupt()
+    if not args.resume:
+        _, predicted, truth = validate(training.average, val_data, criterion, args, device)
+        print(f"before training: NME (inter-ocular) {metrics.nme(predicted, truth).mean():.2%}", flush=True)
     while training.epoch < args.epochs:
         started = time.perf_counter()
         train_loss = train_epoch(training, train_data, criterion, args, device, interrupt)
