@@ -32,8 +32,7 @@ class Landmarker:
 
     def __init__(self, checkpoint: str | Path | None = None, detector: str = "auto", device: str = "cpu"):
         self.path = Path(checkpoint or default_checkpoint())
-        self.checkpoint = load_checkpoint(self.path)
-        self.model, self.policy = build_model(self.checkpoint, self.path)
+        self.model, self.policy = build_model(load_checkpoint(self.path), self.path)
         self.model.to(device)
         self.detector, self.device = detector, device
 

@@ -13,7 +13,6 @@ From Python:
 from pathlib import Path
 
 import visualize
-from checkpoint import default_checkpoint
 from cli import InputError, parser, run
 from detect import DETECTORS
 from images import IMAGE_SUFFIXES, find_images, read_image, write_image
@@ -68,7 +67,7 @@ def main() -> None:
     args = parse_arguments()
     inputs = find_inputs(args.image)
     outputs = plan_outputs(inputs, args.output, is_folder=args.image is not None and args.image.is_dir())
-    landmarker = Landmarker(args.checkpoint or default_checkpoint(), args.detector)
+    landmarker = Landmarker(args.checkpoint, args.detector)
     print(f"network: {landmarker.path}")
     results = []
     for path, output in zip(inputs, outputs, strict=True):
