@@ -226,12 +226,11 @@ class Normalize:
 
     def __call__(self, sample: dict) -> dict:
         image, keypoints = sample["image"], sample["keypoints"]
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
         if self.center is None:
             keypoints = normalize_keypoints(keypoints, *image.shape[:2])
         else:
             keypoints = ((keypoints - self.center) / self.scale).astype(np.float32)
-        return {**sample, "image": gray, "keypoints": keypoints}
+        return {**sample, "image": to_gray(image), "keypoints": keypoints}
 
 
 class ToTensor:
@@ -380,6 +379,16 @@ def crop_face(sample: dict, policy: CropPolicy, mirror: bool = False, **change) 
     keypoints = geometry.transform_points(sample["keypoints"], matrix)
     image = geometry.warp(sample["image"], matrix, policy.size, policy.size)
     return {**sample, "image": image, "keypoints": keypoints[FLIP] if mirror else keypoints}
+
+
+def gray_tensor(image: np.ndarray) -> torch.Tensor:
+    """What a network sees of an RGB crop: (S, S, 3) uint8 → (1, S, S) float32 in [0, 1], as Normalize and ToTensor."""
+    return torch.from_numpy(to_gray(image)[None])
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """RGB (H, W, 3) uint8 → gray (H, W) float32 in [0, 1]."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
 
 
 def normalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -62,9 +62,9 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
     """
     images = [data.image(i) for i in range(len(data))]
     if boxes == "truth":
-        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
+        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]).keypoints, 0
     if boxes == "frame":
-        return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]), 0
+        return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]).keypoints, 0
     predicted, missed = [], 0
     for image in images:
         faces = landmarker(image)
@@ -72,7 +72,7 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
             predicted.append(max(faces, key=lambda face: face.score).keypoints)
         else:
             missed += 1
-            predicted.append(landmarker.predict([image], whole_frame(image)[0])[0])
+            predicted.append(landmarker.predict([image], whole_frame(image)[0]).keypoints[0])
     return np.stack(predicted), missed
 
 

@@ -85,6 +85,11 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
+def scale_of(matrix: np.ndarray) -> float:
+    """How many times longer a 2×3 matrix makes a line (of a similarity: any line)."""
+    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Points (..., 2) moved by a 2×3 matrix, as float32."""
     return (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
@@ -96,7 +101,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.n
     A strong reduction first averages k×k pixels: bilinear sampling alone would skip over the pixels in between,
     and a large face would reach the network with other noise than a small one.
     """
-    scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    scale = scale_of(matrix)
     k = int(1 / scale) if scale > 0 else 1
     if k >= 2:
         image, matrix = _shrink(image, matrix, height, width, k)

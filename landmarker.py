@@ -1,18 +1,32 @@
 """A trained network on whole images: find faces, crop as the checkpoint says, predict, map back to the image."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import geometry
 from checkpoint import build_model, default_checkpoint, load_checkpoint
-from data_load import Compose, Normalize, ToTensor, denormalize_keypoints
+from data_load import denormalize_keypoints, gray_tensor
 from detect import detect
-from landmarks import NUM_LANDMARKS, Face
-from models import split_outputs
+from landmarks import Face
+from models import Outputs, split_outputs
 
 BATCH = 64  # faces at once; more is no faster and takes more memory
+
+
+class Predictions(NamedTuple):
+    """What the network says about N faces; the last two are None where it doesn't judge its own work.
+
+    keypoints: (N, 68, 2) float32 px of the image.
+    errors: (N, 68) float32, each point's expected distance from the truth, in px of the image.
+    face_scores: (N,) float32 in 0 … 1, how surely this is a face at all.
+    """
+
+    keypoints: np.ndarray
+    errors: np.ndarray | None
+    face_scores: np.ndarray | None
 
 
 class Landmarker:
@@ -39,32 +53,45 @@ class Landmarker:
     def __call__(self, image: np.ndarray) -> list[Face]:
         """The faces of an RGB image (H, W, 3) uint8, left to right; an empty list where there is none."""
         boxes, scores = detect(image, self.detector)
+        if len(boxes) == 0:
+            return []
         # A detector's box is off by a tenth of the face. The first pass's points frame it better for the second.
-        first = self.predict([image] * len(boxes), boxes)
-        keypoints = self.predict([image] * len(boxes), [geometry.box_of(points) for points in first])
+        first = self.predict([image] * len(boxes), boxes).keypoints
+        keypoints, errors, face_scores = self.predict([image] * len(boxes), [geometry.box_of(k) for k in first])
         return [
-            Face(tuple(box.tolist()), float(score), points)
-            for box, score, points in zip(boxes, scores, keypoints, strict=True)
+            Face(
+                tuple(box.tolist()),
+                float(score),
+                keypoints[i],
+                None if errors is None else errors[i],
+                None if face_scores is None else float(face_scores[i]),
+            )
+            for i, (box, score) in enumerate(zip(boxes, scores, strict=True))
         ]
 
     @torch.inference_mode()
-    def predict(self, images: list[np.ndarray], boxes) -> np.ndarray:
-        """One pass: the keypoints (N, 68, 2) in pixels of N images, one box around the 68 points in each."""
-        if len(boxes) == 0:
-            return np.zeros((0, NUM_LANDMARKS, 2), dtype=np.float32)
+    def predict(self, images: list[np.ndarray], boxes) -> Predictions:
+        """One pass over N ≥ 1 images, one box around the 68 points in each."""
         size = self.policy.size
         matrices = [geometry.crop_matrix(box, self.policy) for box in boxes]
-        prepare = Compose([Normalize(), ToTensor()])
-        crops = [
-            prepare({"image": geometry.warp(image, matrix, size, size), "keypoints": np.zeros((NUM_LANDMARKS, 2))})
-            for image, matrix in zip(images, matrices, strict=True)
-        ]
-        tensors = torch.stack([crop["image"] for crop in crops])  # (N, 1, S, S)
-        outputs = torch.cat([self.model(part.to(self.device)).cpu() for part in tensors.split(BATCH)])
-        keypoints = denormalize_keypoints(split_outputs(outputs)[0].numpy(), size, size)  # (N, 68, 2) px of the crop
-        return np.stack(
+        crops = torch.stack(
             [
-                geometry.transform_points(points, geometry.invert(matrix))
-                for points, matrix in zip(keypoints, matrices, strict=True)
+                gray_tensor(geometry.warp(image, matrix, size, size))
+                for image, matrix in zip(images, matrices, strict=True)
             ]
-        )
+        )  # (N, 1, S, S)
+        rows = torch.cat([self.model(part.to(self.device)).cpu() for part in crops.split(BATCH)])
+        outputs = split_outputs(rows)
+        keypoints = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
+        keypoints = [
+            geometry.transform_points(points, geometry.invert(matrix))
+            for points, matrix in zip(keypoints, matrices, strict=True)
+        ]
+        return Predictions(np.stack(keypoints), *self._judgement(outputs, matrices))
+
+    def _judgement(self, outputs: Outputs, matrices: list[np.ndarray]):
+        if outputs.log_errors is None:
+            return None, None
+        pixels = [self.policy.size / 2 / geometry.scale_of(matrix) for matrix in matrices]  # of the image, a unit
+        errors = outputs.log_errors.exp().numpy() * np.array(pixels, np.float32)[:, None]
+        return errors, outputs.face_logits.sigmoid().numpy()

@@ -216,6 +216,8 @@ class Face:
     box: tuple[float, float, float, float]
     score: float | None  # None: not from a detector
     keypoints: np.ndarray
+    errors: np.ndarray | None = None
+    face_score: float | None = None
 
 
 @dataclass(eq=False)

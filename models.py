@@ -1,11 +1,14 @@
 """The networks. Each maps gray faces to keypoints, and `create_model` builds one by its name.
 
 Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns one row a face: columns 0 … 135 are
-x0, y0, …, x67, y67, normalised so that -1 and 1 are the edges of the crop. A network that also predicts how far off
-each point may be appends 68 columns (see `HeatmapNet`). `split_outputs` takes a row apart.
+x0, y0, …, x67, y67, normalised so that -1 and 1 are the edges of the crop. A network that also judges its own work
+appends 68 columns, how far off each point may be, and one, whether this is a face (see `HeatmapNet`).
+`split_outputs` takes a row apart.
 
 To add a network, write its class and give it a line in `MODELS`: a checkpoint stores the name and the options.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +17,25 @@ from torch import Tensor, nn
 NUM_LANDMARKS = 68
 
 
-def split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A network's rows → keypoints (B, 68, 2) normalised, and log errors (B, 68) or None where it gives none."""
-    keypoints = outputs[:, : 2 * NUM_LANDMARKS].reshape(-1, NUM_LANDMARKS, 2)
-    log_errors = outputs[:, 2 * NUM_LANDMARKS :]
-    return keypoints, (log_errors if log_errors.shape[1] else None)
+class Outputs(NamedTuple):
+    """What a network says about B crops; the last two are None where it says nothing of it.
+
+    keypoints: (B, 68, 2), x before y, -1 and 1 are the edges of the crop.
+    log_errors: (B, 68), the natural logarithm of each point's expected distance from the truth, in the same unit.
+    face_logits: (B,), the logit of the probability that the crop shows a face.
+    """
+
+    keypoints: Tensor
+    log_errors: Tensor | None
+    face_logits: Tensor | None
+
+
+def split_outputs(rows: Tensor) -> Outputs:
+    """A network's rows, (B, 136) or (B, 205), by what they mean."""
+    keypoints = rows[:, : 2 * NUM_LANDMARKS].reshape(-1, NUM_LANDMARKS, 2)
+    if rows.shape[1] == 2 * NUM_LANDMARKS:
+        return Outputs(keypoints, None, None)
+    return Outputs(keypoints, rows[:, 2 * NUM_LANDMARKS : -1], rows[:, -1])
 
 
 class Net(nn.Module):
@@ -93,7 +110,11 @@ class HeatmapNet(nn.Module):
     landmark is computed. The point is the mean position under the map's softmax (Sun et al., 2018, "Integral Human
     Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on coordinates.
 
-    (B, 1, S, S) → (B, 136), S a multiple of 32.
+    Two heads judge that work, reading the features without shaping them (their gradient ends there): a map of log
+    errors for each point, read where its heat map looks, and a small classifier on the coarsest stage that tells
+    faces from background. `calibration` (offset, slope) corrects the log errors; train.py fits it on unseen people.
+
+    (B, 1, S, S) → (B, 205), S a multiple of 32.
 
     widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
     blocks: residual blocks of each stage.
@@ -117,6 +138,11 @@ class HeatmapNet(nn.Module):
         self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
         self.heatmaps = nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
+        self.errors = nn.Sequential(
+            nn.Conv2d(stages[0], stages[0], 1), nn.ReLU(), nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
+        )
+        self.face = nn.Sequential(nn.Linear(stages[-1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)  # (B, C, S/4, S/4)
@@ -129,15 +155,23 @@ class HeatmapNet(nn.Module):
         ):
             x = F.interpolate(lateral(x), size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = merge(F.relu(x + finer))
-        return soft_argmax(self.heatmaps(x)).flatten(1)  # (B, 136)
+        probability = spatial_softmax(self.heatmaps(x))  # (B, 68, S/4, S/4)
+        log_errors = (probability.detach() * self.errors(x.detach())).sum(dim=(2, 3))  # (B, 68)
+        log_errors = self.calibration[0] + self.calibration[1] * log_errors
+        face = self.face(levels[-1].detach().mean(dim=(2, 3)))  # (B, 1)
+        return torch.cat([mean_position(probability).flatten(1), log_errors, face], dim=1)
 
 
-def soft_argmax(heatmaps: Tensor) -> Tensor:
-    """The mean position under each map's softmax: (B, K, H, W) → (B, K, 2), x before y, edges at -1 and 1."""
-    height, width = heatmaps.shape[-2:]
-    probability = heatmaps.flatten(2).softmax(dim=-1).view(heatmaps.shape)
-    x = probability.sum(dim=2) @ _cell_centres(width, heatmaps)  # (B, K)
-    y = probability.sum(dim=3) @ _cell_centres(height, heatmaps)
+def spatial_softmax(heatmaps: Tensor) -> Tensor:
+    """Each map (B, K, H, W) as a probability that sums to 1 over its H × W cells."""
+    return heatmaps.flatten(2).softmax(dim=-1).view(heatmaps.shape)
+
+
+def mean_position(probability: Tensor) -> Tensor:
+    """The mean position under each map of probabilities: (B, K, H, W) → (B, K, 2), x before y, edges at -1 and 1."""
+    height, width = probability.shape[-2:]
+    x = probability.sum(dim=2) @ _cell_centres(width, probability)  # (B, K)
+    y = probability.sum(dim=3) @ _cell_centres(height, probability)
     return torch.stack([x, y], dim=-1)
 
 
