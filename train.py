@@ -204,6 +204,12 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_face: Tensor) -> Tensor:
+    """The criterion over the crops that show a face, (B,) 1.0 or 0.0; the others count nothing. 0 where none does."""
+    target = torch.where(is_face[:, None, None] > 0, target, keypoints.detach())
+    return criterion(keypoints, target) * len(is_face) / is_face.sum().clamp(min=1)
+
+
 def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor:
     """What teaches the network to judge its own work; 0 for a network that doesn't.
 
@@ -213,7 +219,8 @@ def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor
     if outputs.log_errors is None:
         return torch.zeros(())
     distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
-    likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors)[is_face > 0].mean()
+    likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
+    likelihood = (likelihood * is_face).sum() / is_face.sum().clamp(min=1)
     return likelihood + F.binary_cross_entropy_with_logits(outputs.face_logits, is_face)
 
 
@@ -243,7 +250,7 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
             training.set_learning_rate()
             is_face = batch["is_face"].to(device)
             outputs = split_outputs(training.model(images))
-            loss = criterion(outputs.keypoints[is_face > 0], target[is_face > 0])
+            loss = keypoint_loss(criterion, outputs.keypoints, target, is_face)
             if not torch.isfinite(loss):
                 raise InputError(
                     f"epoch {training.epoch + 1}, step {training.step + 1}: the loss is {loss.item()}; "
