@@ -9,7 +9,9 @@ import torch
 from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
-from train import wing_loss
+from data_load import join, open_split
+from models import Outputs
+from train import Seeded, confidence_loss, keypoint_loss, wing_loss
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -45,7 +47,7 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     assert best["epoch"] == nme.index(min(nme)) + 1
     assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
     model, policy = build_model(best, "best.pt")
-    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 136)
+    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 205)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
@@ -138,3 +140,53 @@ def test_wing_loss_by_hand():
     torch.testing.assert_close(linear, torch.tensor(1.0))
     below, above = (wing_loss(torch.tensor([x]), zero, 1.0, 0.5) for x in (1 - 1e-6, 1 + 1e-6))
     torch.testing.assert_close(below, above, atol=1e-5, rtol=0)
+
+
+def test_two_data_sets_one_of_them_with_pts_files(tiny, tmp_path, command):
+    from landmarks import write_pts
+
+    data = open_split(tiny, "training")
+    other = tmp_path / "other"
+    other.mkdir()
+    for i, path in enumerate(data.paths):
+        (other / f"{i}.jpg").write_bytes(path.read_bytes())
+        write_pts(other / f"{i}.pts", data.keypoints[i])
+    result = train(command, tiny, tmp_path / "run", "--data", other, "--balance", "--epochs", "1")
+    assert result.returncode == 0, result.stderr
+    assert "training: " in result.stdout and result.stdout.count("%,") >= 1  # an NME for each set
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["arguments"]["data"] == [str(tiny), str(other)]
+
+
+def test_balance_shows_each_data_set_equally_often():
+    large, small = open_split(SAMPLE, "training"), open_split(SAMPLE, "test")
+    data = Seeded(join([large, small]), seed=0, balance=True)
+    keys = data.order()
+    assert len(keys) == len(data) == 250 and len(set(keys)) == 250  # a repeated face has another key
+    sources = data.dataset.sources[[key % 250 for key in keys]]
+    assert (sources == 0).sum() == (sources == 1).sum() == 125
+    assert {key % 250 for key, source in zip(keys, sources, strict=True) if source == 1} == set(range(200, 250))
+    data.epoch = 1
+    assert data.order() != keys
+
+
+def test_only_faces_count_in_the_keypoint_loss():
+    target = torch.zeros(3, 68, 2)
+    keypoints = torch.stack([torch.full((68, 2), value) for value in (1.0, 2.0, 7.0)]).requires_grad_()
+    loss = keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.tensor([1.0, 1.0, 0.0]))
+    assert loss.item() == pytest.approx((1 + 4) / 2)
+    loss.backward()
+    assert keypoints.grad[:2].all() and not keypoints.grad[2].any()
+    assert keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.zeros(3)).item() == 0
+
+
+def test_the_confidence_loss_is_least_at_the_true_error():
+    """For points that are 0.5 off, the best log error is log 0.5; background teaches nothing of it."""
+    keypoints, target = torch.zeros(2, 68, 2), torch.zeros(2, 68, 2)
+    target[0, :, 0] = 0.5
+    target[1] = 100
+    log_errors = torch.full((2, 68), 0.5).log().requires_grad_()
+    outputs = Outputs(keypoints, log_errors, torch.tensor([30.0, -30.0]))
+    loss = confidence_loss(outputs, target, torch.tensor([1.0, 0.0]))
+    assert loss.item() == pytest.approx(1 + torch.tensor(0.5).log().item(), abs=1e-5)
+    loss.backward()
+    assert log_errors.grad.abs().max() < 1e-6
