@@ -77,7 +77,7 @@ def test_rescale_keeps_the_aspect_and_resize_does_not():
     assert Resize(100)(dotted())["image"].shape == (100, 100, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
 def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
     policy = CropPolicy(200, 1.9)
@@ -334,7 +334,7 @@ def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
 # --- Background -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_background_hardly_overlaps_the_face(seed):
     torch.manual_seed(seed)
