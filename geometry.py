@@ -117,11 +117,6 @@ def warp(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.n
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
 
 
-def warp_crop(image: np.ndarray, box: np.ndarray, policy: CropPolicy) -> np.ndarray:
-    """The policy's square crop around a box: (size, size, 3)."""
-    return warp(image, crop_matrix(box, policy), policy.size, policy.size)
-
-
 def _shrink(image: np.ndarray, matrix: np.ndarray, height: int, width: int, k: int):
     """Cut out what the frame shows, average k×k pixels, and return it with the matrix that belongs to it."""
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5

@@ -80,7 +80,7 @@ def test_rescale_keeps_the_aspect_and_resize_does_not():
 @settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
 def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
-    policy = CropPolicy(200, 1.9)
+    policy = CropPolicy(200, 2.2)  # wide enough for the dots at every draw
     sample = crop_face(dotted(), policy, degrees=degrees, scale=scale, shift=(dx, dy), mirror=mirror)
     assert sample["image"].shape == (200, 200, 3)
     if mirror:  # undo the renumbering to find the dots by their numbers
@@ -346,8 +346,10 @@ def test_background_hardly_overlaps_the_face(seed):
     assert 0 <= (box[0] + box[2]) / 2 <= 260 and 0 <= (box[1] + box[3]) / 2 <= 200
 
 
-def test_an_image_that_is_all_face_has_no_background():
-    assert random_background(np.array([-500.0, -500.0, 600.0, 600.0]), 100, 100) is None
+def test_an_image_that_is_all_face_still_has_pieces_of_it():
+    torch.manual_seed(0)
+    face = np.array([-500.0, -500.0, 600.0, 600.0])
+    assert overlap(random_background(face, 100, 100), face) < 0.15
 
 
 def test_the_training_crop_says_whether_it_shows_a_face():

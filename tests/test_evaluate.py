@@ -22,7 +22,7 @@ def test_the_report_on_the_sample(tmp_path, command):
     assert 0 < low < report["nme_inter_ocular"] < high
     assert f"{report['nme_inter_ocular']:.2%}" in result.stdout
     assert len(report["expected_and_measured_errors"]) == 10
-    assert 0 <= report["face_scores"]["precision"] <= 1 and report["face_scores"]["backgrounds"] > 40
+    assert 0 <= report["face_scores"]["precision"] <= 1
     for picture in ("ced.png", "worst_faces.png", "calibration.png"):
         assert (tmp_path / "pictures" / picture).stat().st_size > 0
 
