@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLE, one_line_error
+from conftest import SAMPLE, SHARED, one_line_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import Compose
@@ -369,3 +369,15 @@ def test_erasing_covers_a_part_inside_the_image():
             rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
             assert 2 <= len(rows) <= 20 and 3 <= len(columns) <= 32
             assert covered.sum() == len(rows) * len(columns)
+
+
+def test_the_real_pts_files_where_they_are():
+    folder = SHARED / "dataset_300w"
+    if not folder.is_dir():
+        pytest.skip("300-W's photographs are not here")
+    data = open_split(folder, "training")
+    assert len(data) == 1673 and len(set(data.people)) == 1673
+    sample = data[0]
+    height, width = sample["image"].shape[:2]
+    inside = (sample["keypoints"] > 0) & (sample["keypoints"] < [width, height])
+    assert inside.all(axis=1).mean() > 0.9
