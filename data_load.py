@@ -25,7 +25,6 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms import Compose
 
 import download
 import geometry
@@ -343,11 +342,15 @@ class RandomErase:
 # What training and evaluation do to a sample, side by side: nothing random reaches a test image.
 
 
-def training_transform(policy: CropPolicy) -> Compose:
+def training_transform(policy: CropPolicy) -> Callable[[dict], dict]:
+    from torchvision.transforms import Compose  # here, because it takes as long as torch and prediction needs none
+
     return Compose([RandomCropFace(policy), RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 
-def evaluation_transform(policy: CropPolicy) -> Compose:
+def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
+    from torchvision.transforms import Compose
+
     return Compose([CropFace(policy), Normalize(), ToTensor()])
 
 
