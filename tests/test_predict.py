@@ -1,5 +1,4 @@
 import json
-import math
 
 import cv2
 import numpy as np
@@ -27,7 +26,7 @@ def hopper():
 
 @pytest.fixture(scope="module")
 def landmarker():
-    return Landmarker(PRETRAINED)
+    return Landmarker(PRETRAINED, "haar")
 
 
 def test_a_real_photograph(hopper, landmarker):
@@ -59,7 +58,7 @@ def test_the_command_on_the_photograph_that_comes_with_matplotlib(tmp_path, comm
 def test_points_follow_a_scaled_photograph(hopper, landmarker):
     """What is found in a photo of half the size is half of what is found in the photo."""
     half = cv2.resize(hopper, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    (box,), _ = detect.detect(hopper)
+    (box,), _ = detect.haar(hopper)
     large = landmarker.predict([hopper], [box]).keypoints
     small = landmarker.predict([half], [(box + 0.5) / 2 - 0.5]).keypoints
     assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
@@ -132,39 +131,9 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, command):
     assert not (tmp_path / "written by the checkpoint").exists()
 
 
-def test_the_whole_frame_is_a_square_in_the_middle():
-    boxes, scores = detect.detect(np.zeros((100, 300, 3), np.uint8), "none")
-    x0, y0, x1, y1 = boxes[0]
-    assert x1 - x0 == pytest.approx(44) and y1 - y0 == pytest.approx(44) and scores.tolist() == [1]
-    assert (x0 + x1) / 2 == pytest.approx(149.5) and (y0 + y1) / 2 == pytest.approx(49.5 + 5)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (23, 23), (3000, 40)])
-def test_haar_takes_any_size(shape):
-    boxes, scores = detect.detect(np.zeros((*shape, 3), np.uint8), "haar")
-    assert boxes.shape == (0, 4) and scores.shape == (0,)
-
-
-def test_haar_boxes_frame_the_points_of_real_faces(real_data):
-    """Where Haar finds the face, its box has the place and size of the points' own box, to a fifth of it."""
-    names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
-    found, off = 0, []
-    for name, points in zip(names, keypoints, strict=True):
-        boxes, scores = detect.detect(read_image(real_data / "test" / name), "haar")
-        if len(boxes):
-            found += 1
-            x0, y0, x1, y1 = boxes[np.argmax(scores)]
-            true = geometry.box_of(points)
-            side = max(true[2:] - true[:2])
-            center = (true[:2] + true[2:]) / 2
-            off.append([math.hypot((x0 + x1) / 2 - center[0], (y0 + y1) / 2 - center[1]) / side, (x1 - x0) / side - 1])
-    assert found >= 36
-    assert np.median(np.abs(off), axis=0).max() < 0.2
-
-
 def test_the_shipped_network_on_real_faces(real_data, landmarker):
     """A regression bound well above the measured error: a wrong crop, colour or shift would break it."""
     names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
     images = [read_image(real_data / "test" / name) for name in names]
     predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
-    assert nme(predicted, keypoints).mean() < 0.065
+    assert nme(predicted.keypoints, keypoints).mean() < 0.065
