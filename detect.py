@@ -27,7 +27,7 @@ FRAME = {"side": 0.44, "down": 0.05}  # relative to the shorter side of the fram
 
 LONGEST_SIDE = 1280  # pixels; larger photos are reduced for the search, since a face in them is large too
 SMALLEST_FACE = 24  # pixels of the reduced photo: the cascade's own window
-YUNET_SMALLEST = 8  # likewise; of pictures a few pixels high YuNet makes infinite boxes
+YUNET_LEAST_SIDE = 64  # pixels; in pictures up to 32 high or wide OpenCV's YuNet now and then finds faces in nothing
 
 YUNET_URL = (
     "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2026may.onnx"
@@ -114,8 +114,8 @@ class YuNet:
     def _search(self, image: np.ndarray, longest: int) -> np.ndarray:
         """Rows x, y, width, height (pixels of the image, edges), score of what is found in a reduced picture."""
         small, factor = _reduced(image, longest)
-        if min(small.shape[:2]) < YUNET_SMALLEST:
-            return np.zeros((0, 5))
+        below, beside = (max(0, YUNET_LEAST_SIDE - side) for side in small.shape[:2])
+        small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         network = self._network()
         network.setInputSize(small.shape[1::-1])
         _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))

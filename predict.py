@@ -23,7 +23,7 @@ from detect import DETECTORS, given
 from images import Inputs, find_inputs, read_source
 from landmarker import MIN_FACE_SCORE, Landmarker
 from landmarks import write_coco, write_faces_csv, write_json
-from results import Results, place_pictures, place_pts, protect
+from results import Results, place_pictures, place_pts, place_sheets, protect
 from stream import ahead, find_faces
 
 __all__ = ["Landmarker"]  # lives in landmarker.py, so that evaluate.py can use it too; people look for it here
@@ -121,15 +121,16 @@ def open_results(inputs: Inputs, single: bool, args) -> Results:
     """Plan all files before the first is written."""
     pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
     pts = place_pts(inputs, args.pts) if args.pts else {}
+    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output or Path("outputs"))
     writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
     summaries = {path: write for path, write in writers.items() if path}
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
-    protect(inputs.sources, [*pictures.values(), *pts.values(), *named])
+    protect(inputs.sources, [*pictures.values(), *sheets.values(), *pts.values(), *named])
     return Results(
         pictures=pictures,
         pts=pts,
         draw=partial(visualize.draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
-        sheets=None if single or args.no_pictures else args.output or Path("outputs"),
+        sheets=sheets,
         summaries=summaries,
         jsonl=args.jsonl,
         resume=args.resume,

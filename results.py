@@ -21,13 +21,13 @@ class Results:
 
     pictures, pts: the file of each source; sources without one are left out.
     draw: (image, faces) → the picture.
-    sheets: the folder of contact sheets of the pictures.
+    sheets: for each source the contact sheet that begins with it, if one does.
     summaries: files about all photos, each with what writes it.
     jsonl: a file that gets a line as soon as a photo is done.
     resume: go on with `jsonl`: what it has is `earlier`, and belongs into the summaries too.
 
     Raises:
-        InputError: `jsonl` can't be written, or not be resumed.
+        InputError: `jsonl` can't be resumed.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class Results:
         pictures: dict[str, Path],
         pts: dict[str, Path],
         draw: Callable[[np.ndarray, list], np.ndarray],
-        sheets: Path | None = None,
+        sheets: dict[str, Path],
         summaries: dict[Path, Callable[[Path, Iterable[ImageResult]], None]],
         jsonl: Path | None = None,
         resume: bool = False,
     ):
-        self.pictures, self.pts, self.draw = pictures, pts, draw
-        self.sheets, self.summaries, self.jsonl, self.resume = sheets, summaries, jsonl, resume
+        self.pictures, self.pts, self.draw, self.sheets = pictures, pts, draw, sheets
+        self.summaries, self.jsonl = summaries, jsonl
         self.earlier = read_jsonl(jsonl) if resume and jsonl.exists() else []
-        self.results, self.tiles, self.captions, self.pages = list(self.earlier), [], [], 0
-        if jsonl:
-            write_jsonl(jsonl, self.earlier)  # without the line that an earlier run was cut off in
+        self.results = list(self.earlier)
+        self.jsonl_is_begun = False
+        self.page: list[Photo] = []
 
     def write(self, photo: Photo) -> Photo:
         """Write the photo's own files, and put its picture in the place of its image. From any thread."""
@@ -62,32 +62,32 @@ class Results:
     def add(self, photo: Photo) -> None:
         """Take a written photo into the files about all."""
         height, width = photo.image.shape[:2]
-        result = ImageResult(str(photo.source), width, height, photo.faces)
+        result = ImageResult(photo.source, width, height, photo.faces)
         if self.jsonl:
+            if not self.jsonl_is_begun:  # not sooner, so that a run that can't even begin spoils nothing
+                write_jsonl(self.jsonl, self.earlier)  # without the line that an earlier run was cut off in
+                self.jsonl_is_begun = True
             append_jsonl(self.jsonl, result)
         if self.summaries:
             self.results.append(result)
         if self.sheets:
-            self.tiles.append(_thumbnail(photo.picture))
-            self.captions.append(Path(photo.source).name)
-            if len(self.tiles) == PAGE:
+            self.page.append(Photo(photo.source, picture=_thumbnail(photo.picture)))
+            if len(self.page) == PAGE:
                 self._write_page()
 
     def close(self) -> None:
         """Write what is about all photos; also after Ctrl-C, about those that were done."""
-        if self.tiles:
+        if self.page:
             self._write_page()
         if self.results:
             for path, write in self.summaries.items():
                 write(path, self.results)
 
     def _write_page(self) -> None:
-        self.pages += 1
-        while self.resume and (self.sheets / f"contact_sheet_{self.pages}.jpg").exists():
-            self.pages += 1
-        page = contact_sheet(self.tiles, COLUMNS, THUMBNAIL, self.captions)
-        write_image(self.sheets / f"contact_sheet_{self.pages}.jpg", page)
-        self.tiles, self.captions = [], []
+        captions = [Path(photo.source).name for photo in self.page]
+        sheet = contact_sheet([photo.picture for photo in self.page], COLUMNS, THUMBNAIL, captions)
+        write_image(self.sheets[self.page[0].source], sheet)
+        self.page = []
 
 
 def place_pictures(inputs: Inputs, output: Path | None, single: bool) -> dict[str, Path]:
@@ -111,6 +111,11 @@ def _picture_name(name: Path, addition: str = "") -> Path:
     if name.suffix.lower() in WRITABLE_SUFFIXES:
         return name.with_name(f"{name.stem}{addition}{name.suffix}")
     return name.with_name(f"{name.name}{addition}.png")
+
+
+def place_sheets(inputs: Inputs, folder: Path) -> dict[str, Path]:
+    """The contact sheet that each source would begin, numbered by it: so an interrupted run's sheets stay."""
+    return {source: folder / f"contact_sheet_{i}.jpg" for i, source in enumerate(inputs.sources, start=1)}
 
 
 def place_pts(inputs: Inputs, folder: Path) -> dict[str, Path]:

@@ -113,10 +113,12 @@ def test_given_boxes_are_found_everywhere():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (23, 23), (3000, 40), (31, 33)])
 @pytest.mark.parametrize("name", ["haar", "yunet"])
-def test_any_size_without_a_face(name, shape, request):
+def test_any_size_without_a_face(name, shape, request, hopper):
     find = detect.haar if name == "haar" else request.getfixturevalue("yunet")
-    boxes, scores = find(np.zeros((*shape, 3), np.uint8))
-    assert boxes.shape == (0, 4) and scores.shape == (0,)
+    for _ in range(3):
+        find(hopper)  # whose traces nobody may find
+        boxes, scores = find(np.zeros((*shape, 3), np.uint8))
+        assert boxes.shape == (0, 4) and scores.shape == (0,)
 
 
 @pytest.mark.parametrize(("name", "share"), [("haar", 0.9), ("yunet", 1.0)])

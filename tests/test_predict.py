@@ -20,6 +20,7 @@ import cli
 import detect
 import geometry
 import predict
+import results
 from checkpoint import PRETRAINED, load_checkpoint
 from images import read_image, write_image
 from landmarker import upright_frame
@@ -50,7 +51,6 @@ def call(tmp_path, monkeypatch, capsys):
         detecting = [] if detector is None else ["--detector", detector]
         line = ["predict.py", "--checkpoint", PRETRAINED, *detecting, *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
-        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **options: None, raising=False)
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit) as exit_:
             cli.run(predict.main)
@@ -355,13 +355,23 @@ def test_pts_files_are_named_after_photo_and_face(tmp_path, call, hopper):
     np.testing.assert_allclose(read_pts(tmp_path / "pts" / "two.face2.pts"), second.keypoints, atol=0.01)
 
 
-def test_contact_sheets_have_pages(tmp_path, call, photos, monkeypatch):
-    import results
-
+def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call, photos, monkeypatch):
     monkeypatch.setattr(results, "PAGE", 4)
     call("--image", "photos", "--output", "out", detector="none")
-    pages = [read_image(path) for path in sorted((tmp_path / "out").glob("contact_sheet_*.jpg"))]
-    assert len(pages) == 2 and pages[0].shape[1] > 1.9 * pages[1].shape[1] - 20
+    pages = sorted((tmp_path / "out").glob("contact_sheet_*.jpg"))
+    assert [page.name for page in pages] == ["contact_sheet_1.jpg", "contact_sheet_5.jpg"]
+    first, second = (read_image(page) for page in pages)
+    assert first.shape[1] > 1.8 * second.shape[1], "four photos are wider than two"
+
+
+def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos, monkeypatch):
+    monkeypatch.setenv("YUNET_FILE", "missing.onnx")
+    (tmp_path / "all.jsonl").write_text("precious\n")
+    run = ("--image", "photos", "--jsonl", "all.jsonl")
+    assert "missing.pt" in one_line_error(call(*run, "--checkpoint", "missing.pt"))
+    assert "missing.onnx" in one_line_error(call(*run, detector="yunet"))
+    assert "all.jsonl: line 1: not JSON" in one_line_error(call(*run, "--resume"))
+    assert (tmp_path / "all.jsonl").read_text() == "precious\n"
 
 
 def test_resume_does_the_rest_once(tmp_path, call, photos):
