@@ -122,7 +122,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("I", "F"):
         raise InputError("has 32-bit samples; save it with 8 or 16 bits")
     if not image.has_transparency_data:
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     return rgb if rgba[..., 3].min() == 255 else _over_white(rgb, rgba[..., 3:])
@@ -193,7 +193,7 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
 
     A file's own name is taken as it is, even where it would be a glob as well.
     """
-    sources, folders, problems = {}, set(), []  # a dict keeps the order
+    sources, folders, problems = {}, set(), []  # sources by their absolute paths; a dict keeps the order
     for argument in arguments:
         try:
             if argument == STDIN:
@@ -207,11 +207,13 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
                 found = [argument]
         except InputError as error:
             problems.append(error)
-            continue
-        sources.update(dict.fromkeys(map(str, found)))
-    paths = [_absolute("stdin" if source == STDIN else source) for source in sources]
-    root = Path(os.path.commonpath(folders | {path.parent for path in paths})) if paths else None
-    return Inputs(list(sources), [path.relative_to(root) for path in paths], problems)
+        except OSError as error:  # a name too long, a folder that may not be entered
+            problems.append(InputError(f"{argument}: can't be read ({error.strerror}); check the path"))
+        else:
+            for source in map(str, found):
+                sources.setdefault(_absolute("stdin" if source == STDIN else source), source)
+    root = Path(os.path.commonpath(folders | {path.parent for path in sources})) if sources else None
+    return Inputs(list(sources.values()), [path.relative_to(root) for path in sources], problems)
 
 
 def _absolute(path: str) -> Path:

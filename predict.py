@@ -162,7 +162,7 @@ def main() -> int:
             picture = results.pictures.get(photo.source)
             print(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""), flush=True)
             if args.show:
-                visualize.show(photo.picture, Path(photo.source).name)
+                visualize.show(photo.image, Path(photo.source).name)
     finally:
         results.close()
     return 2 if failed else 0

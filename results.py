@@ -49,11 +49,11 @@ class Results:
         self.page: list[Photo] = []
 
     def write(self, photo: Photo) -> Photo:
-        """Write the photo's own files, and put its picture in the place of its image. From any thread."""
+        """Write the photo's own files, and put the picture, if there is one, in its image's place. From any thread."""
         if photo.problem is None:
             if photo.source in self.pictures:
-                photo.picture = self.draw(photo.image, photo.faces)
-                write_image(self.pictures[photo.source], photo.picture)
+                photo.image = self.draw(photo.image, photo.faces)
+                write_image(self.pictures[photo.source], photo.image)
             if photo.source in self.pts:
                 for i, face in enumerate(photo.faces, start=1):
                     write_pts(_of_face(self.pts[photo.source], i), face.keypoints)
@@ -71,7 +71,7 @@ class Results:
         if self.summaries:
             self.results.append(result)
         if self.sheets:
-            self.page.append(Photo(photo.source, picture=_thumbnail(photo.picture)))
+            self.page.append(Photo(photo.source, _thumbnail(photo.image)))
             if len(self.page) == PAGE:
                 self._write_page()
 
@@ -85,7 +85,7 @@ class Results:
 
     def _write_page(self) -> None:
         captions = [Path(photo.source).name for photo in self.page]
-        sheet = contact_sheet([photo.picture for photo in self.page], COLUMNS, THUMBNAIL, captions)
+        sheet = contact_sheet([photo.image for photo in self.page], COLUMNS, THUMBNAIL, captions)
         write_image(self.sheets[self.page[0].source], sheet)
         self.page = []
 

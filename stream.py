@@ -31,7 +31,6 @@ class Photo:
     image: np.ndarray | None = None
     faces: list[Face] = field(default_factory=list)
     problem: InputError | None = None
-    picture: np.ndarray | None = None  # the image with what was drawn on it
 
 
 def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[str], np.ndarray]) -> Iterator[Photo]:
