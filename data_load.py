@@ -2,6 +2,7 @@
 
     python data_load.py download                 # the public data set into data/ (350 MB), verified file by file
     python data_load.py check data               # an audit of a data set
+    python data_load.py shift data --checkpoint C    # how far its labels lie off the faces
 
 A sample is a dict with `image`, (H, W, 3) uint8 RGB, and `keypoints`, (68, 2) float32, x before y, in pixels of that
 image, 0-based, with pixel centres at integers. A transform takes a sample and returns one, so that
@@ -16,6 +17,8 @@ Random transforms draw from torch's global generator, as torchvision's do.
 """
 
 import copy
+import glob
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +33,8 @@ import download
 import geometry
 from cli import InputError, parser, run
 from geometry import CropPolicy
-from images import read_image
-from landmarks import FLIP, person_of, read_csv
+from images import IMAGE_SUFFIXES, read_image
+from landmarks import FLIP, person_of, read_csv, read_pts
 from metrics import inter_ocular
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
@@ -39,48 +42,50 @@ SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
 
-# The labels of the public set lie to the right of the face by about 2.6% of the eye distance, which mirroring shows: a
-# network trained without it learns the shift b too, and its answers for an image and for the mirrored image, turned
-# back, then differ by 2b. Uncorrected, mirroring in training would teach two contradicting truths.
-PUBLIC_LABEL_SHIFT = (0.026, 0.0)
+# How far the labels of the public set lie off the face, to the right and down, as fractions of the eye distance.
+# Measured by `python data_load.py shift`, see label_shift.py and the README. Uncorrected, mirroring in training would
+# teach two contradicting truths.
+PUBLIC_LABEL_SHIFT = (0.027, 0.02)
 
 
 class FacialKeypointsDataset(Dataset):
-    """Faces with 68 keypoints each, from an annotation CSV and a folder of images.
+    """Faces with 68 keypoints each, from an annotation CSV and a folder of images, or from images with `.pts` files.
 
-    csv_file: first column the image's name, then x0, y0, …, x67, y67 in pixels.
-    root_dir: the folder of the images; those without a row in the CSV are left alone.
+    csv_file: first column the image's name, then x0, y0, …, x67, y67 in pixels. None: each image has an iBUG `.pts`
+        file of its own name beside it.
+    root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
-    label_shift: how far the file's labels lie off the face, x and y, as fractions of the distance between the outer eye
+    label_shift: how far the files' labels lie off the face, x and y, as fractions of the distance between the outer eye
         corners; it is taken off here, so that `keypoints` sit on the face.
     cache_mb: memory for decoded images, in MB. Images are decoded once, while they fit; the rest at each access.
 
-    `names` lists the images, `keypoints` is (N, 68, 2) float32 and `people` tells whose face each one is.
+    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts` (N, 2) what
+    was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined sets it is.
 
     Raises:
-        InputError: the CSV can't be used, or a row's image is not there (which file, row and column).
+        InputError: the labels can't be used, or an image is not there (which file, row and column).
     """
 
     def __init__(
         self,
-        csv_file: str | Path,
+        csv_file: str | Path | None,
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
         label_shift: tuple[float, float] = (0.0, 0.0),
         cache_mb: float = 2048,
     ):
-        self.root = Path(root_dir)
-        self.names, labels = read_csv(csv_file)
-        self.label_shift = label_shift
-        self.keypoints = shift_keypoints(labels, (-label_shift[0], -label_shift[1]))
+        self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
+        self.paths = [Path(root_dir) / name for name in self.names]
+        self.label_shifts = np.tile(np.float32(label_shift), (len(labels), 1))
+        self.keypoints = shift_keypoints(labels, -self.label_shifts)
+        self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
-        self._cache: dict[str, np.ndarray] = {}
+        self._cache: dict[Path, np.ndarray] = {}
         self._cache_room = [int(cache_mb * 2**20)]  # a list, because subsets share it
-        for row, name in enumerate(self.names, start=2):  # row 1 of the file is the header
-            if not (self.root / name).is_file():
+        for row, path in enumerate(self.paths, start=2):  # row 1 of the file is the header
+            if not path.is_file():
                 raise InputError(
-                    f"{csv_file}: row {row}, column 1: the image {self.root / name} is not there; "
-                    "add it or take the row out"
+                    f"{csv_file}: row {row}, column 1: the image {path} is not there; add it or take the row out"
                 )
 
     def __len__(self) -> int:
@@ -97,14 +102,14 @@ class FacialKeypointsDataset(Dataset):
 
     def image(self, index: int) -> np.ndarray:
         """The image as it is, (H, W, 3) uint8 RGB, from memory where it is there already. Don't write to it."""
-        name = self.names[index]
-        if name not in self._cache:
-            image = read_image(self.root / name)
+        path = self.paths[index]
+        if path not in self._cache:
+            image = read_image(path)
             if image.nbytes > self._cache_room[0]:
                 return image
             self._cache_room[0] -= image.nbytes
-            self._cache[name] = image
-        return self._cache[name]
+            self._cache[path] = image
+        return self._cache[path]
 
     def preload(self) -> "FacialKeypointsDataset":
         """Decode now, on all cores, what the memory budget takes. An unreadable image shows here, not in epoch 1."""
@@ -115,33 +120,105 @@ class FacialKeypointsDataset(Dataset):
 
     def subset(self, indices: Sequence[int], transform: Callable[[dict], dict] | None):
         """The rows `indices` with a transform of their own; decoded images are shared."""
-        part = copy.copy(self)
-        part.names = [self.names[i] for i in indices]
-        part.keypoints = self.keypoints[np.asarray(indices, dtype=int)]
+        part, rows = copy.copy(self), np.asarray(indices, dtype=int)
+        part.names, part.paths = [self.names[i] for i in rows], [self.paths[i] for i in rows]
+        part.keypoints, part.label_shifts = self.keypoints[rows], self.label_shifts[rows]
+        part.sources = self.sources[rows]
         part.transform = transform
         return part
 
+    def as_published(self) -> "FacialKeypointsDataset":
+        """The same faces with the labels as their files have them, shift included."""
+        part = copy.copy(self)
+        part.keypoints = shift_keypoints(self.keypoints, self.label_shifts)
+        part.label_shifts = np.zeros_like(self.label_shifts)
+        return part
+
+
+def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
+    """One data set of the faces of several; `sources` tells which of them each face is from. No transform."""
+    whole = datasets[0].subset([], None)
+    whole.names = [name for one in datasets for name in one.names]
+    whole.paths = [path for one in datasets for path in one.paths]
+    whole.keypoints = np.concatenate([one.keypoints for one in datasets])
+    whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
+    whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
+    return whole
+
 
 def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypointsDataset:
-    """The split "training" or "test" of a data set in the public layout. The public set's label shift is taken off.
+    """The split "training" or "test" of a data set, in the public layout or as images with `.pts` files.
+
+    The public layout is `training/` and `training_frames_keypoints.csv`. Images with `.pts` files lie in `training/`
+    and `test/` too, or anywhere in the folder: then all of them are for training. The data set's label shift (see
+    `label_shift_of`) is taken off.
 
     Raises:
         InputError: the folder is no such data set.
     """
-    csv_file = Path(directory) / f"{split}_frames_keypoints.csv"
-    if not csv_file.is_file():
+    directory = Path(directory)
+    csv_file, images = directory / f"{split}_frames_keypoints.csv", directory / split
+    if csv_file.is_file():
+        return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(directory, csv_file))
+    if not images.is_dir() and split == "training":
+        images = directory
+    if next(images.rglob("*.pts"), None) is None:
         raise InputError(
-            f"{csv_file}: not there; give a folder that holds {csv_file.name} and {split}/, "
-            "or get the public one: python data_load.py download"
+            f"{csv_file}: not there, nor any .pts file in {images}; give a folder that holds {csv_file.name} and "
+            f"{split}/, or images with .pts files, or get the public set: python data_load.py download"
         )
-    is_public = download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
-    label_shift = PUBLIC_LABEL_SHIFT if is_public else (0.0, 0.0)
-    return FacialKeypointsDataset(csv_file, Path(directory) / split, transform, label_shift)
+    return FacialKeypointsDataset(None, images, transform, label_shift_of(directory))
 
 
-def shift_keypoints(keypoints: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
-    """Keypoints (N, 68, 2) moved by fractions of each face's own eye distance, x and y."""
-    return (keypoints + inter_ocular(keypoints)[:, None, None] * np.float32(shift)).astype(np.float32)
+def label_shift_of(directory: Path, csv_file: Path | None = None) -> tuple[float, float]:
+    """How far a data set's labels lie off the face, x and y, as fractions of the eye distance.
+
+    It stands in the folder's `label_shift.json`, as `{"x": 0.01, "y": 0.0}`; of the public set it is known.
+
+    Raises:
+        InputError: label_shift.json is something else.
+    """
+    path = directory / "label_shift.json"
+    if path.is_file():
+        try:
+            shift = json.loads(path.read_text(encoding="utf-8"))
+            x, y = float(shift["x"]), float(shift["y"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f'{path}: expected {{"x": 0.01, "y": 0.0}}, fractions of the eye distance') from error
+        if not (abs(x) < 1 and abs(y) < 1):
+            raise InputError(f"{path}: x and y are fractions of the eye distance, between -1 and 1; correct them")
+        return x, y
+    is_public = csv_file and download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
+    return PUBLIC_LABEL_SHIFT if is_public else (0.0, 0.0)
+
+
+def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
+    """The images below a folder that have a `.pts` file of their name beside them, and their keypoints.
+
+    Returns:
+        Names relative to the folder, sorted, and keypoints (N, 68, 2) float32 px.
+
+    Raises:
+        InputError: a `.pts` file without its image, or one that can't be used.
+    """
+    names, keypoints = [], []
+    for pts in sorted(Path(root).rglob("*.pts")):
+        images = [path for path in pts.parent.glob(glob.escape(pts.stem) + ".*") if is_image_name(path)]
+        if len(images) != 1:
+            found = "no image" if not images else "several images"
+            raise InputError(f"{pts}: {found} of that name beside it; one is needed, or take the .pts file away")
+        names.append(images[0].relative_to(root).as_posix())
+        keypoints.append(read_pts(pts))
+    return names, np.stack(keypoints)
+
+
+def is_image_name(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def shift_keypoints(keypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Keypoints (N, 68, 2) moved by `shifts` (N, 2): fractions of each face's own eye distance, x and y."""
+    return (keypoints + inter_ocular(keypoints)[:, None, None] * shifts[:, None]).astype(np.float32)
 
 
 def default_data() -> Path:
@@ -265,6 +342,9 @@ class RandomCropFace:
     scale: standard deviation of the logarithm of the scale, drawn up to twice that.
     shift: the largest shift either way, as a fraction of the crop's side.
     mirror: the probability of mirroring.
+    background: the probability of cutting out background instead (see `random_background`).
+
+    The sample gets `is_face`, 1.0 or 0.0.
     """
 
     def __init__(
@@ -274,11 +354,19 @@ class RandomCropFace:
         scale: float = 0.1,
         shift: float = 0.06,
         mirror: float = 0.5,
+        background: float = 0.0,
     ):
         self.policy = policy
         self.degrees, self.scale, self.shift, self.mirror = degrees, scale, shift, mirror
+        self.background = background
 
     def __call__(self, sample: dict) -> dict:
+        if torch.rand(()) < self.background:
+            height, width = sample["image"].shape[:2]
+            box = random_background(geometry.box_of(sample["keypoints"]), height, width)
+            matrix = geometry.crop_matrix(box, self.policy)
+            image = geometry.warp(sample["image"], matrix, self.policy.size, self.policy.size)
+            return {**sample, "image": image, "is_face": np.float32(0)}
         turn, zoom = torch.randn(2).clamp(-2, 2).tolist()
         dx, dy, coin = torch.rand(3).tolist()
         return crop_face(
@@ -288,7 +376,7 @@ class RandomCropFace:
             scale=float(np.exp(self.scale * zoom)),
             shift=((2 * dx - 1) * self.shift, (2 * dy - 1) * self.shift),
             mirror=coin < self.mirror,
-        )
+        ) | {"is_face": np.float32(1)}
 
 
 class RandomLight:
@@ -320,8 +408,8 @@ class RandomLight:
 class RandomErase:
     """Cover a random rectangle with one gray level, as a hand or hair may (Zhong et al., 2020, arXiv:1708.04896).
 
-    probability: of drawing a rectangle; it may lie partly or wholly outside of the image.
-    side: the largest side of the rectangle, as a fraction of the image's.
+    probability: of drawing a rectangle.
+    side: the largest side of the rectangle, as a fraction of the image's; the smallest is a tenth of that.
     """
 
     def __init__(self, probability: float = 0.4, side: float = 0.4):
@@ -332,26 +420,34 @@ class RandomErase:
         if coin >= self.probability:
             return sample
         image = sample["image"].copy()
-        height, width = image.shape[:2]
-        x0, y0 = int((x - self.side / 2) * width), int((y - self.side / 2) * height)
-        x1, y1 = x0 + int((0.1 + 0.9 * w) * self.side * width), y0 + int((0.1 + 0.9 * h) * self.side * height)
-        image[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = int(level * 255)
+        rows = round((0.1 + 0.9 * h) * self.side * image.shape[0])
+        columns = round((0.1 + 0.9 * w) * self.side * image.shape[1])
+        top, left = round(y * (image.shape[0] - rows)), round(x * (image.shape[1] - columns))
+        image[top : top + rows, left : left + columns] = int(level * 255)
         return {**sample, "image": image}
 
 
 # What training and evaluation do to a sample, side by side: nothing random reaches a test image.
 
 
-def training_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    from torchvision.transforms import Compose  # here, because it takes as long as torch and prediction needs none
+def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[[dict], dict]:
+    face = RandomCropFace(policy, background=background)
+    return _compose(face, RandomLight(), RandomErase(), Normalize(), ToTensor())
 
-    return Compose([RandomCropFace(policy), RandomLight(), RandomErase(), Normalize(), ToTensor()])
+
+def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
+    """Training without mirroring and turning: what shows how far labels lie off the face (see label_shift.py)."""
+    return _compose(RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor())
 
 
 def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    from torchvision.transforms import Compose
+    return _compose(CropFace(policy), Normalize(), ToTensor())
 
-    return Compose([CropFace(policy), Normalize(), ToTensor()])
+
+def _compose(*transforms: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    from torchvision.transforms import Compose  # here, because it takes as long as torch and prediction needs none
+
+    return Compose(transforms)
 
 
 # --- The geometry of the transforms, without randomness ------------------------------------------------------------
@@ -394,6 +490,21 @@ def to_gray(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
 
 
+def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A square box in an image of (height, width) px that a detector might take for a face though it is none.
+
+    It is somewhere between a third and one and a half times as large as the face's box (x0, y0, x1, y1), and overlaps
+    it by less than 15% (intersection over union): background, a face at the crop's edge, or a piece of the face, which
+    there always is.
+    """
+    while True:
+        zoom, x, y = torch.rand(3).tolist()
+        half = max(face[2] - face[0], face[3] - face[1]) * 0.3 * 5**zoom / 2
+        box = np.array([x * width - half, y * height - half, x * width + half, y * height + half])
+        if geometry.overlap(box, face) < 0.15:
+            return box
+
+
 def normalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
     """Pixels → -1 … 1 between the edges of the image, which are at -0.5 and size - 0.5."""
     return ((2 * keypoints + 1) / np.array([width, height]) - 1).astype(np.float32)
@@ -406,18 +517,27 @@ def denormalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.
 
 def main() -> None:
     arguments = parser(__doc__.split("\n\nA sample")[0])
-    commands = arguments.add_subparsers(dest="command", required=True, metavar="{download,check}")
+    commands = arguments.add_subparsers(dest="command", required=True, metavar="{download,check,shift}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it (default: data)")
     check = commands.add_parser("check", help="print an audit of a data set")
     check.add_argument("directory", type=Path, help="folder with training_frames_keypoints.csv and training/")
+    shift = commands.add_parser("shift", help="measure how far a data set's labels lie off the faces")
+    shift.add_argument("directory", type=Path, help="folder of the data set")
+    shift.add_argument("--checkpoint", type=Path, required=True, help="network to measure with, see label_shift.py")
+    shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
     args = arguments.parse_args()
+    # The modules that stand above this file are imported here; only these commands need them.
     if args.command == "download":
         download.download_dataset(args.data)
-    else:
-        import audit  # here, because it stands above this file and only this command needs it
+    elif args.command == "check":
+        import audit
 
         audit.check(args.directory)
+    else:
+        import label_shift
+
+        label_shift.measure(args.directory, args.checkpoint, args.output)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@
     python evaluate.py --data data --split training --val-fold 0     # people that training with fold 0 never saw
 
 Prints NME (inter-ocular: divided by the distance of the outer eye corners), FR@8% (share of faces above 8%), AUC@8%,
-NME by region, and a 95% interval by bootstrap over people. Writes ced.png and worst_faces.png into --output-dir.
+NME by region, and a 95% interval by bootstrap over people. Of a network that judges its own work also how true that
+judgement is: its expected errors beside the measured ones, and how well its score tells faces from background.
+Writes ced.png, worst_faces.png and calibration.png into --output-dir.
 """
 
 import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import geometry
 import metrics
@@ -25,15 +28,17 @@ from data_load import (
     crop_face,
     default_data,
     open_split,
+    random_background,
     shift_keypoints,
     split_by_person,
 )
 from detect import whole_frame
 from geometry import CropPolicy
 from images import write_image
-from landmarker import Landmarker
+from landmarker import Landmarker, Predictions
 
 WORST = 12
+FACE_SCORE = 0.5  # from here a crop counts as a face
 
 
 def parse_arguments():
@@ -54,26 +59,58 @@ def parse_arguments():
     return p.parse_args()
 
 
-def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> tuple[np.ndarray, int]:
-    """Keypoints (N, 68, 2) px of every image, and how many faces the detector missed.
+def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> tuple[Predictions, int]:
+    """The network's word on each of the N images, and how many faces the detector missed.
 
     Each image shows one face: the detection with the highest score is taken. Where there is none the face counts as
     missed, and the frame's middle is the guess.
     """
     images = [data.image(i) for i in range(len(data))]
     if boxes == "truth":
-        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]).keypoints, 0
+        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
+    frames = [whole_frame(image)[0][0] for image in images]
     if boxes == "frame":
-        return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]).keypoints, 0
-    predicted, missed = [], 0
-    for image in images:
+        return landmarker.predict(images, frames), 0
+    found, missed = [], 0
+    for image, frame in zip(images, frames, strict=True):
         faces = landmarker(image)
-        if faces:
-            predicted.append(max(faces, key=lambda face: face.score).keypoints)
-        else:
-            missed += 1
-            predicted.append(landmarker.predict([image], whole_frame(image)[0]).keypoints[0])
-    return np.stack(predicted), missed
+        missed += not faces
+        best = max(faces, key=lambda face: face.score, default=None)
+        found.append(
+            landmarker.predict([image], [frame])
+            if best is None
+            else Predictions(best.keypoints[None], _rows(best.errors), _rows(best.face_score))
+        )
+    columns = zip(*found, strict=True)
+    return Predictions(*(None if column[0] is None else np.concatenate(column) for column in columns)), missed
+
+
+def _rows(value) -> np.ndarray | None:
+    return None if value is None else np.asarray(value)[None]
+
+
+def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
+    """The face scores of a piece of each image that is no face, (N,); always the same pieces."""
+    torch.manual_seed(0)
+    images = [data.image(i) for i in range(len(data))]
+    faces = [geometry.box_of(points) for points in data.keypoints]
+    boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
+    return landmarker.predict(images, boxes).face_scores
+
+
+def confidence_report(landmarker: Landmarker, data, predictions: Predictions, distances: np.ndarray) -> dict:
+    """How true the network's judgement is; distances (N, 68) px are the measured errors."""
+    eyes = metrics.inter_ocular(data.keypoints)[:, None]
+    backgrounds = background_scores(landmarker, data)
+    accepted = int((predictions.face_scores >= FACE_SCORE).sum())
+    wrong = int((backgrounds >= FACE_SCORE).sum())
+    return {
+        "expected_and_measured_errors": metrics.calibration_table(predictions.errors / eyes, distances / eyes).tolist(),
+        "face_scores": {
+            "recall": accepted / len(data),
+            "precision": accepted / max(1, accepted + wrong),
+        },
+    }
 
 
 def print_report(report: dict) -> None:
@@ -85,6 +122,16 @@ def print_report(report: dict) -> None:
     print(f"AUC@8%                 {report['auc_at_8_percent']:.3f}")
     for region, error in report["nme_by_region"].items():
         print(f"NME {region:<18} {error:.2%}")
+    if "expected_and_measured_errors" in report:
+        ratios = [measured / expected for expected, measured in report["expected_and_measured_errors"]]
+        print(
+            f"expected errors        measured / expected: {min(ratios):.2f} to {max(ratios):.2f} in ten bins of points"
+        )
+        faces = report["face_scores"]
+        print(
+            f"face score             at {FACE_SCORE}: recall {faces['recall']:.2%} of faces, precision "
+            f"{faces['precision']:.2%} beside as many pieces of background"
+        )
 
 
 def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.ndarray:
@@ -101,6 +148,14 @@ def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.nd
     return visualize.contact_sheet(tiles, captions=captions, tile=320)
 
 
+def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:
+    visualize.save_figure(visualize.plot_ced(errors), folder / "ced.png")
+    write_image(folder / "worst_faces.png", worst)
+    if calibration is not None:
+        visualize.save_figure(visualize.plot_calibration(calibration), folder / "calibration.png")
+    print(f"pictures are in {folder}/")
+
+
 def main() -> None:
     args = parse_arguments()
     landmarker = Landmarker(args.checkpoint)
@@ -111,18 +166,19 @@ def main() -> None:
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
     print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}")
-    predicted, missed = predict_all(landmarker, data, args.boxes)
+    predictions, missed = predict_all(landmarker, data, args.boxes)
     # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.
-    predicted, labels = (shift_keypoints(points, data.label_shift) for points in (predicted, data.keypoints))
-    if any(data.label_shift):
-        x, y = data.label_shift
+    predicted, labels = (shift_keypoints(k, data.label_shifts) for k in (predictions.keypoints, data.keypoints))
+    if data.label_shifts.any():
+        x, y = data.label_shifts[0]
         print(f"the labels' own shift of {x:.1%} of the eye distance in x and {y:.1%} in y is added to the predictions")
     report = metrics.summary(predicted, labels, data.people) | {"missed": missed, "boxes": args.boxes}
+    if predictions.errors is not None:
+        report |= confidence_report(landmarker, data, predictions, np.linalg.norm(predicted - labels, axis=-1))
     print_report(report)
     errors = metrics.nme(predicted, labels)
-    visualize.save_figure(visualize.plot_ced({args.checkpoint.stem: errors}), args.output_dir / "ced.png")
-    write_image(args.output_dir / "worst_faces.png", draw_worst(data, predicted, labels, errors))
-    print(f"pictures: {args.output_dir / 'ced.png'}, {args.output_dir / 'worst_faces.png'}")
+    worst = draw_worst(data, predicted, labels, errors)
+    write_pictures(args.output_dir, {args.checkpoint.stem: errors}, worst, report.get("expected_and_measured_errors"))
     if args.json:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n")

@@ -29,6 +29,15 @@ def box_of(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
 
 
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0 … 1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return float(shared / (sum(areas) - shared))
+
+
 def similarity(
     center: tuple[float, float],
     target: tuple[float, float],

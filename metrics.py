@@ -66,6 +66,24 @@ def bootstrap_interval(values: np.ndarray, groups, samples: int = 2000, seed: in
     return float(low), float(high)
 
 
+def fit_calibration(log_errors: np.ndarray, distances: np.ndarray, bins: int = 20) -> tuple[float, float]:
+    """Offset and slope that turn a network's log errors into true ones on average.
+
+    log_errors: any shape, natural logarithms of expected distances; distances: the measured ones, in the same unit.
+    The points are sorted by expectation and cut into `bins` equal parts; the line goes through the parts' means.
+    """
+    table = calibration_table(np.exp(log_errors), distances, bins)
+    slope, offset = np.polyfit(*np.log(table).T, deg=1)
+    return float(offset), float(slope)
+
+
+def calibration_table(expected: np.ndarray, measured: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Points sorted by their expected error and cut into `bins` equal parts: each part's means, (bins, 2)."""
+    order = np.argsort(expected, axis=None)
+    parts = [np.array_split(np.ravel(values)[order], bins) for values in (expected, measured)]
+    return np.array([[part.mean() for part in column] for column in parts], dtype=np.float64).T
+
+
 def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), the truth (N, 68, 2) and each face's person (N)."""
     errors = nme(predicted, truth)

@@ -46,6 +46,7 @@ class Net(nn.Module):
     """
 
     input_size = 224
+    judges = False  # says nothing of how sure it is
 
     def __init__(self):
         super().__init__()
@@ -121,6 +122,7 @@ class HeatmapNet(nn.Module):
     """
 
     input_size = 112
+    judges = True  # says how far off each point may be, and whether this is a face
 
     def __init__(self, widths=(16, 40, 64, 96, 128), blocks=(1, 1, 1, 1)):
         super().__init__()

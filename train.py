@@ -2,6 +2,7 @@
 
     python train.py --epochs 30                          # on data/ where it is, else on the drawn sample
     python train.py --epochs 30 --model net              # the classic baseline
+    python train.py --epochs 30 --data data --data my_faces    # two data sets at once
     python train.py --epochs 30 --resume                 # go on after an interruption
     python train.py --dry-run                            # two steps and a validation, to see that all works
 
@@ -16,10 +17,10 @@ import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -44,14 +45,18 @@ from data_load import (
     default_data,
     denormalize_keypoints,
     evaluation_transform,
+    join,
     open_split,
     split_by_person,
     training_transform,
+    upright_transform,
 )
 from geometry import CropPolicy
 from images import write_image
+from losses import LOSSES, confidence_loss, keypoint_loss
 from models import MODELS, create_model, split_outputs
 
+BACKGROUND = 0.1  # the share of training crops that show no face, for a network that judges what it sees
 HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
 
 
@@ -65,7 +70,18 @@ def parse_arguments():
         "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"
     )
     p.add_argument("--batch-size", type=positive_int, default=32, help="faces a step")
-    p.add_argument("--data", type=Path, help="data set to train on (default: data/ if it is there, else data/sample)")
+    p.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        help="data set to train on, several times for several (default: data/ if it is there, else data/sample)",
+    )
+    p.add_argument("--balance", action="store_true", help="show the faces of each data set equally often")
+    p.add_argument(
+        "--published-labels",
+        action="store_true",
+        help="leave the labels' shift in, don't mirror, don't turn: for data_load.py shift to measure",
+    )
     p.add_argument("--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation")
     p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
@@ -78,17 +94,6 @@ def parse_arguments():
     return p.parse_args()
 
 
-def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
-    """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for small errors, linear beyond `width`.
-
-    In normalised coordinates; the defaults are the paper's ratio at a width of about 10 px of a 112-pixel crop.
-    """
-    error = (predicted - target).abs()
-    offset = width - width * math.log1p(width / curvature)
-    return torch.where(error < width, width * torch.log1p(error / curvature), error - offset).mean()
-
-
-LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wing": wing_loss}
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -98,20 +103,30 @@ class Seeded(Dataset):
     So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
     """
 
-    def __init__(self, dataset: FacialKeypointsDataset, seed: int):
-        self.dataset, self.seed, self.epoch = dataset, seed, 0
+    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: bool = False):
+        self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.order())
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, key: int) -> dict:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0].item())
-            return self.dataset[index]
+            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
+            return self.dataset[key % len(self.dataset)]
 
     def order(self) -> list[int]:
-        """This epoch's order of the samples."""
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self)).tolist()
+        """This epoch's samples in their order. With `balance`, as many of each source, some of them several times:
+        the copies of a sample have keys of their own, index + copy · size, and so other random numbers.
+        """
+        random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
+        if not self.balance:
+            return random.permutation(size).tolist()
+        sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
+        keys = []
+        for members in sources:
+            copies = np.arange(size // len(sources))
+            keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
+        return random.permutation(np.concatenate(keys)).tolist()
 
 
 def moving_average(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
@@ -192,7 +207,7 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
     loader = DataLoader(data, args.batch_size, sampler=remaining, num_workers=args.workers, generator=torch.Generator())
     training.model.train()
     with tqdm(
-        total=len(data),
+        total=len(data.order()),
         initial=training.step * args.batch_size,
         desc=f"epoch {training.epoch + 1}/{args.epochs}",
         unit=" images",
@@ -202,15 +217,16 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
         for batch in loader:
             images, target = to_device(batch, device)
             training.set_learning_rate()
-            predicted = split_outputs(training.model(images)).keypoints
-            loss = criterion(predicted, target)
+            is_face = batch["is_face"].to(device)
+            outputs = split_outputs(training.model(images))
+            loss = keypoint_loss(criterion, outputs.keypoints, target, is_face)
             if not torch.isfinite(loss):
                 raise InputError(
                     f"epoch {training.epoch + 1}, step {training.step + 1}: the loss is {loss.item()}; "
                     "try a lower --lr; best.pt and last.pt are those of the epoch before"
                 )
             training.optimizer.zero_grad()
-            loss.backward()
+            (loss + confidence_loss(outputs, target, is_face)).backward()
             training.optimizer.step()
             training.average.update_parameters(training.model)
             training.step += 1
@@ -222,20 +238,41 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
     return training.loss_sum / training.step
 
 
+class Validation(NamedTuple):
+    """The loss on N validation faces, and what was found there, normalised as the network's outputs are.
+
+    predicted, truth: keypoints (N, 68, 2).
+    log_errors: (N, 68), the logarithm of each point's expected distance from the truth, or None.
+    """
+
+    loss: float
+    predicted: np.ndarray
+    truth: np.ndarray
+    log_errors: np.ndarray | None
+
+    @property
+    def nme(self) -> np.ndarray:
+        """NME (inter-ocular) of each face, (N,): a ratio, the same in pixels."""
+        return metrics.nme(self.predicted, self.truth)
+
+    @property
+    def calibration(self) -> tuple[float, float]:
+        """Offset and slope that make the log errors true on these faces, which training didn't see."""
+        return metrics.fit_calibration(self.log_errors, np.linalg.norm(self.predicted - self.truth, axis=-1))
+
+
 @torch.inference_mode()
-def validate(model: nn.Module, data: FacialKeypointsDataset, criterion, args, device):
-    """The loss, and predicted and true keypoints, both (N, 68, 2) in pixels of the crop."""
+def validate(model: nn.Module, data: FacialKeypointsDataset, criterion, args, device) -> Validation:
     model.eval()
-    losses, predicted, truth = [], [], []
+    losses, rows, truth = [], [], []
     for batch in DataLoader(data, 64, num_workers=args.workers):
         images, target = to_device(batch, device)
-        keypoints = split_outputs(model(images)).keypoints
-        losses.append(criterion(keypoints, target).item() * len(images))
-        predicted.append(keypoints.cpu().numpy())
-        truth.append(target.cpu().numpy())
-    height, width = images.shape[-2:]
-    predicted, truth = (denormalize_keypoints(np.concatenate(k), height, width) for k in (predicted, truth))
-    return sum(losses) / len(data), predicted, truth
+        rows.append(model(images))
+        losses.append(criterion(split_outputs(rows[-1]).keypoints, target).item() * len(images))
+        truth.append(target)
+    outputs = split_outputs(torch.cat(rows).cpu())
+    log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
+    return Validation(sum(losses) / len(data), outputs.keypoints.numpy(), torch.cat(truth).cpu().numpy(), log_errors)
 
 
 def keep_freed_memory() -> None:
@@ -265,29 +302,29 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def load_data(args, policy: CropPolicy) -> tuple[Seeded, FacialKeypointsDataset]:
+def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, FacialKeypointsDataset]:
     """The training faces and the validation faces: other people, and nothing random."""
-    directory = args.data or default_data()
     if args.data is None:
-        origin = (
-            "the public set"
-            if directory == DATA_DIR
-            else "the drawn sample; python data_load.py download gets real faces"
-        )
-        print(f"data: {directory} ({origin})")
-    dataset = open_split(directory, "training").preload()
+        args.data = [default_data()]
+        real = args.data[0] == DATA_DIR
+        origin = "the public set" if real else "the drawn sample; python data_load.py download gets real faces"
+        print(f"data: {args.data[0]} ({origin})")
+    dataset = join([open_split(directory, "training") for directory in args.data]).preload()
+    if args.published_labels:
+        dataset = dataset.as_published()
     training_rows, validation_rows = split_by_person(dataset.people, args.val_fold)
     if not training_rows or not validation_rows:
         raise InputError(
-            f"{directory}: too few people to keep fold {args.val_fold} for validation; add faces of others"
+            f"{args.data[0]}: too few people to keep fold {args.val_fold} for validation; add faces of others"
         )
-    training_data = dataset.subset(training_rows, training_transform(policy))
+    transform = upright_transform(policy) if args.published_labels else training_transform(policy, background)
+    training_data = dataset.subset(training_rows, transform)
     validation_data = dataset.subset(validation_rows, evaluation_transform(policy))
     print(
         f"training: {len(training_data)} faces of {len(set(training_data.people))} people; "
         f"validation: {len(validation_data)} faces of {len(set(validation_data.people))} other people"
     )
-    return Seeded(training_data, args.seed), validation_data
+    return Seeded(training_data, args.seed, args.balance), validation_data
 
 
 def resume(training: Training, args) -> None:
@@ -300,13 +337,19 @@ def resume(training: Training, args) -> None:
     checkpoint = load_checkpoint(path)
     if "training" not in checkpoint:
         raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
-    for option in ("model", "loss", "optimizer", "lr", "batch_size", "val_fold", "seed", "epochs"):
-        before, now = checkpoint["arguments"][option], getattr(args, option)
-        if before != now:
+    now = plain(args)
+    for option, before in checkpoint["arguments"].items():
+        if before != now.get(option) and option not in ("data", "output_dir", "device", "workers", "resume", "dry_run"):
             flag = "--" + option.replace("_", "-")
-            raise InputError(f"{path}: was trained with {flag} {before}, not {now}; resume with {flag} {before}")
+            raise InputError(f"{path}: was trained with {flag} {before}, not {now[option]}; resume as it was begun")
     training.restore(checkpoint["training"])
     print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
+
+
+def plain(args) -> dict:
+    """The arguments as values that a checkpoint can hold: paths as text."""
+    values = {name: getattr(args, name) for name in vars(args)} | {"data": [str(path) for path in args.data]}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def append_history(path: Path, row: tuple) -> None:
@@ -320,21 +363,28 @@ def append_history(path: Path, row: tuple) -> None:
         writer.writerow([f"{value:.6g}" for value in row])
 
 
+def describe(errors: np.ndarray, sources: np.ndarray) -> str:
+    """The mean NME, and in parentheses that of each data set where there are several."""
+    each = [f"{errors[sources == source].mean():.2%}" for source in np.unique(sources)]
+    return f"{errors.mean():.2%}" + (f" ({', '.join(each)})" if len(each) > 1 else "")
+
+
 def draw_results(args, model: nn.Module, data: FacialKeypointsDataset, policy: CropPolicy, device) -> None:
     """training_curves.png, and validation_faces.png: predictions (and the truth) on faces from best to worst."""
     with (args.output_dir / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     history = {name: [float(row[name]) for row in rows] for name in HISTORY}
     visualize.save_figure(visualize.plot_training_curves(history), args.output_dir / "training_curves.png")
-    _, predicted, truth = validate(model, data, LOSSES[args.loss], args, device)
-    errors = metrics.nme(predicted, truth)
+    found = validate(model, data, LOSSES[args.loss], args, device)
+    errors = found.nme
     chosen = np.argsort(errors)[np.linspace(0, len(errors) - 1, min(12, len(errors))).astype(int)]
     crop = CropFace(policy)
     faces = []
     for i in chosen:
         sample = crop({"image": data.image(i), "keypoints": data.keypoints[i]})
         doubled = Resize(2 * policy.size)  # so that the points don't cover the face
-        image, points = doubled({**sample, "keypoints": predicted[i]}), doubled(sample)["keypoints"]
+        predicted = denormalize_keypoints(found.predicted[i], policy.size, policy.size)
+        image, points = doubled({**sample, "keypoints": predicted}), doubled(sample)["keypoints"]
         faces.append(visualize.draw_keypoints(image["image"], image["keypoints"], truth=points))
     captions = [f"NME {errors[i]:.1%}" for i in chosen]
     write_image(args.output_dir / "validation_faces.png", visualize.contact_sheet(faces, captions=captions))
@@ -346,8 +396,8 @@ def main() -> None:
     device = choose_device(args.device)
     torch.manual_seed(args.seed)
     policy = CropPolicy(size=MODELS[args.model].input_size)
-    train_data, val_data = load_data(args, policy)
     model = create_model(args.model).to(device, memory_format=torch.channels_last)
+    train_data, val_data = load_data(args, policy, BACKGROUND if model.judges else 0.0)
     training = Training(model, args, steps_per_epoch=math.ceil(len(train_data) / args.batch_size))
     print(
         f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "
@@ -359,27 +409,33 @@ def main() -> None:
         "model": args.model,
         "options": {},
         "policy": asdict(policy),
-        "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        "arguments": plain(args),
         "versions": describe_versions(),
     }
 
-    def save(name: str, **state) -> None:
-        weights = {"weights": training.average.module.state_dict(), "epoch": training.epoch}
-        save_checkpoint(args.output_dir / name, description | weights | state)
+    def save(name: str, found: Validation | None = None, **state) -> None:
+        weights = training.average.module.state_dict()
+        metrics = {}
+        if found is not None:
+            metrics = {"val_nme_inter_ocular": float(found.nme.mean()), "val_loss": found.loss}
+            if found.log_errors is not None:
+                weights = weights | {"calibration": torch.tensor(found.calibration)}
+        kept = {"weights": weights, "epoch": training.epoch, "metrics": metrics}
+        save_checkpoint(args.output_dir / name, description | kept | state)
 
     criterion, interrupt = LOSSES[args.loss], Interrupt()
     if not args.resume:
-        _, predicted, truth = validate(training.average, val_data, criterion, args, device)
-        print(f"before training: NME (inter-ocular) {metrics.nme(predicted, truth).mean():.2%}", flush=True)
+        found = validate(training.average, val_data, criterion, args, device)
+        print(f"before training: NME (inter-ocular) {found.nme.mean():.2%}", flush=True)
     while training.epoch < args.epochs:
         started = time.perf_counter()
         train_loss = train_epoch(training, train_data, criterion, args, device, interrupt)
         if interrupt.requested:
-            save("last.pt", metrics={}, training=training.state())
+            save("last.pt", training=training.state())
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
             return 130
-        val_loss, predicted, truth = validate(training.average, val_data, criterion, args, device)
-        val_nme = float(metrics.nme(predicted, truth).mean())
+        found = validate(training.average, val_data, criterion, args, device)
+        val_nme = float(found.nme.mean())
         if args.dry_run:
             print(f"dry run: training and validation work, NME (inter-ocular) {val_nme:.2%}; nothing written")
             return 0
@@ -387,15 +443,15 @@ def main() -> None:
         training.finish_epoch()
         print(
             f"epoch {training.epoch:3d}/{args.epochs}  training loss {train_loss:.5f}  "
-            f"validation loss {val_loss:.5f}  NME (inter-ocular) {val_nme:.2%}  {seconds:.1f} s",
+            f"validation loss {found.loss:.5f}  NME (inter-ocular) {describe(found.nme, val_data.sources)}  "
+            f"{seconds:.1f} s",
             flush=True,
         )
-        append_history(args.output_dir / "history.csv", (training.epoch, train_loss, val_loss, val_nme, seconds))
-        found = {"val_nme_inter_ocular": val_nme, "val_loss": val_loss}
+        append_history(args.output_dir / "history.csv", (training.epoch, train_loss, found.loss, val_nme, seconds))
         if val_nme < training.best_nme:
             training.best_nme = val_nme
-            save("best.pt", metrics=found)
-        save("last.pt", metrics=found, training=training.state())
+            save("best.pt", found)
+        save("last.pt", found, training=training.state())
 
     best, _ = build_model(load_checkpoint(args.output_dir / "best.pt"), args.output_dir / "best.pt")
     draw_results(args, best.to(device), val_data, policy, device)

@@ -328,6 +328,26 @@ def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.F
     return figure
 
 
+def plot_calibration(table):
+    """Measured against expected errors, a dot a bin of points; on the line they agree. A matplotlib Figure.
+
+    table: expected and measured error of each bin (B, 2), as fractions of the inter-ocular distance.
+    """
+    figure, axes = _figure(5, 4.6)
+    expected, measured = 100 * np.asarray(table, dtype=np.float64).T
+    ends = np.array([min(expected.min(), measured.min()), max(expected.max(), measured.max())]) * (0.9, 1.1)
+    axes.fill_between(ends, 0.85 * ends, 1.15 * ends, color="0.92", label="within 15%")
+    axes.plot(ends, ends, color=_hex(INK), linewidth=1)
+    axes.plot(expected, measured, "o", color=_hex(BLUE), label="a tenth of all points" if len(expected) == 10 else None)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
+    axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}")
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
 def save_figure(figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix chooses the format.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -16,6 +17,9 @@ YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not
 
 torch.set_num_threads(2)
+# An example may take long on a busy machine; what is slow by itself shows in the whole run's time.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -22,13 +25,15 @@ from data_load import (
     denormalize_keypoints,
     evaluation_transform,
     fold_of,
+    join,
     normalize_keypoints,
     open_split,
+    random_background,
     split_by_person,
     training_transform,
 )
-from geometry import CropPolicy
-from landmarks import FLIP
+from geometry import CropPolicy, overlap
+from landmarks import FLIP, write_pts
 
 
 def dotted(height=200, width=240):
@@ -72,10 +77,10 @@ def test_rescale_keeps_the_aspect_and_resize_does_not():
     assert Resize(100)(dotted())["image"].shape == (100, 100, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
 def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
-    policy = CropPolicy(200, 1.9)
+    policy = CropPolicy(200, 2.2)  # wide enough for the dots at every draw
     sample = crop_face(dotted(), policy, degrees=degrees, scale=scale, shift=(dx, dy), mirror=mirror)
     assert sample["image"].shape == (200, 200, 3)
     if mirror:  # undo the renumbering to find the dots by their numbers
@@ -263,3 +268,104 @@ def test_the_real_data(real_data):
     assert sample["image"].shape == (112, 112, 3)
     assert sample["image"].std() > 20  # a face, not the black that dividing twice by 255 gives
     assert (sample["keypoints"] > 0).all() and (sample["keypoints"] < 112).all()
+
+
+# --- Several data sets, .pts files, label shifts --------------------------------------------------------------------
+
+
+@pytest.fixture
+def pts_folder(tmp_path):
+    """Four faces of the sample as images with .pts files, in two folders."""
+    data = open_split(SAMPLE, "training")
+    root = tmp_path / "with pts"
+    for i, place in enumerate(("a/one.jpg", "a/two.v2.jpg", "b/one.jpg", "three.jpg")):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data.paths[i], root / place)
+        write_pts((root / place).with_suffix(".pts"), data.keypoints[i])
+    return root
+
+
+def test_images_with_pts_files_are_a_data_set(pts_folder):
+    (pts_folder / "no label.jpg").write_bytes(b"is left alone")
+    data, sample = open_split(pts_folder, "training"), open_split(SAMPLE, "training")
+    assert data.names == ["a/one.jpg", "a/two.v2.jpg", "b/one.jpg", "three.jpg"]
+    np.testing.assert_allclose(data.keypoints, sample.keypoints[:4], atol=1e-3)
+    np.testing.assert_array_equal(data[1]["image"], sample[1]["image"])
+    with pytest.raises(InputError, match="test"):
+        open_split(pts_folder, "test")
+
+
+def test_a_pts_file_without_its_image_is_named(pts_folder):
+    (pts_folder / "b" / "one.jpg").unlink()
+    with pytest.raises(InputError, match=r"one\.pts: no image"):
+        open_split(pts_folder, "training")
+
+
+def test_the_label_shift_of_a_data_set_stands_in_its_folder(pts_folder):
+    plain = open_split(pts_folder, "training")
+    (pts_folder / "label_shift.json").write_text(json.dumps({"x": 0.1, "y": -0.05}))
+    data = open_split(pts_folder, "training")
+    eyes = np.linalg.norm(plain.keypoints[:, 36] - plain.keypoints[:, 45], axis=1)[:, None]
+    np.testing.assert_allclose(plain.keypoints[..., 0] - data.keypoints[..., 0], np.tile(0.1 * eyes, 68), atol=1e-3)
+    np.testing.assert_allclose(plain.keypoints[..., 1] - data.keypoints[..., 1], np.tile(-0.05 * eyes, 68), atol=1e-3)
+    np.testing.assert_allclose(data.as_published().keypoints, plain.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", '{"x": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}'])
+def test_a_bad_label_shift_is_named(pts_folder, content):
+    (pts_folder / "label_shift.json").write_text(content)
+    with pytest.raises(InputError, match=r"label_shift\.json"):
+        open_split(pts_folder, "training")
+
+
+def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
+    (pts_folder / "label_shift.json").write_text(json.dumps({"x": 0.1, "y": 0}))
+    first, second = open_split(SAMPLE, "training"), open_split(pts_folder, "training")
+    both = join([first, second])
+    assert len(both) == 204 and both.people[-1] == "three"
+    np.testing.assert_array_equal(both.sources, [0] * 200 + [1] * 4)
+    np.testing.assert_array_equal(both[200]["keypoints"], second[0]["keypoints"])
+    np.testing.assert_array_equal(both[201]["image"], second[1]["image"])
+    part = both.subset([3, 203], None)
+    np.testing.assert_allclose(part.label_shifts, [[0, 0], [0.1, 0]], atol=1e-6)
+    np.testing.assert_array_equal(part.sources, [0, 1])
+
+
+# --- Background -----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000))
+def test_background_hardly_overlaps_the_face(seed):
+    torch.manual_seed(seed)
+    face = np.array([60.0, 50.0, 140.0, 130.0])
+    box = random_background(face, 200, 260)
+    assert overlap(box, face) < 0.15
+    side = box[2] - box[0]
+    assert 0.3 * 80 <= side <= 1.5 * 80 and side == pytest.approx(box[3] - box[1])
+    assert 0 <= (box[0] + box[2]) / 2 <= 260 and 0 <= (box[1] + box[3]) / 2 <= 200
+
+
+def test_an_image_that_is_all_face_still_has_pieces_of_it():
+    torch.manual_seed(0)
+    face = np.array([-500.0, -500.0, 600.0, 600.0])
+    assert overlap(random_background(face, 100, 100), face) < 0.15
+
+
+def test_the_training_crop_says_whether_it_shows_a_face():
+    sample = open_split(SAMPLE, "training")[0]
+    torch.manual_seed(0)
+    always, never = (RandomCropFace(CropPolicy(), background=p)(sample) for p in (1.0, 0.0))
+    assert always["is_face"] == 0 and never["is_face"] == 1
+    assert always["image"].shape == never["image"].shape == (112, 112, 3)
+
+
+def test_erasing_covers_a_part_inside_the_image():
+    torch.manual_seed(0)
+    white = {"image": np.full((50, 80, 3), 255, np.uint8), "keypoints": np.zeros((68, 2), np.float32)}
+    for _ in range(100):
+        covered = (RandomErase(probability=1, side=0.4)(white)["image"] != 255).any(axis=2)
+        if covered.any():  # not where it is erased with white
+            rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+            assert 2 <= len(rows) <= 20 and 3 <= len(columns) <= 32
+            assert covered.sum() == len(rows) * len(columns)

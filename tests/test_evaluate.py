@@ -21,20 +21,24 @@ def test_the_report_on_the_sample(tmp_path, command):
     low, high = report["nme_95_interval_over_people"]
     assert 0 < low < report["nme_inter_ocular"] < high
     assert f"{report['nme_inter_ocular']:.2%}" in result.stdout
-    for picture in ("ced.png", "worst_faces.png"):
+    assert len(report["expected_and_measured_errors"]) == 10
+    assert 0 <= report["face_scores"]["precision"] <= 1
+    for picture in ("ced.png", "worst_faces.png", "calibration.png"):
         assert (tmp_path / "pictures" / picture).stat().st_size > 0
 
     data = open_split(SAMPLE, "test")
     images = [data.image(i) for i in range(len(data))]
-    predicted = Landmarker(PRETRAINED).predict(images, [geometry.box_of(points) for points in data.keypoints])
+    boxes = [geometry.box_of(points) for points in data.keypoints]
+    predicted = Landmarker(PRETRAINED).predict(images, boxes).keypoints
     assert metrics.nme(predicted, data.keypoints).mean() == pytest.approx(report["nme_inter_ocular"], rel=1e-4)
 
 
 def test_a_missed_face_counts_with_the_guess_of_the_frame(tmp_path):
     data = open_split(SAMPLE, "test").subset([0, 1], None)
-    data._cache = {name: np.full((90, 120, 3), 128, np.uint8) for name in data.names}  # gray: nothing to find
+    data._cache = {path: np.full((90, 120, 3), 128, np.uint8) for path in data.paths}  # gray: nothing to find
     predicted, missed = predict_all(Landmarker(PRETRAINED), data, "detector")
-    assert missed == 2 and predicted.shape == (2, 68, 2) and np.isfinite(predicted).all()
+    assert missed == 2 and predicted.keypoints.shape == (2, 68, 2) and np.isfinite(predicted.keypoints).all()
+    assert predicted.errors.shape == (2, 68) and predicted.face_scores.shape == (2,)
 
 
 def test_one_fold_has_fewer_faces(tmp_path, command):
@@ -47,9 +51,9 @@ def test_one_fold_has_fewer_faces(tmp_path, command):
 def test_shifting_labels_by_hand():
     points = np.zeros((1, 68, 2), np.float32)
     points[0, 45] = [50, 0]
-    moved = shift_keypoints(points, (0.02, -0.04))
+    moved = shift_keypoints(points, np.float32([[0.02, -0.04]]))
     np.testing.assert_allclose(moved[0, 0], [1, -2], atol=1e-6)
-    np.testing.assert_allclose(shift_keypoints(moved, (-0.02, 0.04)), points, atol=1e-5)
+    np.testing.assert_allclose(shift_keypoints(moved, np.float32([[-0.02, 0.04]])), points, atol=1e-5)
 
 
 def test_no_data_is_one_line(tmp_path, command):

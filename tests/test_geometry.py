@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geometry import CropPolicy, box_of, crop_matrix, invert, resize_matrix, similarity, transform_points, warp
+from geometry import CropPolicy, box_of, crop_matrix, invert, overlap, resize_matrix, similarity, transform_points, warp
 
 finite = st.floats(-500, 500)
 
@@ -78,3 +78,11 @@ def test_warp_to_a_place_outside_is_black():
 def centroid(image):
     y, x = np.indices(image.shape)
     return np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
+
+
+def test_overlap_by_hand():
+    box = np.array([0.0, 0.0, 4.0, 2.0])
+    assert overlap(box, box) == 1
+    assert overlap(box, np.array([2.0, 0.0, 6.0, 2.0])) == pytest.approx(4 / 12)
+    assert overlap(box, np.array([4.0, 0.0, 6.0, 2.0])) == 0
+    assert overlap(box, np.array([9.0, 9.0, 10.0, 10.0])) == 0

@@ -34,7 +34,7 @@ from landmarks import (
 )
 
 # A file is rewritten for each example, so the one folder that hypothesis' examples share does no harm.
-same_folder = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_folder = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 coordinates = st.floats(-2000, 12_000, width=32)
 faces_keypoints = hnp.arrays(np.float32, (68, 2), elements=coordinates)
 file_names = st.text(min_size=1, max_size=20).filter(

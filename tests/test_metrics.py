@@ -61,3 +61,18 @@ def test_bootstrap_draws_people_not_images():
     assert (high - low) / 2 == pytest.approx(expected, rel=0.1)
     assert low < values.mean() < high
     assert metrics.bootstrap_interval(values, people) == (low, high)
+
+
+def test_calibration_table_by_hand():
+    expected, measured = np.array([[3.0, 1.0], [4.0, 2.0]]), np.array([[30.0, 10.0], [50.0, 20.0]])
+    np.testing.assert_allclose(metrics.calibration_table(expected, measured, bins=2), [[1.5, 15], [3.5, 40]])
+
+
+def test_calibration_is_found_again():
+    random = np.random.default_rng(0)
+    log_errors = random.uniform(-4, -1, (500, 68))
+    distances = random.exponential(np.exp(0.3 + 0.8 * log_errors))
+    offset, slope = metrics.fit_calibration(log_errors, distances)
+    assert offset == pytest.approx(0.3, abs=0.1) and slope == pytest.approx(0.8, abs=0.03)
+    table = metrics.calibration_table(np.exp(offset + slope * log_errors), distances)
+    np.testing.assert_allclose(table[:, 1] / table[:, 0], 1, atol=0.1)

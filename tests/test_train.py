@@ -9,7 +9,8 @@ import torch
 from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
-from train import wing_loss
+from data_load import join, open_split
+from train import Seeded
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -45,7 +46,7 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     assert best["epoch"] == nme.index(min(nme)) + 1
     assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
     model, policy = build_model(best, "best.pt")
-    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 136)
+    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 205)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
@@ -129,12 +130,28 @@ def test_a_data_set_of_one_person_cannot_be_split(tiny, tmp_path, command):
     assert "too few people" in one_line_error(train(command, tiny, tmp_path / "run"))
 
 
-def test_wing_loss_by_hand():
-    # Logarithmic below the width, linear above, and continuous where they meet.
-    zero = torch.zeros(1)
-    log2 = torch.log(torch.tensor(2.0))
-    torch.testing.assert_close(wing_loss(torch.tensor([0.5]), zero, width=1.0, curvature=0.5), log2)
-    linear = wing_loss(torch.tensor([3.0]), zero, 1.0, 0.5) - wing_loss(torch.tensor([2.0]), zero, 1.0, 0.5)
-    torch.testing.assert_close(linear, torch.tensor(1.0))
-    below, above = (wing_loss(torch.tensor([x]), zero, 1.0, 0.5) for x in (1 - 1e-6, 1 + 1e-6))
-    torch.testing.assert_close(below, above, atol=1e-5, rtol=0)
+def test_two_data_sets_one_of_them_with_pts_files(tiny, tmp_path, command):
+    from landmarks import write_pts
+
+    data = open_split(tiny, "training")
+    other = tmp_path / "other"
+    other.mkdir()
+    for i, path in enumerate(data.paths):
+        (other / f"{i}.jpg").write_bytes(path.read_bytes())
+        write_pts(other / f"{i}.pts", data.keypoints[i])
+    result = train(command, tiny, tmp_path / "run", "--data", other, "--balance", "--epochs", "1")
+    assert result.returncode == 0, result.stderr
+    assert "training: " in result.stdout and result.stdout.count("%,") >= 1  # an NME for each set
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["arguments"]["data"] == [str(tiny), str(other)]
+
+
+def test_balance_shows_each_data_set_equally_often():
+    large, small = open_split(SAMPLE, "training"), open_split(SAMPLE, "test")
+    data = Seeded(join([large, small]), seed=0, balance=True)
+    keys = data.order()
+    assert len(keys) == len(data) == 250 and len(set(keys)) == 250  # a repeated face has another key
+    sources = data.dataset.sources[[key % 250 for key in keys]]
+    assert (sources == 0).sum() == (sources == 1).sum() == 125
+    assert {key % 250 for key, source in zip(keys, sources, strict=True) if source == 1} == set(range(200, 250))
+    data.epoch = 1
+    assert data.order() != keys

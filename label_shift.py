@@ -1,0 +1,144 @@
+"""How far a data set's labels lie off the faces: `python data_load.py shift DIR --checkpoint C`.
+
+Annotators or their tools may put all points a little to one side. Two kinds of network show it:
+
+1. One trained on these labels as they are, without mirroring or turning (`train.py --published-labels`), learns their
+   shift b too, as an offset in the picture's own directions. Its points for an image and for the mirrored image,
+   mirrored back, then differ by 2b sideways. Turning shows both directions: the points of the image turned by +t and by
+   -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both.
+2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
+   no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
+
+All figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95%
+intervals by bootstrap over people. Faces that the network was trained on are left out.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import geometry
+import visualize
+from checkpoint import build_model, load_checkpoint
+from cli import InputError
+from data_load import (
+    FacialKeypointsDataset,
+    Resize,
+    denormalize_keypoints,
+    gray_tensor,
+    open_split,
+    split_by_person,
+)
+from geometry import CropPolicy
+from images import write_image
+from landmarks import FLIP, NUM_LANDMARKS, REGIONS
+from metrics import bootstrap_interval, inter_ocular
+from models import split_outputs
+
+TURNS = (8, 12, 16)  # degrees
+PICTURED = 6  # faces
+BATCH = 64  # crops at once
+EYES = list(REGIONS["eyes"])
+
+
+def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
+    """Print what the checkpoint's network shows of the labels in `directory`, and write the eyes' picture.
+
+    Raises:
+        InputError: the data set or the checkpoint can't be used, or all faces took part in its training.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    model, policy = build_model(checkpoint, checkpoint_path)
+    arguments = checkpoint["arguments"]
+    data = open_split(directory, "training").preload()
+    _, unseen = split_by_person(data.people, arguments["val_fold"])
+    if not unseen:
+        raise InputError(f"{directory}: no person in fold {arguments['val_fold']}, which {checkpoint_path} didn't see")
+    data = data.subset(unseen, None)
+    published = data.as_published()
+    print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {arguments['val_fold']}")
+    print("                                      to the right                   down")
+    if arguments.get("published_labels"):
+        mirrored = mirror_disagreement(model, policy, published)
+        print(_line("mirror disagreement", mirrored, published.people, columns=1))
+        for degrees in TURNS:
+            turned = turn_disagreement(model, policy, published, degrees)
+            print(_line(f"turned by {degrees} degrees", turned, published.people))
+    else:
+        offsets = label_offsets(model, policy, published)  # (N, 68, 2)
+        print(_line("labels - network", offsets.mean(axis=1), published.people))
+        for region, points in REGIONS.items():
+            print(_line(f"  {region}", offsets[:, list(points)].mean(axis=1), published.people))
+    x, y = data.label_shifts[0]
+    print(f"taken off when the data set is opened: {x:+.2%} to the right, {y:+.2%} down; label_shift.json changes that")
+    write_image(picture, eyes_sheet(data))
+    print(f"published labels beside corrected ones: {picture}")
+
+
+def mirror_disagreement(model, policy: CropPolicy, data: FacialKeypointsDataset) -> np.ndarray:
+    """b of each face (N, 2): half of what the mirrored image's points, mirrored back, differ from the image's."""
+    difference = predict(model, policy, data) - predict(model, policy, data, mirror=True)
+    return _in_eye_distances(difference, data).mean(axis=1) / 2
+
+
+def turn_disagreement(model, policy: CropPolicy, data: FacialKeypointsDataset, degrees: float) -> np.ndarray:
+    """b of each face (N, 2), from its image turned by `degrees` either way."""
+    difference = predict(model, policy, data, degrees=degrees) - predict(model, policy, data, degrees=-degrees)
+    dx, dy = _in_eye_distances(difference, data).mean(axis=1).T / (2 * math.sin(math.radians(degrees)))
+    return np.column_stack([-dy, dx])
+
+
+def label_offsets(model, policy: CropPolicy, data: FacialKeypointsDataset) -> np.ndarray:
+    """How far each label lies from the network's point, (N, 68, 2); both views of a face count, so x is unbiased."""
+    symmetric = (predict(model, policy, data) + predict(model, policy, data, mirror=True)) / 2
+    return _in_eye_distances(data.keypoints - symmetric, data)
+
+
+@torch.inference_mode()
+def predict(model, policy: CropPolicy, data: FacialKeypointsDataset, **change) -> np.ndarray:
+    """Keypoints (N, 68, 2) px of the image from crops that are turned or mirrored as `geometry.crop_matrix` does."""
+    matrices = [geometry.crop_matrix(geometry.box_of(points), policy, **change) for points in data.keypoints]
+    crops = [
+        gray_tensor(geometry.warp(data.image(i), matrix, policy.size, policy.size)) for i, matrix in enumerate(matrices)
+    ]
+    rows = torch.cat([model(part) for part in torch.stack(crops).split(BATCH)])
+    found = denormalize_keypoints(split_outputs(rows).keypoints.numpy(), policy.size, policy.size)
+    back = zip(found, matrices, strict=True)
+    keypoints = np.stack([geometry.transform_points(points, geometry.invert(matrix)) for points, matrix in back])
+    return keypoints[:, FLIP] if change.get("mirror") else keypoints
+
+
+def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
+    """The eyes of the largest faces of a few people: published labels above, corrected ones below. (H, W, 3) uint8."""
+    published, policy, enlarge = data.as_published(), CropPolicy(size=160, margin=1.4), Resize(640)
+    largest = {}
+    for i in np.argsort(-inter_ocular(data.keypoints)):
+        largest.setdefault(data.people[i], i)
+    tiles = []
+    for i in list(largest.values())[:PICTURED]:
+        matrix = geometry.crop_matrix(geometry.box_of(data.keypoints[i, EYES]), policy)
+        image = geometry.warp(data.image(i), matrix, policy.size, policy.size)
+        halves = []
+        for one in (published, data):
+            keypoints = np.full((NUM_LANDMARKS, 2), np.nan)
+            keypoints[EYES] = geometry.transform_points(one.keypoints[i, EYES], matrix)
+            sample = enlarge({"image": image, "keypoints": keypoints})
+            halves.append(visualize.draw_keypoints(sample["image"], sample["keypoints"], radius=3)[165:475])
+        tiles.append(np.vstack([halves[0], np.full((20, 640, 3), 255, np.uint8), halves[1]]))
+    captions = ["as published, and corrected"] * len(tiles)
+    return visualize.contact_sheet(tiles, columns=3, tile=640, captions=captions)
+
+
+def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
+    return offsets / inter_ocular(data.keypoints)[:, None, None]
+
+
+def _line(name: str, values: np.ndarray, people: list[str], columns: int = 2) -> str:
+    """The means of values (N, 2) and their intervals."""
+    cells = []
+    for column in values.T[:columns]:
+        low, high = bootstrap_interval(column, people)
+        cells.append(f"{column.mean():+.2%} ({low:+.2%} to {high:+.2%})")
+    return f"{name:<26}" + "".join(f"{cell:>28}" for cell in cells)

@@ -1,0 +1,42 @@
+"""What training minimises: how far the keypoints are off, and how wrong the network is about that."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import Outputs
+
+
+def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
+    """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for small errors, linear beyond `width`.
+
+    In normalised coordinates; the defaults are the paper's ratio at a width of about 10 px of a 112-pixel crop.
+    """
+    error = (predicted - target).abs()
+    offset = width - width * math.log1p(width / curvature)
+    return torch.where(error < width, width * torch.log1p(error / curvature), error - offset).mean()
+
+
+LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wing": wing_loss}
+
+
+def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_face: Tensor) -> Tensor:
+    """The criterion over the crops that show a face, (B,) 1.0 or 0.0; the others count nothing. 0 where none does."""
+    target = torch.where(is_face[:, None, None] > 0, target, keypoints.detach())
+    return criterion(keypoints, target) * len(is_face) / is_face.sum().clamp(min=1)
+
+
+def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor:
+    """What teaches the network to judge its own work; 0 for a network that doesn't.
+
+    The log error s of each point is fitted to the distance r from the truth by the likelihood of an exponential
+    distribution, r exp(-s) + s, whose minimum is the expected distance (after Kendall & Gal, 2017, arXiv:1703.04977).
+    """
+    if outputs.log_errors is None:
+        return torch.zeros(())
+    distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
+    likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
+    likelihood = (likelihood * is_face).sum() / is_face.sum().clamp(min=1)
+    return likelihood + F.binary_cross_entropy_with_logits(outputs.face_logits, is_face)

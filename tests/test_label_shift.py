@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import SAMPLE, one_line_error
+
+import geometry
+import label_shift
+from checkpoint import PRETRAINED
+from data_load import open_split
+from geometry import CropPolicy
+from images import read_image
+from landmarks import FLIP
+from metrics import inter_ocular
+
+SHIFT = np.array([0.03, -0.02])  # to the right and up
+
+
+def shifted_network(model, policy, data, **change):
+    """What a network that learned the labels' shift predicts: right in the crop as it sees it, but for the shift."""
+    points = []
+    for keypoints, eyes in zip(data.keypoints, inter_ocular(data.keypoints), strict=True):
+        matrix = geometry.crop_matrix(geometry.box_of(keypoints), policy, **change)
+        seen = geometry.transform_points(keypoints, matrix) + SHIFT * eyes * geometry.scale_of(matrix)
+        points.append(geometry.transform_points(seen[FLIP] if change.get("mirror") else seen, geometry.invert(matrix)))
+    points = np.stack(points)
+    return points[:, FLIP] if change.get("mirror") else points
+
+
+@pytest.fixture
+def data(monkeypatch):
+    monkeypatch.setattr(label_shift, "predict", shifted_network)
+    return open_split(SAMPLE, "test")
+
+
+def test_mirroring_shows_the_sideways_shift(data):
+    found = label_shift.mirror_disagreement(None, CropPolicy(), data)
+    np.testing.assert_allclose(found[:, 0], SHIFT[0], atol=1e-4)
+    np.testing.assert_allclose(found[:, 1], 0, atol=1e-4)  # what mirroring can't see
+
+
+@pytest.mark.parametrize("degrees", label_shift.TURNS)
+def test_turning_shows_both(data, degrees):
+    found = label_shift.turn_disagreement(None, CropPolicy(), data, degrees)
+    np.testing.assert_allclose(found, np.tile(SHIFT, (len(data), 1)), atol=1e-4)
+
+
+def test_a_networks_own_sideways_shift_cancels_in_the_offsets(data):
+    found = label_shift.label_offsets(None, CropPolicy(), data)
+    np.testing.assert_allclose(found[..., 0], 0, atol=1e-4)
+    np.testing.assert_allclose(found[..., 1], -SHIFT[1], atol=1e-4)
+
+
+def test_the_command(tmp_path, command, tiny):
+    (tiny / "label_shift.json").write_text(json.dumps({"x": 0.05, "y": 0.01}))
+    result = command("data_load.py", "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
+    assert result.returncode == 0, result.stderr
+    assert "labels - network" in result.stdout and "+5.00% to the right, +1.00% down" in result.stdout
+    assert read_image(tmp_path / "eyes.png").std() > 10
+
+
+def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
+    arguments = ("--data", tiny, "--epochs", "1", "--batch-size", "4", "--output-dir", tmp_path / "run")
+    assert command("train.py", *arguments, "--published-labels").returncode == 0
+    result = command("data_load.py", "shift", tiny, "--checkpoint", tmp_path / "run" / "best.pt")
+    assert result.returncode == 0, result.stderr
+    assert "mirror disagreement" in result.stdout and "turned by 16 degrees" in result.stdout
+
+
+def test_no_data_is_one_line(command):
+    assert "nowhere" in one_line_error(command("data_load.py", "shift", "nowhere", "--checkpoint", PRETRAINED))

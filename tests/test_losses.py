@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from losses import confidence_loss, keypoint_loss, wing_loss
+from models import Outputs
+
+
+def test_wing_loss_by_hand():
+    # Logarithmic below the width, linear above, and continuous where they meet.
+    zero = torch.zeros(1)
+    log2 = torch.log(torch.tensor(2.0))
+    torch.testing.assert_close(wing_loss(torch.tensor([0.5]), zero, width=1.0, curvature=0.5), log2)
+    linear = wing_loss(torch.tensor([3.0]), zero, 1.0, 0.5) - wing_loss(torch.tensor([2.0]), zero, 1.0, 0.5)
+    torch.testing.assert_close(linear, torch.tensor(1.0))
+    below, above = (wing_loss(torch.tensor([x]), zero, 1.0, 0.5) for x in (1 - 1e-6, 1 + 1e-6))
+    torch.testing.assert_close(below, above, atol=1e-5, rtol=0)
+
+
+def test_only_faces_count_in_the_keypoint_loss():
+    target = torch.zeros(3, 68, 2)
+    keypoints = torch.stack([torch.full((68, 2), value) for value in (1.0, 2.0, 7.0)]).requires_grad_()
+    loss = keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.tensor([1.0, 1.0, 0.0]))
+    assert loss.item() == pytest.approx((1 + 4) / 2)
+    loss.backward()
+    assert keypoints.grad[:2].all() and not keypoints.grad[2].any()
+    assert keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.zeros(3)).item() == 0
+
+
+def test_the_confidence_loss_is_least_at_the_true_error():
+    """For points that are 0.5 off, the best log error is log 0.5; background teaches nothing of it."""
+    keypoints, target = torch.zeros(2, 68, 2), torch.zeros(2, 68, 2)
+    target[0, :, 0] = 0.5
+    target[1] = 100
+    log_errors = torch.full((2, 68), 0.5).log().requires_grad_()
+    outputs = Outputs(keypoints, log_errors, torch.tensor([30.0, -30.0]))
+    loss = confidence_loss(outputs, target, torch.tensor([1.0, 0.0]))
+    assert loss.item() == pytest.approx(1 + torch.tensor(0.5).log().item(), abs=1e-5)
+    loss.backward()
+    assert log_errors.grad.abs().max() < 1e-6
