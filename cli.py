@@ -19,6 +19,7 @@ def run(main: Callable[[], int | None]) -> None:
 
     The error goes to stderr as one line; a traceback on a user's screen is a bug of ours.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
     try:
         sys.exit(main())
     except InputError as error:

@@ -28,7 +28,6 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms import Compose
 
 import download
 import geometry
@@ -431,18 +430,24 @@ class RandomErase:
 # What training and evaluation do to a sample, side by side: nothing random reaches a test image.
 
 
-def training_transform(policy: CropPolicy, background: float = 0.0) -> Compose:
+def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[[dict], dict]:
     face = RandomCropFace(policy, background=background)
-    return Compose([face, RandomLight(), RandomErase(), Normalize(), ToTensor()])
+    return _compose(face, RandomLight(), RandomErase(), Normalize(), ToTensor())
 
 
-def upright_transform(policy: CropPolicy) -> Compose:
+def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
     """Training without mirroring and turning: what shows how far labels lie off the face (see label_shift.py)."""
-    return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
+    return _compose(RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor())
 
 
-def evaluation_transform(policy: CropPolicy) -> Compose:
-    return Compose([CropFace(policy), Normalize(), ToTensor()])
+def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
+    return _compose(CropFace(policy), Normalize(), ToTensor())
+
+
+def _compose(*transforms: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    from torchvision.transforms import Compose  # here, because it takes as long as torch and prediction needs none
+
+    return Compose(transforms)
 
 
 # --- The geometry of the transforms, without randomness ------------------------------------------------------------

@@ -4,7 +4,10 @@ Every detector frames a face in its own way. What is returned is always an estim
 which is what `geometry.crop_matrix` takes: each detector's relation to that box was measured on training images.
 """
 
-from functools import cache
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,52 +15,169 @@ import numpy as np
 
 from cli import InputError
 
-DETECTORS = ("auto", "haar", "none")
+DETECTORS = ("auto", "yunet", "haar", "none")
+Detector = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # The box around the 68 points is a square of `side` × the detector's side, `down` × that side below its centre.
-# Medians over every 12th of the 3,462 public training images (277 of 289 were found by Haar):
-# across, the offset is 0 within 1%.
+# Medians over every 12th of the 3,462 public training images and, for YuNet, every 8th of 300-W's 1,673 (LFPW, HELEN);
+# across, the offset is 0 within 1%. Haar found 277 of the 289 public ones, YuNet all 289 and 210.
 HAAR = {"side": 0.88, "down": 0.165}
+YUNET = {"side": 0.80, "down": 0.137}  # relative to its box's height
 FRAME = {"side": 0.44, "down": 0.05}  # relative to the shorter side of the frame, and its height
 
 LONGEST_SIDE = 1280  # pixels; larger photos are reduced for the search, since a face in them is large too
 SMALLEST_FACE = 24  # pixels of the reduced photo: the cascade's own window
+YUNET_LEAST_SIDE = 64  # pixels; in pictures up to 32 high or wide OpenCV's YuNet now and then finds faces in nothing
+
+YUNET_URL = (
+    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2026may.onnx"
+)
+YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
+YUNET_SCORE = 0.7  # the least; the lowest of 499 faces of training images was 0.87
+# Longest sides, pixels. YuNet sees faces of about 12 to 500 pixels, so large photos are searched in several sizes.
+YUNET_SEARCHES = (320, 640, LONGEST_SIDE)
+OVERLAP = 0.5  # of the smaller of two boxes; from there the two are one face
+
+_of_thread = threading.local()  # OpenCV's detectors keep what they search, so each thread has its own
 
 
-def detect(image: np.ndarray, detector: str = "auto") -> tuple[np.ndarray, np.ndarray]:
-    """Find the faces of an RGB image (H, W, 3) uint8.
+def open_detector(name: str = "auto") -> Detector:
+    """A function that finds the faces of an RGB image (H, W, 3) uint8, and may be called from several threads.
 
-    detector: "haar" (Viola & Jones, 2001; the cascade comes with OpenCV), "none" (no search: the frame shows one face,
-        roughly in the middle, as in the public data set), or "auto", the best one at hand: Haar.
+    name: "yunet", "haar", "none" (no search: the frame shows one face, roughly in the middle, as in the public data
+        set), or "auto": YuNet if its file is here or comes within seconds, else Haar, saying so in a line on stderr.
 
-    Returns:
-        boxes (N, 4) float64: estimates of the square around the 68 points, x0, y0, x1, y1 in pixels, left to right.
-        scores (N,) float64: the detector's own measure, higher is surer; Haar's is an unbounded sum, "none" gives 1.
+    The function returns:
+        boxes (N, 4) float64: estimates of the square around the 68 points, x0, y0, x1, y1 in pixels.
+        scores (N,) float64: the detector's own measure, higher is surer: YuNet's is up to 1, Haar's an unbounded sum;
+            NaN where nothing was searched for.
+
+    Raises:
+        InputError: there is no detector of that name, or YuNet's file isn't here and can't be fetched.
     """
-    if detector not in DETECTORS:
-        raise InputError(f"--detector {detector}: there is none of that name; choose from {', '.join(DETECTORS)}")
-    boxes, scores = whole_frame(image) if detector == "none" else haar(image)
-    order = np.argsort(boxes[:, 0], kind="stable")
-    return boxes[order], scores[order]
+    if name not in DETECTORS:
+        raise InputError(f"--detector {name}: there is none of that name; choose from {', '.join(DETECTORS)}")
+    if name == "none":
+        return whole_frame
+    if name == "haar":
+        return haar
+    try:
+        return YuNet(yunet_file(hurry=name == "auto"))
+    except InputError as error:
+        if name == "yunet":
+            raise
+        print(f"note: faces are found by Haar, which misses more than YuNet does; {error}", file=sys.stderr)
+        return haar
+
+
+def given(boxes: Sequence[Sequence[float]]) -> Detector:
+    """A detector that returns these boxes (N, 4) for any image."""
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return lambda image: (boxes, np.full(len(boxes), np.nan))
 
 
 def whole_frame(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The guess for a frame that shows one face in the middle."""
     height, width = image.shape[:2]
     center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME["down"] * height]])
-    return _squares(center, np.array([FRAME["side"] * min(height, width)])), np.ones(1)
+    return _squares(center, np.array([FRAME["side"] * min(height, width)])), np.full(1, np.nan)
+
+
+# --- YuNet ----------------------------------------------------------------------------------------------------
+
+
+class YuNet:
+    """Faces of nearly any pose by YuNet (Wu, Peng & Yu, 2023, "YuNet: A Tiny Millisecond-level Face Detector").
+
+    Raises:
+        InputError: `path` is no network that OpenCV can read.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._of_thread = threading.local()
+        self._network()
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `open_detector`. A face found in the smallest picture is not looked for in the larger ones."""
+        found = np.zeros((0, 5))  # x, y, width, height, score
+        for longest in YUNET_SEARCHES:
+            rows = self._search(image, longest)
+            found = np.vstack([found, rows[[not _overlaps(row, found) for row in rows]]])
+            if max(image.shape) <= longest:
+                break
+        height = found[:, 3]
+        center = found[:, :2] + (found[:, 2:4] - 1) / 2
+        center[:, 1] += YUNET["down"] * height
+        return _squares(center, YUNET["side"] * height), found[:, 4]
+
+    def _search(self, image: np.ndarray, longest: int) -> np.ndarray:
+        """Rows x, y, width, height (pixels of the image, edges), score of what is found in a reduced picture."""
+        small, factor = _reduced(image, longest)
+        below, beside = (max(0, YUNET_LEAST_SIDE - side) for side in small.shape[:2])
+        small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
+        network = self._network()
+        network.setInputSize(small.shape[1::-1])
+        _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        if rows is None:
+            return np.zeros((0, 5))
+        return np.column_stack([rows[:, :4] / factor, rows[:, -1]]).astype(np.float64)
+
+    def _network(self) -> cv2.FaceDetectorYN:
+        if not hasattr(self._of_thread, "network"):
+            try:
+                self._of_thread.network = cv2.FaceDetectorYN.create(str(self.path), "", (320, 320), YUNET_SCORE)
+            except cv2.error as error:
+                raise InputError(
+                    f"{self.path}: OpenCV can't read it; take it away or give YuNet's .onnx file"
+                ) from error
+        return self._of_thread.network
+
+
+def yunet_file(hurry: bool = False) -> Path:
+    """Where YuNet's file is: $YUNET_FILE, else in the user's cache folder ($XDG_CACHE_HOME, ~/.cache), fetched once.
+
+    hurry: try the download once and for seconds only.
+
+    Raises:
+        InputError: it isn't here and can't be fetched.
+    """
+    if named := os.environ.get("YUNET_FILE"):
+        if not Path(named).is_file():
+            raise InputError(f"{named}: no such file; let YUNET_FILE name {Path(YUNET_URL).name}")
+        return Path(named)
+    import download  # here, because it takes a while and the file is mostly here
+
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks", Path(YUNET_URL).name)
+    if not (path.is_file() and download.sha256(path) == YUNET_SHA256):
+        patience = {"timeout": 3, "attempts": 1} if hurry else {}
+        download.fetch(YUNET_URL, path, YUNET_SHA256, **patience)
+    return path
+
+
+def _overlaps(row: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a box (x, y, width, height, …) shares much of its area, or of theirs, with any of the others (N, …)."""
+    near = np.maximum(row[:2], others[:, :2])
+    far = np.minimum(row[:2] + row[2:4], others[:, :2] + others[:, 2:4])
+    shared = np.clip(far - near, 0, None).prod(axis=1)
+    smaller = np.minimum(row[2:4].prod(), others[:, 2:4].prod(axis=1))
+    return bool((shared > OVERLAP * smaller).any())
+
+
+# --- Haar -----------------------------------------------------------------------------------------------------
 
 
 def haar(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Upright frontal faces by the boosted cascade of Viola & Jones (2001) that ships with OpenCV."""
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    factor = min(1.0, LONGEST_SIDE / max(gray.shape))
-    if factor < 1:
-        gray = cv2.resize(gray, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    if min(gray.shape) < SMALLEST_FACE:
+    small, factor = _reduced(image, LONGEST_SIDE)
+    if min(small.shape[:2]) < SMALLEST_FACE:
         return np.zeros((0, 4)), np.zeros(0)
     found, _, scores = _cascade().detectMultiScale3(
-        gray, scaleFactor=1.1, minNeighbors=5, minSize=(SMALLEST_FACE, SMALLEST_FACE), outputRejectLevels=True
+        cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),
+        scaleFactor=1.1,
+        minNeighbors=5,
+        minSize=(SMALLEST_FACE, SMALLEST_FACE),
+        outputRejectLevels=True,
     )
     found = np.asarray(found, dtype=np.float64).reshape(-1, 4)  # x, y, width, height; always square
     side = found[:, 2]
@@ -67,9 +187,21 @@ def haar(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return boxes, np.asarray(scores, dtype=np.float64).reshape(-1)
 
 
-@cache
 def _cascade() -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
+    if not hasattr(_of_thread, "cascade"):
+        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        _of_thread.cascade = cv2.CascadeClassifier(str(file))
+    return _of_thread.cascade
+
+
+def _reduced(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """The image with its longer side at most `longest` pixels, and the factor it was multiplied with."""
+    height, width = image.shape[:2]
+    factor = min(1.0, longest / max(height, width))
+    if factor == 1:
+        return image, 1.0
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
 
 
 def _squares(center: np.ndarray, side: np.ndarray) -> np.ndarray:

@@ -47,18 +47,19 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def fetch(url: str, path: str | Path, expected_sha256: str, timeout: float = TIMEOUT) -> None:
+def fetch(url: str, path: str | Path, expected_sha256: str, timeout: float = TIMEOUT, attempts: int = ATTEMPTS) -> None:
     """Download one file of a few MB; `path` is written only when the content's SHA-256 is as expected.
 
-    Busy servers (429, 5xx), time-outs and broken connections are tried again, `ATTEMPTS` times in all.
+    Busy servers (429, 5xx), time-outs and broken connections are tried again.
 
     Args:
         timeout: seconds without a byte after which an attempt counts as failed.
+        attempts: how many there are in all.
 
     Raises:
         InputError: no answer, a refusal, other content than expected, or `path` can't be written.
     """
-    content = _get(url, timeout)
+    content = _get(url, timeout, attempts)
     actual = hashlib.sha256(content).hexdigest()
     if actual != expected_sha256:
         raise InputError(
@@ -147,13 +148,13 @@ def _one_by_one(url: str, destination: Path, missing: dict[str, str], bar: tqdm)
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new is begun
 
 
-def _get(url: str, timeout: float) -> bytes:
-    for attempt in range(ATTEMPTS):
+def _get(url: str, timeout: float, attempts: int) -> bytes:
+    for attempt in range(attempts):
         try:
             with urlopen(url, timeout=timeout) as response:
                 return response.read()
         except NETWORK_ERRORS as error:
-            if attempt == ATTEMPTS - 1 or not _may_pass(error):
+            if attempt == attempts - 1 or not _may_pass(error):
                 raise InputError(
                     f"{url}: can't be downloaded ({_reason(error)}); check the network and try again later"
                 ) from error

@@ -3,11 +3,15 @@
 Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
 """
 
+import glob
 import io
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +23,7 @@ IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
 )
 MAX_PIXELS = 250_000_000
+STDIN = "-"
 
 _JPEG, _PNG, _TIFF = ("JPEG", {"quality": 92}), ("PNG", {}), ("TIFF", {"compression": "tiff_lzw"})
 _WRITERS = {  # suffix: Pillow's name of the format and its options
@@ -30,6 +35,8 @@ _WRITERS = {  # suffix: Pillow's name of the format and its options
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
+
+WRITABLE_SUFFIXES = frozenset(_WRITERS)
 
 _UPRIGHT = {  # EXIF orientation: what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,8 +54,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing th
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
-def read_image(source: str | Path | bytes) -> np.ndarray:
-    """Read an image file, or its bytes, whatever its name says: the content decides the format.
+def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarray:
+    """Read an image file, or bytes (of `name`, for errors), whatever the name says: the content decides the format.
 
     The picture is turned upright by its EXIF orientation, transparent pixels lie over white, 16-bit samples keep
     their upper eight bits, and of an animation the first frame counts. Colour profiles are not applied.
@@ -60,9 +67,9 @@ def read_image(source: str | Path | bytes) -> np.ndarray:
         InputError: not there, empty, no image, damaged, with 32-bit samples, or above 250 megapixels.
     """
     if isinstance(source, bytes):
-        name, data = "the image", source
+        data = source
     else:
-        name, data = source, _read_bytes(source)
+        name, data = str(source), _read_bytes(source)
     if not data:
         raise InputError(f"{name}: is empty; copy or download it again")
     try:
@@ -81,6 +88,11 @@ def read_image(source: str | Path | bytes) -> np.ndarray:
     except Exception as error:  # Pillow's decoders meet damage with nearly any exception
         problem = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: is damaged ({problem}); copy or download it again") from error
+
+
+def read_source(source: str) -> np.ndarray:
+    """`read_image`, where "-" stands for standard input."""
+    return read_image(sys.stdin.buffer.read(), "standard input") if source == STDIN else read_image(source)
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -110,7 +122,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("I", "F"):
         raise InputError("has 32-bit samples; save it with 8 or 16 bits")
     if not image.has_transparency_data:
-        return np.array(image.convert("RGB"))
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     return rgb if rgba[..., 3].min() == 255 else _over_white(rgb, rgba[..., 3:])
@@ -161,3 +173,57 @@ def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
 
 def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+class Inputs(NamedTuple):
+    """The images that a user named.
+
+    sources: their paths as the user would write them, or "-"; for `read_source`.
+    names: of each, its path in the folder that holds them all: no two are alike.
+    problems: what names nothing.
+    """
+
+    sources: list[str]
+    names: list[Path]
+    problems: list[InputError]
+
+
+def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
+    """What files, folders, globs and "-" (standard input) stand for, each image once; `recursive` is for folders.
+
+    A file's own name is taken as it is, even where it would be a glob as well.
+    """
+    sources, folders, problems = {}, set(), []  # sources by their absolute paths; a dict keeps the order
+    for argument in arguments:
+        try:
+            if argument == STDIN:
+                found = [STDIN]
+            elif Path(argument).is_dir():
+                found = find_images(argument, recursive)
+                folders.add(_absolute(argument))
+            elif glob.has_magic(argument) and not Path(argument).exists():
+                found = _match(argument)
+            else:
+                found = [argument]
+        except InputError as error:
+            problems.append(error)
+        except OSError as error:  # a name too long, a folder that may not be entered
+            problems.append(InputError(f"{argument}: can't be read ({error.strerror}); check the path"))
+        else:
+            for source in map(str, found):
+                sources.setdefault(_absolute("stdin" if source == STDIN else source), source)
+    root = Path(os.path.commonpath(folders | {path.parent for path in sources})) if sources else None
+    return Inputs(list(sources.values()), [path.relative_to(root) for path in sources], problems)
+
+
+def _absolute(path: str) -> Path:
+    """Without `..`, but with links as they are: two links to a photo are two names."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _match(pattern: str) -> list[str]:
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    found = sorted(name for name in names if _is_image_name(Path(name).name))
+    if not found:
+        raise InputError(f"{pattern}: matches no image; check the pattern")
+    return found

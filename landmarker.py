@@ -1,5 +1,8 @@
 """A trained network on whole images: find faces, crop as the checkpoint says, predict, map back to the image."""
 
+import math
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +12,12 @@ import torch
 import geometry
 from checkpoint import build_model, default_checkpoint, load_checkpoint
 from data_load import denormalize_keypoints, gray_tensor
-from detect import detect
+from detect import Detector, given, open_detector
 from landmarks import Face
 from models import Outputs, split_outputs
 
 BATCH = 64  # faces at once; more is no faster and takes more memory
+MIN_FACE_SCORE = 0.5  # a detection whose crop the network holds for less likely a face than that is background
 
 
 class Predictions(NamedTuple):
@@ -37,43 +41,77 @@ class Landmarker:
             face.box, face.score, face.keypoints  # (x0, y0, x1, y1) px, the detector's score, (68, 2) float32 px
 
     checkpoint: a file that train.py wrote.
-    detector: see `detect.detect`.
+    detector: a name (see `detect.open_detector`) or a function like those that it returns.
     device: where the network runs, as torch names it.
+    min_face_score: detections with a lower `face_score` are dropped; 0 keeps all.
 
     Raises:
-        InputError: the checkpoint can't be used.
+        InputError: the checkpoint can't be used; when faces are first looked for, also that the detector can't.
     """
 
-    def __init__(self, checkpoint: str | Path | None = None, detector: str = "auto", device: str = "cpu"):
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        detector: str | Detector = "auto",
+        device: str = "cpu",
+        min_face_score: float = MIN_FACE_SCORE,
+    ):
         self.path = Path(checkpoint or default_checkpoint())
         self.model, self.policy = build_model(load_checkpoint(self.path), self.path)
         self.model.to(device)
-        self.detector, self.device = detector, device
+        self.detector, self.device, self.min_face_score = detector, device, min_face_score
 
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        """The faces of an RGB image (H, W, 3) uint8, left to right; an empty list where there is none."""
-        boxes, scores = detect(image, self.detector)
-        if len(boxes) == 0:
-            return []
-        # A detector's box is off by a tenth of the face. The first pass's points frame it better for the second.
-        first = self.predict([image] * len(boxes), boxes).keypoints
-        keypoints, errors, face_scores = self.predict([image] * len(boxes), [geometry.box_of(k) for k in first])
-        return [
-            Face(
-                tuple(box.tolist()),
-                float(score),
-                keypoints[i],
-                None if errors is None else errors[i],
-                None if face_scores is None else float(face_scores[i]),
-            )
-            for i, (box, score) in enumerate(zip(boxes, scores, strict=True))
-        ]
+    @cached_property
+    def detect(self) -> Detector:
+        """The detector itself, opened when it is first needed: who knows the boxes needs none."""
+        return open_detector(self.detector) if isinstance(self.detector, str) else self.detector
+
+    def __call__(self, image: np.ndarray, boxes: Sequence | None = None) -> list[Face]:
+        """The faces of an RGB image (H, W, 3) uint8, left to right; an empty list where there is none.
+
+        boxes: (N, 4) x0, y0, x1, y1 px, about those of the 68 points, in place of what the detector finds.
+        """
+        detect = self.detect if boxes is None else given(boxes)
+        return self.faces([image], [detect(image)])[0]
+
+    def batch(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+        """The faces of each of several images; they share the network's batches."""
+        return self.faces(images, [self.detect(image) for image in images])
+
+    def faces(self, images: Sequence[np.ndarray], found: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Face]]:
+        """The faces of each image from what a detector found in it, boxes (N, 4) and scores (N,).
+
+        Two passes: a detector's box is off by a tenth of the face and knows no roll. The first pass's points frame the
+        face better and level its eyes for the second.
+        """
+        owners = [i for i, (boxes, _) in enumerate(found) for _ in boxes]
+        faces = [[] for _ in images]
+        if not owners:
+            return faces
+        boxes = np.concatenate([boxes for boxes, _ in found])
+        scores = np.concatenate([scores for _, scores in found])
+        crowd = [images[i] for i in owners]
+        first = self.predict(crowd, boxes).keypoints
+        frames = [upright_frame(points) for points in first]
+        second = self.predict(crowd, [box for box, _ in frames], [degrees for _, degrees in frames])
+        for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(second), strict=True):
+            face = Face(tuple(box.tolist()), None if np.isnan(score) else float(score), *face)
+            if self._is_face(face):
+                faces[owner].append(face)
+        return [sorted(of_image, key=lambda face: face.box) for of_image in faces]
+
+    def _is_face(self, face: Face) -> bool:
+        """Given boxes are not doubted, and a network without a face score doubts none."""
+        return face.score is None or face.face_score is None or face.face_score >= self.min_face_score
 
     @torch.inference_mode()
-    def predict(self, images: list[np.ndarray], boxes) -> Predictions:
-        """One pass over N ≥ 1 images, one box around the 68 points in each."""
+    def predict(self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None) -> Predictions:
+        """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first."""
         size = self.policy.size
-        matrices = [geometry.crop_matrix(box, self.policy) for box in boxes]
+        degrees = [0.0] * len(images) if degrees is None else degrees
+        matrices = [
+            geometry.crop_matrix(box, self.policy, degrees=angle) for box, angle in zip(boxes, degrees, strict=True)
+        ]
         crops = torch.stack(
             [
                 gray_tensor(geometry.warp(image, matrix, size, size))
@@ -95,3 +133,24 @@ class Landmarker:
         pixels = [self.policy.size / 2 / geometry.scale_of(matrix) for matrix in matrices]  # of the image, a unit
         errors = outputs.log_errors.exp().numpy() * np.array(pixels, np.float32)[:, None]
         return errors, outputs.face_logits.sigmoid().numpy()
+
+
+def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """The square (x0, y0, x1, y1) for `geometry.crop_matrix` and the degrees that level the eyes of points (68, 2) px.
+
+    It is as large as the box of the points once they are turned, and has that box's centre.
+    """
+    x, y = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
+    degrees = -math.degrees(math.atan2(y, x))
+    turn = geometry.similarity((0, 0), (0, 0), degrees=degrees)
+    box = geometry.box_of(geometry.transform_points(points, turn))
+    center = geometry.transform_points((box[:2] + box[2:]) / 2, geometry.invert(turn)).astype(np.float64)
+    half = max(box[2:] - box[:2]) / 2
+    return np.concatenate([center - half, center + half]), degrees
+
+
+def _by_face(predictions: Predictions):
+    """Keypoints, errors and face scores as three lists over the faces."""
+    keypoints, errors, face_scores = predictions
+    nothing = [None] * len(keypoints)
+    return keypoints, nothing if errors is None else errors, nothing if face_scores is None else face_scores.tolist()

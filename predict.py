@@ -1,8 +1,10 @@
-"""Find every face of a photo and draw its 68 keypoints.
+"""Find every face of a photo, or of many, and draw its 68 keypoints.
 
-    python predict.py                                   # on a photograph that comes with matplotlib
+    python predict.py                                             # on a photograph that comes with matplotlib
     python predict.py --image photo.jpg --output marked.png --json points.json
-    python predict.py --image folder/                   # every image of a folder
+    python predict.py --image folder/ other.jpg --recursive       # every image of a folder and its folders, and another
+    python predict.py --image folder/ --no-pictures --jsonl points.jsonl --resume
+    cat photo.jpg | python predict.py --image - --detector none   # the frame is the face
 
 From Python:
 
@@ -10,78 +12,165 @@ From Python:
     faces = Landmarker()(rgb)    # rgb: (H, W, 3) uint8; see landmarker.py
 """
 
+import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 import visualize
 from cli import InputError, parser, run
-from detect import DETECTORS
-from images import IMAGE_SUFFIXES, find_images, read_image, write_image
-from landmarker import Landmarker
-from landmarks import ImageResult, write_json
+from detect import DETECTORS, given
+from images import Inputs, find_inputs, read_source
+from landmarker import MIN_FACE_SCORE, Landmarker
+from landmarks import write_coco, write_faces_csv, write_json
+from results import Results, place_pictures, place_pts, place_sheets, protect
+from stream import ahead, find_faces
 
 __all__ = ["Landmarker"]  # lives in landmarker.py, so that evaluate.py can use it too; people look for it here
 
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("--image", type=Path, help="a photo, or a folder of photos (default: one that matplotlib ships)")
-    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
     p.add_argument(
-        "--output", type=Path, help="the picture, or a folder for a folder's pictures (default: in outputs/)"
+        "--image",
+        nargs="+",
+        action="extend",
+        metavar="PLACE",
+        help="photos, folders of photos, globs, or - for standard input; a name that starts with a dash as "
+        "./-name.jpg (default: a photo that matplotlib ships)",
     )
-    p.add_argument("--json", type=Path, help="also write boxes, scores and keypoints to this file")
-    p.add_argument("--detector", choices=DETECTORS, default="auto", help="how faces are found; none: the frame is one")
-    p.add_argument("--show", action="store_true", help="open a window with each picture")
-    return p.parse_args()
+    p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
+    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    finding = p.add_argument_group("finding faces")
+    finding.add_argument(
+        "--detector",
+        choices=DETECTORS,
+        default="auto",
+        help="none: the frame shows one face, in the middle; auto: YuNet, or Haar where YuNet's file can't be fetched",
+    )
+    finding.add_argument(
+        "--box",
+        type=box,
+        action="append",
+        metavar="X0,Y0,X1,Y1",
+        help="a face is here, brows to chin and ear to ear, in pixels; instead of a detector",
+    )
+    finding.add_argument(
+        "--min-face-score",
+        type=probability,
+        default=MIN_FACE_SCORE,
+        help="drop detections that the landmark network gives a lower probability of being a face; 0 keeps all",
+    )
+    files = p.add_argument_group("results")
+    files.add_argument("--output", type=Path, help="the picture, or a folder for pictures (default: outputs)")
+    files.add_argument("--no-pictures", action="store_true", help="write none, nor a contact sheet")
+    files.add_argument("--json", type=Path, help="boxes, scores and keypoints of all photos")
+    files.add_argument("--csv", type=Path, help="the same, a row a face")
+    files.add_argument("--coco", type=Path, help="the same, as COCO keypoints")
+    files.add_argument("--pts", type=Path, metavar="FOLDER", help="an iBUG .pts file a face")
+    files.add_argument("--jsonl", type=Path, help="a line a photo, written as it goes")
+    files.add_argument("--resume", action="store_true", help="skip photos that --jsonl has, and append to it")
+    drawing = p.add_argument_group("pictures")
+    drawing.add_argument("--boxes", action="store_true", help="draw where each face was looked for")
+    drawing.add_argument("--numbers", action="store_true", help="write each point's number, 0 to 67")
+    drawing.add_argument(
+        "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
+    )
+    drawing.add_argument("--show", action="store_true", help="open a window with each picture")
+    args = p.parse_args()
+    if args.resume and not args.jsonl:
+        p.error("--resume goes on with a --jsonl file; name it")
+    if args.show and args.no_pictures:
+        p.error("--show has nothing to show with --no-pictures")
+    return args
 
 
-def find_inputs(image: Path | None) -> list[Path]:
-    """The photos to work on."""
-    if image is None:
+def box(text: str) -> tuple[float, ...]:
+    """An option's value: x0,y0,x1,y1 with some extent."""
+    try:
+        x0, y0, x1, y1 = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not x0,y0,x1,y1") from None
+    if not (-1e6 < x0 < x1 < 1e6 and -1e6 < y0 < y1 < 1e6):
+        raise argparse.ArgumentTypeError(f"{text!r} is not left,top,right,bottom in pixels")
+    return x0, y0, x1, y1
+
+
+def probability(text: str) -> float:
+    """An option's value: 0 … 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def open_inputs(args) -> tuple[Inputs, bool]:
+    """The photos, and whether it is a single one that was named itself."""
+    if args.image is None:
         from matplotlib import cbook  # here, because it takes a while and only the demonstration needs it
 
-        return [Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))]
-    return find_images(image) if image.is_dir() else [image]
+        args.image = [cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)]
+    inputs = find_inputs(args.image, args.recursive)
+    return inputs, inputs.sources == args.image and len(args.image) == 1
 
 
-def plan_outputs(inputs: list[Path], output: Path | None, is_folder: bool) -> list[Path]:
-    """Where each photo's picture goes.
+def open_results(inputs: Inputs, single: bool, args) -> Results:
+    """Plan all files before the first is written."""
+    pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
+    pts = place_pts(inputs, args.pts) if args.pts else {}
+    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output or Path("outputs"))
+    writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
+    summaries = {path: write for path, write in writers.items() if path}
+    named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
+    protect(inputs.sources, [*pictures.values(), *sheets.values(), *pts.values(), *named])
+    return Results(
+        pictures=pictures,
+        pts=pts,
+        draw=partial(visualize.draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
+        sheets=sheets,
+        summaries=summaries,
+        jsonl=args.jsonl,
+        resume=args.resume,
+    )
 
-    Raises:
-        InputError: a picture would take the place of a photo.
-    """
-    if is_folder or output is None or output.is_dir() or output.suffix.lower() not in IMAGE_SUFFIXES:
-        folder = output or Path("outputs")
-        # With a folder, a.jpg and a.png must not become one picture: the whole name stays.
-        outputs = [folder / (f"{path.name}.png" if is_folder else f"{path.stem}_keypoints.png") for path in inputs]
-    else:
-        outputs = [output]
-    taken = {path.resolve() for path in inputs}
-    for path in outputs:
-        if path.resolve() in taken:
-            raise InputError(f"{path}: is a photo to read; give --output another name")
-    return outputs
 
-
-def main() -> None:
+def main() -> int:
     args = parse_arguments()
-    inputs = find_inputs(args.image)
-    outputs = plan_outputs(inputs, args.output, is_folder=args.image is not None and args.image.is_dir())
-    landmarker = Landmarker(args.checkpoint, args.detector)
+    inputs, single = open_inputs(args)
+    results = open_results(inputs, single, args)
+    detector = given(args.box) if args.box else args.detector
+    landmarker = Landmarker(args.checkpoint, detector, min_face_score=args.min_face_score)
     print(f"network: {landmarker.path}")
-    results = []
-    for path, output in zip(inputs, outputs, strict=True):
-        image = read_image(path)
-        faces = landmarker(image)
-        picture = visualize.draw_faces(image, faces)
-        write_image(output, picture)
-        count = {0: "no face found", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
-        print(f"{path}: {count} -> {output}")
-        results.append(ImageResult(str(path), image.shape[1], image.shape[0], faces))
-        if args.show:
-            visualize.show(picture, path.name)
-    if args.json:
-        write_json(args.json, results)
+    done = {result.image for result in results.earlier}
+    todo = [source for source in inputs.sources if source not in done]
+    if args.resume:
+        print(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
+    for problem in inputs.problems:
+        complain(problem)
+    failed = len(inputs.problems)
+    try:
+        for photo in ahead(results.write, find_faces(landmarker, todo, read_source)):
+            if photo.problem:
+                complain(photo.problem)
+                failed += 1
+                continue
+            results.add(photo)
+            count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
+            picture = results.pictures.get(photo.source)
+            print(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""), flush=True)
+            if args.show:
+                visualize.show(photo.image, Path(photo.source).name)
+    finally:
+        results.close()
+    return 2 if failed else 0
+
+
+def complain(problem: InputError) -> None:
+    """What `cli.run` does with an error, for those after which the run goes on."""
+    print(f"error: {problem}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -95,18 +95,66 @@ def draw_keypoints(
     return _write_numbers(drawn, keypoints, radius) if numbers else drawn
 
 
-def draw_faces(image: np.ndarray, faces: Sequence, boxes: bool = True) -> np.ndarray:
-    """A copy of the image with the keypoints of each face, and its box; a face has `.box` and `.keypoints`."""
-    image = np.array(image, order="C")
+def draw_faces(
+    image: np.ndarray,
+    faces: Sequence,
+    boxes: bool = False,
+    numbers: bool = False,
+    confidence: bool = False,
+) -> np.ndarray:
+    """A copy of the image with the keypoints of each face; a face is a `landmarks.Face`.
+
+    boxes: also where each face was looked for.
+    numbers: also each point's index.
+    confidence: also a ring as wide as the expected error around each point, and the face's scores above it.
+    """
+    drawn = np.array(image, order="C")
     for face in faces:
         if boxes:
-            x0, y0, x1, y1 = np.asarray(face.box, dtype=np.float64)
-            corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-            thin = max(1, round(0.6 * _radius(corners, image)))
-            _polyline(image, corners, BLACK, 3 * thin)
-            _polyline(image, corners, WHITE, thin)
-        image = draw_keypoints(image, face.keypoints)
-    return image
+            _box(drawn, np.asarray(face.box, dtype=np.float64))
+        radius = _radius(face.keypoints, image)
+        reach = 20 * radius  # more than numbers and rings take, so that only this part is copied and not the image
+        (x0, y0), (x1, y1) = np.floor(face.keypoints.min(axis=0) - reach), np.ceil(face.keypoints.max(axis=0) + reach)
+        columns, rows = (slice(max(0, int(low)), max(0, int(high))) for low, high in ((x0, x1), (y0, y1)))
+        part = drawn[rows, columns]
+        if not part.size:
+            continue  # wholly outside
+        points = face.keypoints - np.float32([columns.start, rows.start])
+        if confidence and face.errors is not None:
+            _rings(part, points, face.errors, radius)
+        part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
+    return _write_scores(drawn, faces) if confidence else drawn
+
+
+def _box(image: np.ndarray, box: np.ndarray) -> None:
+    x0, y0, x1, y1 = box
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+    thin = max(1, round(0.6 * _radius(corners, image)))
+    _polyline(image, corners, BLACK, 3 * thin)
+    _polyline(image, corners, WHITE, thin)
+
+
+def _rings(image: np.ndarray, points: np.ndarray, errors: np.ndarray, radius: float) -> None:
+    """A white circle around each point (68, 2) px with its expected error (68,) px as radius."""
+    for point, error in zip(points, errors, strict=True):
+        circle = point + max(float(error), radius) * _UNIT_CIRCLE
+        _polyline(image, np.vstack([circle, circle[:1]]), WHITE, max(1, round(0.4 * radius)))
+
+
+def _write_scores(image: np.ndarray, faces: Sequence) -> np.ndarray:
+    """The face score, else the detector's, above each face."""
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    for face in faces:
+        score = face.score if face.face_score is None else face.face_score
+        if score is None:
+            continue
+        size = max(10.0, 7 * _radius(face.keypoints, image))
+        middle, top = face.keypoints[:, 0].mean(), face.keypoints[:, 1].min() - size
+        rim = max(1, round(size / 10))
+        place = (float(middle), max(float(top), 0.6 * size))
+        draw.text(place, f"{score:.2f}", INK, _font(size), anchor="mm", stroke_width=rim, stroke_fill=WHITE)
+    return np.array(canvas)
 
 
 def draw_landmarks(side: int = 1600) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What the tests share: the commands as a user runs them, small data sets, and the real ones where they are."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from hypothesis import settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 SHARED = REPOSITORY.parent / "shared"
+YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
+os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not
 
 torch.set_num_threads(2)
 # An example may take long on a busy machine; what is slow by itself shows in the whole run's time.

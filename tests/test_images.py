@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from cli import InputError
-from images import find_images, read_image, write_image
+from images import find_images, find_inputs, read_image, write_image
 
 # pytest shows warnings that images.py silences; test_nothing_goes_to_stderr looks at a process without pytest.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -307,6 +307,25 @@ def test_find_images_says_when_there_is_nothing(tmp_path):
         find_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         find_images(tmp_path / "missing")
+
+
+def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatch):
+    for name in ("a/x.png", "a/deep/y.png", "b/x.png", "b/[1].png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "a")
+
+    def names(*arguments, recursive=False):
+        inputs = find_inputs(arguments, recursive)
+        return [name.as_posix() for name in inputs.names], [str(problem).split(":")[0] for problem in inputs.problems]
+
+    assert names("x.png") == (["x.png"], [])
+    assert names("../a", recursive=True) == (["deep/y.png", "x.png"], [])
+    assert names(".", "../b/x.png", "../a/x.png") == (["a/x.png", "b/x.png"], []), "each once"
+    assert names("../b/[1].png", "-") == (["b/[1].png", "a/stdin"], []), "a file's own name is no glob"
+    assert names("../*/*.png") == (["a/x.png", "b/[1].png", "b/x.png"], [])
+    assert names("missing.png", "no*thing", "..", "y" * 300) == (["missing.png"], ["no*thing", "..", "y" * 300])
+    assert find_inputs([]) == ([], [], [])
 
 
 def test_reading_is_as_fast_as_opencv(tmp_path):

@@ -17,12 +17,19 @@ from landmarks import (
     SKELETON,
     Face,
     ImageResult,
+    append_jsonl,
     person_of,
+    read_coco,
     read_csv,
+    read_faces_csv,
     read_json,
+    read_jsonl,
     read_pts,
+    write_coco,
     write_csv,
+    write_faces_csv,
     write_json,
+    write_jsonl,
     write_pts,
 )
 
@@ -241,30 +248,122 @@ def test_pts_missing_or_binary(tmp_path):
 
 
 boxes = st.tuples(*[st.floats(-100, 5000)] * 4)
-faces = st.builds(Face, boxes, st.none() | st.floats(0, 1), faces_keypoints)
+scores = st.none() | st.floats(0, 1)
+errors = st.none() | hnp.arrays(np.float32, 68, elements=st.floats(0, 300, width=32))
+faces = st.builds(Face, boxes, scores, faces_keypoints, errors, scores)
 results = st.builds(ImageResult, file_names, st.integers(1, 9999), st.integers(1, 9999), st.lists(faces, max_size=2))
 
 
+FORMATS = [
+    (write_json, read_json),
+    (write_jsonl, read_jsonl),
+    (write_faces_csv, read_faces_csv),
+    (write_coco, read_coco),
+]
+
+
+@pytest.mark.parametrize(("write", "read"), FORMATS)
 @same_folder
-@given(written=st.lists(results, max_size=3))
-def test_json_round_trip_to_a_hundredth_of_a_pixel(tmp_path, written):
-    path = tmp_path / "faces ü.json"
-    write_json(path, written)
-    read = read_json(path)
-    assert [(r.image, r.width, r.height) for r in read] == [(w.image, w.width, w.height) for w in written]
-    for r, w in zip(read, written, strict=True):
+@given(written=st.lists(results, max_size=3, unique_by=lambda result: result.image))
+def test_results_round_trip_to_a_hundredth_of_a_pixel(tmp_path, write, read, written):
+    path = tmp_path / "faces ü.txt"
+    write(path, written)
+    if write is write_faces_csv:  # a row a face: an image without any has none
+        written = [result for result in written if result.faces]
+    found = read(path)
+    assert [(r.image, r.width, r.height) for r in found] == [(w.image, w.width, w.height) for w in written]
+    for r, w in zip(found, written, strict=True):
         for read_face, face in zip(r.faces, w.faces, strict=True):
             assert read_face.keypoints.dtype == np.float32
             np.testing.assert_allclose(read_face.keypoints, face.keypoints, atol=0.01)
-            np.testing.assert_allclose(read_face.box, face.box, atol=0.01)
+            np.testing.assert_allclose(read_face.box, face.box, atol=0.02 if write is write_coco else 0.01)
             assert read_face.score == (None if face.score is None else pytest.approx(face.score, abs=1e-4))
+            assert read_face.face_score == (
+                None if face.face_score is None else pytest.approx(face.face_score, abs=1e-4)
+            )
+            assert (read_face.errors is None) == (face.errors is None)
+            if face.errors is not None:
+                np.testing.assert_allclose(read_face.errors, face.errors, atol=0.01)
+
+
+@pytest.mark.parametrize(("write", "read"), FORMATS)
+def test_results_that_are_missing_or_of_another_kind(tmp_path, write, read):
+    path = tmp_path / "faces.txt"
+    assert message_of(read, path) == "can't be read (No such file or directory); check the path"
+    path.write_text('{"some": "thing"}\n')
+    message_of(read, path)
+    path.write_bytes(b"\xff\xfe\x00\n")
+    message_of(read, path)
+
+
+def test_jsonl_grows_and_a_line_cut_off_does_not_count(tmp_path, keypoints):
+    path = tmp_path / "faces.jsonl"
+    results = [ImageResult(name, 9, 9, [Face((0, 0, 9, 9), 1.0, keypoints[0])]) for name in ("a\u2028.jpg", "b", "c")]
+    write_jsonl(path, results[:1])
+    append_jsonl(path, results[1])
+    append_jsonl(path, results[2])
+    assert [result.image for result in read_jsonl(path)] == ["a\u2028.jpg", "b", "c"]
+    path.write_text(path.read_text()[:-5])
+    assert [result.image for result in read_jsonl(path)] == ["a\u2028.jpg", "b"]
+    path.write_text("{}\n" + path.read_text())
+    assert message_of(read_jsonl, path).startswith('line 1: "image", "width"')
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "problem"),
+    [(1, "wide", "a cell is no number"), (4, "", "box of 4"), (9, "", "box of 4"), (10, "nan", "box of 4")],
+)
+def test_faces_csv_errors(tmp_path, keypoints, column, cell, problem):
+    path = tmp_path / "faces.csv"
+    write_faces_csv(path, [ImageResult("a.jpg", 9, 9, [Face((0, 0, 9, 9), 1.0, keypoints[0])])])
+    header, row = path.read_text().splitlines()
+    cells = row.split(",")
+    cells[column] = cell
+    path.write_text(f"{header}\n{','.join(cells)}\n")
+    assert message_of(read_faces_csv, path).startswith(f"row 2: {problem}")
+    path.write_text(f"{header}\n{row},5\n")
+    assert message_of(read_faces_csv, path).startswith("row 2: 214 columns found, 213 expected")
+    path.write_text(f"{row}\n")
+    assert message_of(read_faces_csv, path).startswith("row 1: image, width")
+
+
+def test_coco_layout(tmp_path):
+    path = tmp_path / "coco.json"
+    face = Face((1.0, 2.0, 30.5, 42.25), 0.5, np.full((68, 2), (3.0, 4.25), np.float32), None, 0.75)
+    write_coco(path, [ImageResult("none.jpg", 5, 6, []), ImageResult("two.jpg", 640, 480, [face, face])])
+    data = json.loads(path.read_text())
+    assert data["images"][1] == {"id": 2, "file_name": "two.jpg", "width": 640, "height": 480}
+    first, second = data["annotations"]
+    assert (first["id"], second["id"]) == (1, 2) and first["image_id"] == second["image_id"] == 2
+    assert first["bbox"] == [1, 2, 29.5, 40.25] and first["area"] == 1187.38 and first["iscrowd"] == 0
+    assert first["keypoints"] == [3, 4.25, 2] * 68 and first["num_keypoints"] == 68
+    (category,) = data["categories"]
+    assert len(category["keypoints"]) == len(set(category["keypoints"])) == 68
+    assert {i for edge in category["skeleton"] for i in edge} == set(range(1, 69))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"images": 5}, "no lists"),
+        ({"images": [{"id": 1}]}, "image 1: "),
+        ({"annotations": [{"image_id": 7}]}, "annotation 1: "),
+        ({"annotations": [{"image_id": 1, "bbox": [0, 0, 5, 5], "keypoints": [1, 2]}]}, "annotation 1: box of 4"),
+    ],
+)
+def test_coco_errors(tmp_path, change, problem):
+    path = tmp_path / "coco.json"
+    write_coco(path, [ImageResult("a.jpg", 9, 9, [])])
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert message_of(read_coco, path).startswith(problem)
 
 
 def test_json_layout(tmp_path, keypoints):
     path = tmp_path / "faces.json"
     face = Face((1.0, 2.0, 30.126, np.float32(40.5)), np.float32(0.5), np.full((68, 2), (3.0, 4.25), np.float32))
     write_json(path, [ImageResult("ä 😀.jpg", 640, 480, [face]), ImageResult("none.jpg", 5, 6, [])])
-    described = {"box": [1.0, 2.0, 30.13, 40.5], "score": 0.5, "keypoints": [[3.0, 4.25]] * 68}
+    described = {"box": [1.0, 2.0, 30.13, 40.5], "score": 0.5, "face_score": None}
+    described |= {"keypoints": [[3.0, 4.25]] * 68, "errors": None}
     assert json.loads(path.read_text()) == {
         "images": [
             {"image": "ä 😀.jpg", "width": 640, "height": 480, "faces": [described]},
@@ -293,6 +392,8 @@ def spoiled_face(**changes) -> str:
         ('{"images": [{"image": "a", "width": 5, "height": 5, "faces": [{}]}]}', "image 1, face 1: no score"),
         (spoiled_face(box=[1, 2, 3]), "image 1, face 1: box of 4"),
         (spoiled_face(score="high"), "image 1, face 1: box of 4"),
+        (spoiled_face(face_score="high"), "image 1, face 1: box of 4"),
+        (spoiled_face(errors=[1, 2]), "image 1, face 1: box of 4"),
         (spoiled_face(keypoints=[[1, 2]] * 67), "image 1, face 1: box of 4"),
         (spoiled_face(keypoints=[[1, 2]] * 67 + [[1]]), "image 1, face 1: box of 4"),
         (spoiled_face(keypoints=[[1, None]] * 68), "image 1, face 1: box of 4"),
@@ -303,10 +404,3 @@ def test_json_errors(tmp_path, text, problem):
     path = tmp_path / "faces.json"
     path.write_text(text)
     assert message_of(read_json, path).startswith(problem)
-
-
-def test_json_that_is_missing_or_no_text(tmp_path):
-    path = tmp_path / "faces.json"
-    assert message_of(read_json, path) == "can't be read (No such file or directory); check the path"
-    path.write_bytes(b"\xff\xfe\x00")
-    assert message_of(read_json, path).startswith("can't be read")

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import ImageFont
 
 import visualize
 from cli import InputError
-from landmarks import REGIONS
+from landmarks import REGIONS, Face
 
 ROOT = Path(visualize.__file__).parent
 
@@ -109,13 +108,30 @@ def test_views_draw_like_copies(view):
     assert (drawn == visualize.draw_keypoints(image.copy(), face())).all()
 
 
-def test_faces_have_boxes_unless_told():
-    near = SimpleNamespace(box=(20, 30, 180, 170), keypoints=face())
-    drawn = visualize.draw_faces(gray(), [near])
+def test_faces_are_drawn_like_their_keypoints_and_have_boxes_when_asked():
+    near = Face((20, 30, 180, 170), 0.5, face())
+    drawn = visualize.draw_faces(gray(), [near], boxes=True)
     assert drawn[30, 100].min() > 220 and drawn[100, 20].min() > 220 and drawn[170, 100].min() > 220
-    without = visualize.draw_faces(gray(), [near], boxes=False)
-    assert (without == visualize.draw_keypoints(gray(), face())).all()
+    assert (visualize.draw_faces(gray(), [near]) == visualize.draw_keypoints(gray(), face())).all()
     assert (visualize.draw_faces(gray(), []) == 128).all()
+
+
+@pytest.mark.parametrize("center", [(100, 70), (3, 5), (197, 190), (-20, 70), (1e4, 1e4), (-1e6, 50)])
+def test_drawing_a_part_is_drawing_the_whole(center):
+    """Only the face's part of a large photo is worked on; nobody may see that."""
+    points = face(40.0, center)
+    drawn = visualize.draw_faces(gray(), [Face((0, 0, 9, 9), None, points)], numbers=True)
+    np.testing.assert_allclose(drawn, visualize.draw_keypoints(gray(), points, numbers=True), atol=2)
+
+
+def test_confidence_is_a_ring_of_the_expected_error():
+    points = np.tile(np.float32([[150, 150]]), (68, 1)) + face(2.0, (0, 0))  # all near to one place
+    drawn = visualize.draw_faces(gray(300, 300), [Face((0, 0, 9, 9), None, points, np.full(68, 20.0))], confidence=True)
+    x, y = points[8]
+    assert drawn[round(float(y)) + 20, round(float(x))].min() > 200
+    known = Face((0, 0, 9, 9), 0.5, points, None, 0.25)
+    above = visualize.draw_faces(gray(300, 300), [known], confidence=True)[120:145]
+    assert (above != 128).any(), "the score stands above the face"
 
 
 def test_no_number_of_the_diagram_touches_another_or_a_point():

@@ -1,0 +1,221 @@
+"""Side-by-side measurements of finding faces and of predicting many photos.
+
+    python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
+    python benchmark.py detectors --photos folder/   # the same on photos with an iBUG .pts file each
+    python benchmark.py limits --photos folder/      # how far heads may be turned and faces shrunk
+    python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
+    python benchmark.py start                        # one photo from cold: where the seconds go
+
+NME is inter-ocular (by the distance of the outer eye corners). Times are those of this machine as it is now: only
+figures of the same run compare.
+"""
+
+import math
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import geometry
+from cli import parser, positive_int, run
+from detect import given, haar, open_detector, whole_frame
+from images import find_images, read_image
+from landmarks import Face, read_pts
+from metrics import FAILURE, nme
+
+NEAR = 0.4  # of the face's side: as far may a found box's centre be from the true one's, and its side be 0.5 to 2 times
+
+
+def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every --every'th image (H, W, 3) uint8 of the set with the 68 points (68, 2) px of its main face."""
+    if args.photos:
+        for path in find_images(args.photos, recursive=True)[:: args.every]:
+            yield read_image(path), read_pts(path.with_suffix(".pts"))
+    else:
+        from data_load import open_split
+
+        data = open_split(args.data, "test")
+        for i in range(0, len(data), args.every):
+            yield data.image(i), data.keypoints[i]
+
+
+def is_near(box, points: np.ndarray) -> bool:
+    """Whether a box (x0, y0, x1, y1) is about that of the points (68, 2)."""
+    box, true = np.asarray(box), geometry.box_of(points)
+    side = max(true[2:] - true[:2])
+    off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
+    return off < NEAR * side and 0.5 * side < box[2] - box[0] < 2 * side
+
+
+def main_face(faces: list[Face], points: np.ndarray) -> Face | None:
+    """The surest of the faces that are the labelled one."""
+    near = [face for face in faces if is_near(face.box, points)]
+    return max(near, key=lambda face: face.score or 0.0, default=None)
+
+
+def dlib_hog() -> Callable:
+    """The peer: dlib's detector (`pip install dlib-bin`), HOG and a linear classifier (Dalal & Triggs, 2005)."""
+    import dlib
+
+    hog = dlib.get_frontal_face_detector()
+
+    def find(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rectangles, scores, _ = hog.run(image, 1, 0.0)  # enlarged twice: its window has 80 pixels
+        boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
+        return np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores)
+
+    return find
+
+
+def compare_detectors(args) -> None:
+    """Recall, false boxes and NME; a missed face counts with the points of a whole-frame guess."""
+    from landmarker import Landmarker
+
+    landmarker = Landmarker(args.checkpoint, min_face_score=args.min_face_score)
+    samples = list(labelled(args))
+    truth = np.stack([points for _, points in samples])
+    detectors = {"none": whole_frame, "haar": haar, "yunet": open_detector("yunet")}
+    if args.dlib:
+        detectors["dlib HOG"] = dlib_hog()
+    print(f"{landmarker.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
+    print("boxes       recall  other a photo  NME one pass  NME two passes  FR@8%   ms")
+    for name in ("truth", *detectors):
+        guesses, once, false, missed, seconds = [], [], 0, 0, 0.0
+        for image, points in samples:
+            find = detectors.get(name) or given([geometry.box_of(points)])
+            start = time.perf_counter()
+            found = find(image)
+            seconds += time.perf_counter() - start
+            faces = landmarker.faces([image], [found])[0]
+            face = main_face(faces, points)
+            false += len(faces) - (face is not None)
+            missed += face is None
+            face = face or landmarker.faces([image], [whole_frame(image)])[0][0]
+            guesses.append(face.keypoints)
+            once.append(landmarker.predict([image], [face.box]).keypoints[0])
+        one, two = nme(np.stack(once), truth), nme(np.stack(guesses), truth)
+        count = len(samples)
+        print(
+            f"{name:10}  {1 - missed / count:6.1%}  {false / count:13.3f}  {one.mean():12.2%}  {two.mean():14.2%}  "
+            f"{(two > FAILURE).mean():5.1%}  {1000 * seconds / count:4.1f}"
+        )
+
+
+def measure_limits(args) -> None:
+    """NME and recall with YuNet when whole photos are turned, and when they are shrunk."""
+    from landmarker import Landmarker
+
+    landmarker = Landmarker(args.checkpoint, "yunet", min_face_score=args.min_face_score)
+    samples = list(labelled(args))
+    print(f"{landmarker.path}, {len(samples)} photos")
+    for degrees in (0, 15, 30, 40, 50, 60, 90):
+        report(f"turned by {degrees}°", landmarker, [turned(*sample, degrees) for sample in samples])
+    for side in (96, 64, 48, 32, 24, 16, 12):
+        report(f"faces of {side} px", landmarker, [shrunk(*sample, side) for sample in samples])
+
+
+def report(what: str, landmarker, samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    found = [(main_face(landmarker(image), points), points) for image, points in samples]
+    hits = [(face.keypoints, points) for face, points in found if face]
+    errors = nme(*(np.stack(arrays) for arrays in zip(*hits, strict=True))) if hits else np.array([math.nan])
+    failed = (errors > FAILURE).mean()
+    print(f"{what:16} found {len(hits) / len(samples):6.1%}, of these NME {errors.mean():6.2%}, FR@8% {failed:6.1%}")
+
+
+def turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    height, width = image.shape[:2]
+    side = math.ceil(math.hypot(height, width))
+    matrix = geometry.similarity(((width - 1) / 2, (height - 1) / 2), ((side - 1) / 2,) * 2, degrees=degrees)
+    return geometry.warp(image, matrix, side, side), geometry.transform_points(points, matrix)
+
+
+def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """On gray, 640×480, the longer side of the points' box `side` pixels."""
+    box = geometry.box_of(points)
+    factor = side / max(box[2:] - box[:2])
+    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    frame = np.full((max(480, small.shape[0]), max(640, small.shape[1]), 3), 128, np.uint8)
+    frame[: small.shape[0], : small.shape[1]] = small
+    height, width = image.shape[:2]
+    return frame, geometry.transform_points(points, geometry.resize_matrix(height, width, *small.shape[:2]))
+
+
+def compare_stream(args) -> None:
+    """Photos a second: reading, finding, predicting one after the other, and as a stream; and the stream's memory."""
+    from landmarker import Landmarker
+    from stream import find_faces
+
+    landmarker = Landmarker(args.checkpoint)
+    paths = find_images(args.folder)
+    paths = [str(paths[i % len(paths)]) for i in range(args.count)]
+    for path in paths[:8]:
+        landmarker(read_image(path))  # whatever happens once only
+    for turn in (1, 2):
+        start = time.perf_counter()
+        plain = [landmarker(read_image(path)) for path in paths]
+        middle = time.perf_counter()
+        peaks, streamed = [], []
+        for photo in find_faces(landmarker, paths, read_image):
+            streamed.append(photo.faces)
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # MB on Linux
+        end = time.perf_counter()
+        same = all(len(a) == len(b) for a, b in zip(plain, streamed, strict=True))
+        print(
+            f"round {turn}: plain loop {len(paths) / (middle - start):.1f} photos/s, "
+            f"stream {len(paths) / (end - middle):.1f} photos/s, same faces: {same}; "
+            f"peak memory after a tenth {peaks[len(peaks) // 10]:.0f} MB, at the end {peaks[-1]:.0f} MB"
+        )
+
+
+def measure_start(args) -> None:
+    """One photo in a new process, step by step; the median of three."""
+    steps = f"""
+import time
+clock = [time.perf_counter()]
+def tick(): clock.append(time.perf_counter())
+import torch; tick()
+import predict; tick()
+landmarker = predict.Landmarker({args.checkpoint and str(args.checkpoint)!r}); landmarker.detect; tick()
+from matplotlib import cbook
+path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False); clock[-1] = time.perf_counter()
+image = predict.read_source(path); tick()
+found = landmarker.detect(image); tick()
+faces = landmarker.faces([image], [found])[0]; tick()
+picture = predict.visualize.draw_faces(image, faces); tick()
+print(*(b - a for a, b in zip(clock, clock[1:])))
+"""
+    runs = [subprocess.run([sys.executable, "-c", steps], capture_output=True, text=True, check=True) for _ in range(3)]
+    seconds = np.median([[float(value) for value in result.stdout.split()] for result in runs], axis=0)
+    names = ("import torch", "other imports", "load the network and detector", "read", "detect", "network", "draw")
+    for name, value in zip(names, seconds, strict=True):
+        print(f"{name:30} {value:6.3f} s  {value / seconds.sum():4.0%}")
+
+
+def parse_arguments():
+    p = parser(__doc__)
+    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    commands = p.add_subparsers(dest="command", required=True, metavar="command")
+    for name, function in (("detectors", compare_detectors), ("limits", measure_limits)):
+        c = commands.add_parser(name, help=function.__doc__.splitlines()[0])
+        c.add_argument("--data", type=Path, default=Path("data"), help="folder of the public data set")
+        c.add_argument("--photos", type=Path, help="a folder of photos with .pts files instead")
+        c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
+        c.add_argument("--min-face-score", type=float, default=0.5, help="as in predict.py")
+        c.set_defaults(function=function)
+    commands.choices["detectors"].add_argument("--dlib", action="store_true", help="also dlib's, where it is installed")
+    c = commands.add_parser("stream", help=compare_stream.__doc__.splitlines()[0])
+    c.add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
+    c.add_argument("--count", type=positive_int, default=1000, help="photos in all")
+    c.set_defaults(function=compare_stream)
+    commands.add_parser("start", help=measure_start.__doc__.splitlines()[0]).set_defaults(function=measure_start)
+    return p.parse_args()
+
+
+if __name__ == "__main__":
+    args = parse_arguments()
+    run(lambda: args.function(args))

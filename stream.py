@@ -1,0 +1,85 @@
+"""Many photos at once: reading, searching and the network overlap, in order, and memory doesn't grow with their number.
+
+Threads are enough, since OpenCV, Pillow and torch let the others run while they compute.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from cli import InputError
+from landmarker import Landmarker
+from landmarks import Face
+
+Source, Item, Result = TypeVar("Source"), TypeVar("Item"), TypeVar("Result")
+
+THREADS = min(4, os.cpu_count() or 1)
+GROUP = 16  # photos whose faces share a batch …
+GROUP_PIXELS = 16_000_000  # … unless they have more pixels than these: then fewer are held
+
+
+@dataclass
+class Photo:
+    """What became of a source: its image (H, W, 3) uint8 RGB and faces, or why it can't be read."""
+
+    source: str
+    image: np.ndarray | None = None
+    faces: list[Face] = field(default_factory=list)
+    problem: InputError | None = None
+
+
+def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[str], np.ndarray]) -> Iterator[Photo]:
+    """Read each source and find its faces; the photos come in the order of their sources.
+
+    read: gives a source's picture, or raises InputError; it is called from several threads.
+    """
+
+    detect = landmarker.detect  # opened here and not in each thread
+
+    def look(source: str) -> tuple[Photo, tuple[np.ndarray, np.ndarray]]:
+        try:
+            photo = Photo(source, read(source))
+        except InputError as error:
+            return Photo(source, problem=error), (np.zeros((0, 4)), np.zeros(0))
+        return photo, detect(photo.image)
+
+    def predict(group: list) -> list[Photo]:
+        photos, found = zip(*group, strict=True)
+        for photo, faces in zip(photos, landmarker.faces([photo.image for photo in photos], found), strict=True):
+            photo.faces = faces
+        return photos
+
+    for photos in ahead(predict, _groups(ahead(look, sources)), threads=1):
+        yield from photos
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS) -> Iterator[Result]:
+    """`map(function, items)`, computed in threads a few items ahead of who asks for them."""
+    pool, pending = ThreadPoolExecutor(threads), deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an error or Ctrl-C nothing new is begun
+
+
+def _groups(looked: Iterable[tuple[Photo, tuple]]) -> Iterator[list]:
+    """Neighbours in lists of up to GROUP photos and about GROUP_PIXELS pixels."""
+    group, pixels = [], 0
+    for photo, found in looked:
+        group.append((photo, found))
+        pixels += 0 if photo.image is None else photo.image.shape[0] * photo.image.shape[1]
+        if len(group) == GROUP or pixels >= GROUP_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group

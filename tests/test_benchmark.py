@@ -1,0 +1,67 @@
+"""What benchmark.py changes about photos moves their points along, and its table counts what it says."""
+
+import sys
+
+import numpy as np
+import pytest
+from conftest import SAMPLE, YUNET
+
+import benchmark
+import geometry
+from checkpoint import PRETRAINED
+from landmarks import read_csv, write_pts
+
+
+@pytest.fixture
+def spot():
+    """An image with one bright disc and 68 points that surround it evenly: their mean is its centre."""
+    y, x = np.mgrid[0:120, 0:90]
+    image = np.where(((x - 30) ** 2 + (y - 70) ** 2 < 36)[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    return image, np.column_stack([30 + 20 * np.cos(angles), 70 + 20 * np.sin(angles)]).astype(np.float32)
+
+
+def brightest(image: np.ndarray) -> tuple[float, float]:
+    weight = np.where(image[..., 0] > 128, image[..., 0] - 128.0, 0)  # 128 is what a shrunk photo lies on
+    rows, columns = np.indices(weight.shape)
+    return (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90])
+def test_turned_points_stay_on_their_face(spot, degrees):
+    image, points = benchmark.turned(*spot, degrees)
+    np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
+    assert np.ptp(points, axis=0) == pytest.approx((40, 40), rel=0.02), "turned, not scaled"
+
+
+@pytest.mark.parametrize("side", [80, 20])
+def test_shrunk_points_stay_on_their_face(spot, side):
+    image, points = benchmark.shrunk(*spot, side)
+    assert image.shape == (480, 640, 3)
+    np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
+    assert np.ptp(points, axis=0).max() == pytest.approx(side, rel=0.05)
+
+
+def test_only_a_box_about_the_points_is_theirs(spot):
+    _, points = spot
+    true = geometry.box_of(points)
+    assert benchmark.is_near(true, points) and benchmark.is_near(true + 10, points)
+    assert not benchmark.is_near(true + 30, points)
+    assert not benchmark.is_near([0, 40, 90, 130], points) and not benchmark.is_near([25, 65, 35, 75], points)
+
+
+def test_detectors_on_photos_with_pts_files(tmp_path, monkeypatch, capsys):
+    if not YUNET.is_file():
+        pytest.skip("YuNet's file is not here")
+    names, keypoints = read_csv(SAMPLE / "test_frames_keypoints.csv")
+    for name, points in list(zip(names, keypoints, strict=True))[:2]:
+        (tmp_path / name).write_bytes((SAMPLE / "test" / name).read_bytes())
+        write_pts((tmp_path / name).with_suffix(".pts"), points)
+    line = ["benchmark.py", "--checkpoint", PRETRAINED, "detectors", "--photos", tmp_path]
+    monkeypatch.setattr(sys, "argv", list(map(str, line)))
+    args = benchmark.parse_arguments()
+    args.function(args)
+    header, _, truth, none, haar, yunet = capsys.readouterr().out.splitlines()
+    assert "2 photos" in header
+    assert truth.split()[:3] == ["truth", "100.0%", "0.000"]
+    assert [row.split()[0] for row in (none, haar, yunet)] == ["none", "haar", "yunet"]

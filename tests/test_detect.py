@@ -1,0 +1,168 @@
+"""Detectors frame the 68 points whatever the image's size, and YuNet's file is fetched once or its absence told."""
+
+import hashlib
+import math
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+from conftest import YUNET
+
+import detect
+import geometry
+from cli import InputError
+from images import read_image
+from landmarks import read_csv
+
+CONTENT = b"not a network, but what the address gives"
+
+
+@pytest.fixture(scope="module")
+def yunet():
+    if not YUNET.is_file():
+        pytest.skip("YuNet's file is not here")
+    return detect.YuNet(YUNET)
+
+
+@pytest.fixture(scope="module")
+def hopper():
+    from matplotlib import cbook
+
+    return read_image(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """A server that stands for YuNet's address, an empty cache, and no $YUNET_FILE. Gives the folder it serves."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "yunet.onnx").write_bytes(CONTENT)
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *args: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(served)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setattr(detect, "YUNET_URL", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+    monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("YUNET_FILE")
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_file_is_fetched_once_and_again_when_it_is_damaged(tmp_path, address):
+    path = detect.yunet_file()
+    assert path.is_relative_to(tmp_path / "cache") and path.read_bytes() == CONTENT
+    (address / "yunet.onnx").unlink()
+    assert detect.yunet_file() == path, "what is in the cache needs no server"
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError):
+        detect.yunet_file()
+    (address / "yunet.onnx").write_bytes(CONTENT)
+    assert detect.yunet_file().read_bytes() == CONTENT
+
+
+def test_other_content_than_known_is_not_kept(tmp_path, address):
+    (address / "yunet.onnx").write_bytes(b"something else")
+    with pytest.raises(InputError, match="other content"):
+        detect.yunet_file()
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_auto_takes_haar_and_says_so_where_yunet_cannot_be_fetched(address, capsys):
+    (address / "yunet.onnx").unlink()
+    assert detect.open_detector("auto") is detect.haar
+    output, errors = capsys.readouterr()
+    assert output == "" and errors.count("\n") == 1 and "Haar" in errors and "404" in errors
+    with pytest.raises(InputError, match="404"):
+        detect.open_detector("yunet")
+
+
+def test_the_file_may_lie_elsewhere(tmp_path, monkeypatch, address):
+    monkeypatch.setenv("YUNET_FILE", str(tmp_path / "my.onnx"))
+    with pytest.raises(InputError, match=r"my\.onnx: no such file"):
+        detect.open_detector("yunet")
+    (tmp_path / "my.onnx").write_bytes(CONTENT)
+    with pytest.raises(InputError, match=r"my\.onnx: OpenCV can't read it"):
+        detect.open_detector("yunet")
+
+
+def test_auto_is_yunet_where_its_file_is(yunet, capsys):
+    assert isinstance(detect.open_detector("auto"), detect.YuNet)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unknown_detector_is_one_line():
+    with pytest.raises(InputError, match="choose from auto, yunet, haar, none"):
+        detect.open_detector("mtcnn")
+
+
+def test_the_whole_frame_is_a_square_in_the_middle():
+    boxes, scores = detect.whole_frame(np.zeros((100, 300, 3), np.uint8))
+    x0, y0, x1, y1 = boxes[0]
+    assert x1 - x0 == pytest.approx(44) and y1 - y0 == pytest.approx(44) and np.isnan(scores).tolist() == [True]
+    assert (x0 + x1) / 2 == pytest.approx(149.5) and (y0 + y1) / 2 == pytest.approx(49.5 + 5)
+
+
+def test_given_boxes_are_found_everywhere():
+    boxes, scores = detect.given([(1, 2, 3, 4), (5, 6, 7, 8)])(np.zeros((9, 9, 3), np.uint8))
+    assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and np.isnan(scores).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (23, 23), (3000, 40), (31, 33)])
+@pytest.mark.parametrize("name", ["haar", "yunet"])
+def test_any_size_without_a_face(name, shape, request, hopper):
+    find = detect.haar if name == "haar" else request.getfixturevalue("yunet")
+    for _ in range(3):
+        find(hopper)  # whose traces nobody may find
+        boxes, scores = find(np.zeros((*shape, 3), np.uint8))
+        assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+@pytest.mark.parametrize(("name", "share"), [("haar", 0.9), ("yunet", 1.0)])
+def test_boxes_frame_the_points_of_real_faces(name, share, real_data, request):
+    """Where the face is found, its box has the place and size of the points' own box, to a fifth of it."""
+    find = detect.haar if name == "haar" else request.getfixturevalue("yunet")
+    names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
+    off = []
+    for file, points in zip(names, keypoints, strict=True):
+        boxes, scores = find(read_image(real_data / "test" / file))
+        if len(boxes):
+            x0, y0, x1, y1 = boxes[np.argmax(scores)]
+            true = geometry.box_of(points)
+            side = max(true[2:] - true[:2])
+            center = (true[:2] + true[2:]) / 2
+            off.append([math.hypot((x0 + x1) / 2 - center[0], (y0 + y1) / 2 - center[1]) / side, (x1 - x0) / side - 1])
+    assert len(off) >= share * len(names)
+    assert np.median(np.abs(off), axis=0).max() < 0.2
+
+
+def test_yunet_finds_small_and_large_faces_of_a_large_photo_once_each(yunet, hopper):
+    """One search alone would miss either the face of 40 pixels or the one of 1,000."""
+    large = cv2.resize(hopper, None, fx=4, fy=4)  # 2400×2048, the face is 770 px high
+    small = cv2.resize(hopper, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    large[-150:, :128] = small
+    boxes, scores = yunet(large)
+    sides = sorted(boxes[:, 2] - boxes[:, 0])
+    assert len(boxes) == 2 and sides[0] == pytest.approx(47, rel=0.25) and sides[1] == pytest.approx(750, rel=0.25)
+    assert (scores > detect.YUNET_SCORE).all()
+
+
+def test_yunet_finds_the_same_in_many_threads(yunet, hopper):
+    images = [hopper, np.ascontiguousarray(hopper[:, ::-1]), hopper[:400], np.zeros((90, 80, 3), np.uint8)]
+    expected = [yunet(image)[0] for image in images]
+    results = [None] * 8
+
+    def work(i):
+        results[i] = [yunet(image)[0] for image in images]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        for found, boxes in zip(result, expected, strict=True):
+            np.testing.assert_array_equal(found, boxes)
