@@ -1,8 +1,8 @@
 """Side-by-side measurements of finding faces and of predicting many photos.
 
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
-    python benchmark.py detectors --photos folder/   # the same on photos with an iBUG .pts file each
-    python benchmark.py limits --photos folder/      # how far heads may be turned and faces shrunk
+    python benchmark.py detectors --data 300w --split training    # or on any other labelled set
+    python benchmark.py limits --data 300w --split training       # how far heads may be turned and faces shrunk
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold: where the seconds go
 
@@ -23,9 +23,10 @@ import numpy as np
 
 import geometry
 from cli import parser, positive_int, run
+from data_load import SPLITS, open_split
 from detect import given, haar, open_detector, whole_frame
 from images import find_images, read_image
-from landmarks import Face, read_pts
+from landmarks import Face
 from metrics import FAILURE, nme
 
 NEAR = 0.4  # of the face's side: as far may a found box's centre be from the true one's, and its side be 0.5 to 2 times
@@ -33,15 +34,9 @@ NEAR = 0.4  # of the face's side: as far may a found box's centre be from the tr
 
 def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every --every'th image (H, W, 3) uint8 of the set with the 68 points (68, 2) px of its main face."""
-    if args.photos:
-        for path in find_images(args.photos, recursive=True)[:: args.every]:
-            yield read_image(path), read_pts(path.with_suffix(".pts"))
-    else:
-        from data_load import open_split
-
-        data = open_split(args.data, "test")
-        for i in range(0, len(data), args.every):
-            yield data.image(i), data.keypoints[i]
+    data = open_split(args.data, args.split)
+    for i in range(0, len(data), args.every):
+        yield data.image(i), data.keypoints[i]
 
 
 def is_near(box, points: np.ndarray) -> bool:
@@ -202,8 +197,8 @@ def parse_arguments():
     commands = p.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in (("detectors", compare_detectors), ("limits", measure_limits)):
         c = commands.add_parser(name, help=function.__doc__.splitlines()[0])
-        c.add_argument("--data", type=Path, default=Path("data"), help="folder of the public data set")
-        c.add_argument("--photos", type=Path, help="a folder of photos with .pts files instead")
+        c.add_argument("--data", type=Path, default=Path("data"), help="folder of the data set")
+        c.add_argument("--split", choices=SPLITS, default="test", help="which of its images")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
         c.add_argument("--min-face-score", type=float, default=0.5, help="as in predict.py")
         c.set_defaults(function=function)

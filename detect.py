@@ -94,7 +94,7 @@ class YuNet:
     """
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.__name__ = path, "yunet"  # named as the other detectors, which are functions
         self._of_thread = threading.local()
         self._network()
 

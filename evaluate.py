@@ -68,25 +68,19 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
     images = [data.image(i) for i in range(len(data))]
     if boxes == "truth":
         return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
-    frames = [whole_frame(image)[0][0] for image in images]
     if boxes == "frame":
-        return landmarker.predict(images, frames), 0
-    found, missed = [], 0
-    for image, frame in zip(images, frames, strict=True):
-        faces = landmarker(image)
-        missed += not faces
-        best = max(faces, key=lambda face: face.score, default=None)
-        found.append(
-            landmarker.predict([image], [frame])
-            if best is None
-            else Predictions(best.keypoints[None], _rows(best.errors), _rows(best.face_score))
-        )
-    columns = zip(*found, strict=True)
-    return Predictions(*(None if column[0] is None else np.concatenate(column) for column in columns)), missed
-
-
-def _rows(value) -> np.ndarray | None:
-    return None if value is None else np.asarray(value)[None]
+        return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]), 0
+    found = [max(faces, key=lambda face: face.score, default=None) for faces in map(landmarker, images)]
+    faces = [
+        face or landmarker.faces([image], [whole_frame(image)])[0][0] for face, image in zip(found, images, strict=True)
+    ]
+    judged = faces[0].errors is not None
+    predictions = Predictions(
+        np.stack([face.keypoints for face in faces]),
+        np.stack([face.errors for face in faces]) if judged else None,
+        np.array([face.face_score for face in faces]) if judged else None,
+    )
+    return predictions, found.count(None)
 
 
 def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
@@ -165,7 +159,8 @@ def main() -> None:
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
-    print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}")
+    detector = f" ({landmarker.detect.__name__})" if args.boxes == "detector" else ""
+    print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}{detector}")
     predictions, missed = predict_all(landmarker, data, args.boxes)
     # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.
     predicted, labels = (shift_keypoints(k, data.label_shifts) for k in (predictions.keypoints, data.keypoints))

@@ -57,7 +57,7 @@ def test_detectors_on_photos_with_pts_files(tmp_path, monkeypatch, capsys):
     for name, points in list(zip(names, keypoints, strict=True))[:2]:
         (tmp_path / name).write_bytes((SAMPLE / "test" / name).read_bytes())
         write_pts((tmp_path / name).with_suffix(".pts"), points)
-    line = ["benchmark.py", "--checkpoint", PRETRAINED, "detectors", "--photos", tmp_path]
+    line = ["benchmark.py", "--checkpoint", PRETRAINED, "detectors", "--data", tmp_path, "--split", "training"]
     monkeypatch.setattr(sys, "argv", list(map(str, line)))
     args = benchmark.parse_arguments()
     args.function(args)
