@@ -35,10 +35,9 @@ from data_load import (
 from detect import whole_frame
 from geometry import CropPolicy
 from images import write_image
-from landmarker import Landmarker, Predictions
+from landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 
 WORST = 12
-FACE_SCORE = 0.5  # from here a crop counts as a face
 
 
 def parse_arguments():
@@ -96,8 +95,8 @@ def confidence_report(landmarker: Landmarker, data, predictions: Predictions, di
     """How true the network's judgement is; distances (N, 68) px are the measured errors."""
     eyes = metrics.inter_ocular(data.keypoints)[:, None]
     backgrounds = background_scores(landmarker, data)
-    accepted = int((predictions.face_scores >= FACE_SCORE).sum())
-    wrong = int((backgrounds >= FACE_SCORE).sum())
+    accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
+    wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
     return {
         "expected_and_measured_errors": metrics.calibration_table(predictions.errors / eyes, distances / eyes).tolist(),
         "face_scores": {
@@ -123,7 +122,7 @@ def print_report(report: dict) -> None:
         )
         faces = report["face_scores"]
         print(
-            f"face score             at {FACE_SCORE}: recall {faces['recall']:.2%} of faces, precision "
+            f"face score             at {MIN_FACE_SCORE}: recall {faces['recall']:.2%} of faces, precision "
             f"{faces['precision']:.2%} beside as many pieces of background"
         )
 
