@@ -35,7 +35,7 @@ from checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from cli import InputError, parser, positive_float, positive_int, run, whole_number
+from cli import InputError, atomic_path, parser, positive_float, positive_int, run, whole_number
 from data_load import (
     DATA_DIR,
     FOLDS,
@@ -353,14 +353,14 @@ def plain(args) -> dict:
 
 
 def append_history(path: Path, row: tuple) -> None:
-    """One line an epoch at the end of history.csv; a new run starts the file anew."""
-    first = row[0] == 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w" if first else "a", newline="") as file:
-        writer = csv.writer(file)
-        if first:
-            writer.writerow(HISTORY)
-        writer.writerow([f"{value:.6g}" for value in row])
+    """Put an epoch's row behind those of the epochs before it in history.csv.
+
+    A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew.
+    """
+    before = path.read_text().splitlines()[1 : int(row[0])] if row[0] > 1 and path.is_file() else []
+    lines = [",".join(HISTORY), *before, ",".join(f"{value:.6g}" for value in row)]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
 
 
 def describe(errors: np.ndarray, sources: np.ndarray) -> str:

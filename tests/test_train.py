@@ -10,7 +10,7 @@ from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
 from data_load import join, open_split
-from train import Seeded
+from train import HISTORY, Seeded, append_history
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -155,3 +155,14 @@ def test_balance_shows_each_data_set_equally_often():
     assert {key % 250 for key, source in zip(keys, sources, strict=True) if source == 1} == set(range(200, 250))
     data.epoch = 1
     assert data.order() != keys
+
+
+def test_the_history_has_each_epoch_once(tmp_path):
+    path = tmp_path / "history.csv"
+    for epoch in (1, 2, 3, 3, 4):  # killed after the third, before last.pt
+        append_history(path, (epoch, 0.5, 0.25, 0.1, 1.0))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] and set(rows[0]) == set(HISTORY)
+    append_history(path, (1, 0.5, 0.25, 0.1, 1.0))
+    assert len(path.read_text().splitlines()) == 2  # a new run
