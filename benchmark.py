@@ -26,8 +26,10 @@ from cli import parser, positive_int, run
 from data_load import SPLITS, open_split
 from detect import given, haar, open_detector, whole_frame
 from images import find_images, read_image
+from landmarker import MIN_FACE_SCORE, Landmarker
 from landmarks import Face
 from metrics import FAILURE, nme
+from stream import find_faces
 
 NEAR = 0.4  # of the face's side: as far may a found box's centre be from the true one's, and its side be 0.5 to 2 times
 
@@ -69,8 +71,6 @@ def dlib_hog() -> Callable:
 
 def compare_detectors(args) -> None:
     """Recall, false boxes and NME; a missed face counts with the points of a whole-frame guess."""
-    from landmarker import Landmarker
-
     landmarker = Landmarker(args.checkpoint, min_face_score=args.min_face_score)
     samples = list(labelled(args))
     truth = np.stack([points for _, points in samples])
@@ -103,8 +103,6 @@ def compare_detectors(args) -> None:
 
 def measure_limits(args) -> None:
     """NME and recall with YuNet when whole photos are turned, and when they are shrunk."""
-    from landmarker import Landmarker
-
     landmarker = Landmarker(args.checkpoint, "yunet", min_face_score=args.min_face_score)
     samples = list(labelled(args))
     print(f"{landmarker.path}, {len(samples)} photos")
@@ -142,9 +140,6 @@ def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarr
 
 def compare_stream(args) -> None:
     """Photos a second: reading, finding, predicting one after the other, and as a stream; and the stream's memory."""
-    from landmarker import Landmarker
-    from stream import find_faces
-
     landmarker = Landmarker(args.checkpoint)
     paths = find_images(args.folder)
     paths = [str(paths[i % len(paths)]) for i in range(args.count)]
@@ -200,7 +195,7 @@ def parse_arguments():
         c.add_argument("--data", type=Path, default=Path("data"), help="folder of the data set")
         c.add_argument("--split", choices=SPLITS, default="test", help="which of its images")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
-        c.add_argument("--min-face-score", type=float, default=0.5, help="as in predict.py")
+        c.add_argument("--min-face-score", type=float, default=MIN_FACE_SCORE, help="as in predict.py")
         c.set_defaults(function=function)
     commands.choices["detectors"].add_argument("--dlib", action="store_true", help="also dlib's, where it is installed")
     c = commands.add_parser("stream", help=compare_stream.__doc__.splitlines()[0])

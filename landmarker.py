@@ -17,7 +17,9 @@ from landmarks import Face
 from models import Outputs, split_outputs
 
 BATCH = 64  # faces at once; more is no faster and takes more memory
-MIN_FACE_SCORE = 0.5  # a detection whose crop the network holds for less likely a face than that is background
+# A detection is dropped that the network holds for less likely a face than this: the highest threshold, in tenths, that
+# loses none of the 1,011 validation faces. It lets 2 to 3% of pieces of background pass.
+MIN_FACE_SCORE = 0.7
 
 
 class Predictions(NamedTuple):
