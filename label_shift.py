@@ -5,7 +5,8 @@ Annotators or their tools may put all points a little to one side. Two kinds of 
 1. One trained on these labels as they are, without mirroring or turning (`train.py --published-labels`), learns their
    shift b too, as an offset in the picture's own directions. Its points for an image and for the mirrored image,
    mirrored back, then differ by 2b sideways. Turning shows both directions: the points of the image turned by +t and by
-   -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both.
+   -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both, and that
+   may be as much as the shift itself: compare with a set whose labels are right.
 2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
    no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
 
@@ -127,7 +128,7 @@ def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
             sample = enlarge({"image": image, "keypoints": keypoints})
             halves.append(visualize.draw_keypoints(sample["image"], sample["keypoints"], radius=3)[165:475])
         tiles.append(np.vstack([halves[0], np.full((20, 640, 3), 255, np.uint8), halves[1]]))
-    captions = ["as published, and corrected"] * len(tiles)
+    captions = ["above: as published; below: corrected"] * len(tiles)
     return visualize.contact_sheet(tiles, columns=3, tile=640, captions=captions)
 
 
