@@ -203,17 +203,15 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
     """
     names, keypoints = [], []
     for pts in sorted(Path(root).rglob("*.pts")):
-        images = [path for path in pts.parent.glob(glob.escape(pts.stem) + ".*") if is_image_name(path)]
+        images = [
+            path for path in pts.parent.glob(glob.escape(pts.stem) + ".*") if path.suffix.lower() in IMAGE_SUFFIXES
+        ]
         if len(images) != 1:
             found = "no image" if not images else "several images"
             raise InputError(f"{pts}: {found} of that name beside it; one is needed, or take the .pts file away")
         names.append(images[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
     return names, np.stack(keypoints)
-
-
-def is_image_name(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def shift_keypoints(keypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:

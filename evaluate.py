@@ -91,14 +91,14 @@ def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> n
     return landmarker.predict(images, boxes).face_scores
 
 
-def confidence_report(landmarker: Landmarker, data, predictions: Predictions, distances: np.ndarray) -> dict:
-    """How true the network's judgement is; distances (N, 68) px are the measured errors."""
-    eyes = metrics.inter_ocular(data.keypoints)[:, None]
+def confidence_report(landmarker: Landmarker, data, predictions: Predictions, measured: np.ndarray) -> dict:
+    """How true the network's judgement is; measured (N, 68): `metrics.point_errors`."""
+    expected = predictions.errors / metrics.inter_ocular(data.keypoints)[:, None]
     backgrounds = background_scores(landmarker, data)
     accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
     wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
     return {
-        "expected_and_measured_errors": metrics.calibration_table(predictions.errors / eyes, distances / eyes).tolist(),
+        "expected_and_measured_errors": metrics.calibration_table(expected, measured).tolist(),
         "face_scores": {
             "recall": accepted / len(data),
             "precision": accepted / max(1, accepted + wrong),
@@ -168,7 +168,7 @@ def main() -> None:
         print(f"the labels' own shift of {x:.1%} of the eye distance in x and {y:.1%} in y is added to the predictions")
     report = metrics.summary(predicted, labels, data.people) | {"missed": missed, "boxes": args.boxes}
     if predictions.errors is not None:
-        report |= confidence_report(landmarker, data, predictions, np.linalg.norm(predicted - labels, axis=-1))
+        report |= confidence_report(landmarker, data, predictions, metrics.point_errors(predicted, labels))
     print_report(report)
     errors = metrics.nme(predicted, labels)
     worst = draw_worst(data, predicted, labels, errors)

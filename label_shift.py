@@ -18,7 +18,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import geometry
 import visualize
@@ -27,20 +26,17 @@ from cli import InputError
 from data_load import (
     FacialKeypointsDataset,
     Resize,
-    denormalize_keypoints,
-    gray_tensor,
     open_split,
     split_by_person,
 )
 from geometry import CropPolicy
 from images import write_image
+from landmarker import predict_crops
 from landmarks import FLIP, NUM_LANDMARKS, REGIONS
 from metrics import bootstrap_interval, inter_ocular
-from models import split_outputs
 
 TURNS = (8, 12, 16)  # degrees
 PICTURED = 6  # faces
-BATCH = 64  # crops at once
 EYES = list(REGIONS["eyes"])
 
 
@@ -97,26 +93,19 @@ def label_offsets(model, policy: CropPolicy, data: FacialKeypointsDataset) -> np
     return _in_eye_distances(data.keypoints - symmetric, data)
 
 
-@torch.inference_mode()
 def predict(model, policy: CropPolicy, data: FacialKeypointsDataset, **change) -> np.ndarray:
     """Keypoints (N, 68, 2) px of the image from crops that are turned or mirrored as `geometry.crop_matrix` does."""
     matrices = [geometry.crop_matrix(geometry.box_of(points), policy, **change) for points in data.keypoints]
-    crops = [
-        gray_tensor(geometry.warp(data.image(i), matrix, policy.size, policy.size)) for i, matrix in enumerate(matrices)
-    ]
-    rows = torch.cat([model(part) for part in torch.stack(crops).split(BATCH)])
-    found = denormalize_keypoints(split_outputs(rows).keypoints.numpy(), policy.size, policy.size)
-    back = zip(found, matrices, strict=True)
-    keypoints = np.stack([geometry.transform_points(points, geometry.invert(matrix)) for points, matrix in back])
+    keypoints, _ = predict_crops(model, policy, [data.image(i) for i in range(len(data))], matrices)
     return keypoints[:, FLIP] if change.get("mirror") else keypoints
 
 
 def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
     """The eyes of the largest faces of a few people: published labels above, corrected ones below. (H, W, 3) uint8."""
     published, policy, enlarge = data.as_published(), CropPolicy(size=160, margin=1.4), Resize(640)
-    largest = {}
+    people, largest = data.people, {}
     for i in np.argsort(-inter_ocular(data.keypoints)):
-        largest.setdefault(data.people[i], i)
+        largest.setdefault(people[i], i)
     tiles = []
     for i in list(largest.values())[:PICTURED]:
         matrix = geometry.crop_matrix(geometry.box_of(data.keypoints[i, EYES]), policy)

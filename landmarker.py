@@ -13,6 +13,7 @@ import geometry
 from checkpoint import build_model, default_checkpoint, load_checkpoint
 from data_load import denormalize_keypoints, gray_tensor
 from detect import Detector, given, open_detector
+from geometry import CropPolicy
 from landmarks import Face
 from models import Outputs, split_outputs
 
@@ -106,28 +107,14 @@ class Landmarker:
         """Given boxes are not doubted, and a network without a face score doubts none."""
         return face.score is None or face.face_score is None or face.face_score >= self.min_face_score
 
-    @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None) -> Predictions:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first."""
-        size = self.policy.size
         degrees = [0.0] * len(images) if degrees is None else degrees
         matrices = [
             geometry.crop_matrix(box, self.policy, degrees=angle) for box, angle in zip(boxes, degrees, strict=True)
         ]
-        crops = torch.stack(
-            [
-                gray_tensor(geometry.warp(image, matrix, size, size))
-                for image, matrix in zip(images, matrices, strict=True)
-            ]
-        )  # (N, 1, S, S)
-        rows = torch.cat([self.model(part.to(self.device)).cpu() for part in crops.split(BATCH)])
-        outputs = split_outputs(rows)
-        keypoints = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
-        keypoints = [
-            geometry.transform_points(points, geometry.invert(matrix))
-            for points, matrix in zip(keypoints, matrices, strict=True)
-        ]
-        return Predictions(np.stack(keypoints), *self._judgement(outputs, matrices))
+        keypoints, outputs = predict_crops(self.model, self.policy, images, matrices, self.device)
+        return Predictions(keypoints, *self._judgement(outputs, matrices))
 
     def _judgement(self, outputs: Outputs, matrices: list[np.ndarray]):
         if outputs.log_errors is None:
@@ -135,6 +122,24 @@ class Landmarker:
         pixels = [self.policy.size / 2 / geometry.scale_of(matrix) for matrix in matrices]  # of the image, a unit
         errors = outputs.log_errors.exp().numpy() * np.array(pixels, np.float32)[:, None]
         return errors, outputs.face_logits.sigmoid().numpy()
+
+
+@torch.inference_mode()
+def predict_crops(
+    model: torch.nn.Module, policy: CropPolicy, images: Sequence[np.ndarray], matrices, device: str = "cpu"
+) -> tuple[np.ndarray, Outputs]:
+    """The network on the crops that N matrices (2×3) cut out of N images.
+
+    Returns:
+        Keypoints (N, 68, 2) float32 in pixels of the images, and the network's own outputs, of the crops.
+    """
+    size = policy.size
+    crops = [gray_tensor(geometry.warp(image, m, size, size)) for image, m in zip(images, matrices, strict=True)]
+    rows = torch.cat([model(part.to(device)).cpu() for part in torch.stack(crops).split(BATCH)])
+    outputs = split_outputs(rows)
+    points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
+    back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
+    return np.stack(back), outputs
 
 
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:

@@ -201,13 +201,14 @@ def to_device(batch: dict, device: torch.device) -> tuple[Tensor, Tensor]:
 def train_epoch(training: Training, data: Seeded, criterion, args, device, interrupt: Interrupt) -> float:
     """Train to the epoch's end, or to an interruption, or for two steps of a dry run. Returns the mean loss."""
     data.epoch = training.epoch
-    remaining = data.order()[training.step * args.batch_size :]
+    order = data.order()
+    remaining = order[training.step * args.batch_size :]
     # A generator of its own, or each loader would take a number from the global one, from which dropout draws: an epoch
     # that is interrupted and resumed has two loaders.
     loader = DataLoader(data, args.batch_size, sampler=remaining, num_workers=args.workers, generator=torch.Generator())
     training.model.train()
     with tqdm(
-        total=len(data.order()),
+        total=len(order),
         initial=training.step * args.batch_size,
         desc=f"epoch {training.epoch + 1}/{args.epochs}",
         unit=" images",
@@ -341,7 +342,7 @@ def resume(training: Training, args) -> None:
     for option, before in checkpoint["arguments"].items():
         if before != now.get(option) and option not in ("data", "output_dir", "device", "workers", "resume", "dry_run"):
             flag = "--" + option.replace("_", "-")
-            raise InputError(f"{path}: was trained with {flag} {before}, not {now[option]}; resume as it was begun")
+            raise InputError(f"{path}: was trained with {flag} {before}, not {now.get(option)}; resume as it was begun")
     training.restore(checkpoint["training"])
     print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
 
