@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 import geometry
-from cli import parser, positive_int, run
+from cli import parser, positive_int, probability, run
 from data_load import SPLITS, open_split
 from detect import given, haar, open_detector, whole_frame
 from images import find_images, read_image
@@ -195,7 +195,7 @@ def parse_arguments():
         c.add_argument("--data", type=Path, default=Path("data"), help="folder of the data set")
         c.add_argument("--split", choices=SPLITS, default="test", help="which of its images")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
-        c.add_argument("--min-face-score", type=float, default=MIN_FACE_SCORE, help="as in predict.py")
+        c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
         c.set_defaults(function=function)
     commands.choices["detectors"].add_argument("--dlib", action="store_true", help="also dlib's, where it is installed")
     c = commands.add_parser("stream", help=compare_stream.__doc__.splitlines()[0])

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from cli import InputError
+from images import reduced
 
 DETECTORS = ("auto", "yunet", "haar", "none")
 Detector = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -113,7 +114,7 @@ class YuNet:
 
     def _search(self, image: np.ndarray, longest: int) -> np.ndarray:
         """Rows x, y, width, height (pixels of the image, edges), score of what is found in a reduced picture."""
-        small, factor = _reduced(image, longest)
+        small, factor = reduced(image, longest)
         below, beside = (max(0, YUNET_LEAST_SIDE - side) for side in small.shape[:2])
         small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         network = self._network()
@@ -169,7 +170,7 @@ def _overlaps(row: np.ndarray, others: np.ndarray) -> bool:
 
 def haar(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Upright frontal faces by the boosted cascade of Viola & Jones (2001) that ships with OpenCV."""
-    small, factor = _reduced(image, LONGEST_SIDE)
+    small, factor = reduced(image, LONGEST_SIDE)
     if min(small.shape[:2]) < SMALLEST_FACE:
         return np.zeros((0, 4)), np.zeros(0)
     found, _, scores = _cascade().detectMultiScale3(
@@ -192,16 +193,6 @@ def _cascade() -> cv2.CascadeClassifier:
         file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
         _of_thread.cascade = cv2.CascadeClassifier(str(file))
     return _of_thread.cascade
-
-
-def _reduced(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-    """The image with its longer side at most `longest` pixels, and the factor it was multiplied with."""
-    height, width = image.shape[:2]
-    factor = min(1.0, longest / max(height, width))
-    if factor == 1:
-        return image, 1.0
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
 
 
 def _squares(center: np.ndarray, side: np.ndarray) -> np.ndarray:

@@ -175,6 +175,16 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
+def reduced(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """The image with its longer side at most `longest` pixels, and the factor it was multiplied with."""
+    height, width = image.shape[:2]
+    factor = min(1.0, longest / max(height, width))
+    if factor == 1:
+        return image, 1.0
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
+
+
 class Inputs(NamedTuple):
     """The images that a user named.
 

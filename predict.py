@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import visualize
-from cli import InputError, parser, run
+from cli import InputError, parser, probability, run
 from detect import DETECTORS, given
 from images import Inputs, find_inputs, read_source
 from landmarker import MIN_FACE_SCORE, Landmarker
@@ -94,17 +94,6 @@ def box(text: str) -> tuple[float, ...]:
     if not (-1e6 < x0 < x1 < 1e6 and -1e6 < y0 < y1 < 1e6):
         raise argparse.ArgumentTypeError(f"{text!r} is not left,top,right,bottom in pixels")
     return x0, y0, x1, y1
-
-
-def probability(text: str) -> float:
-    """An option's value: 0 … 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
 
 
 def open_inputs(args) -> tuple[Inputs, bool]:

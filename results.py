@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cli import InputError
-from images import STDIN, WRITABLE_SUFFIXES, Inputs, write_image
+from images import STDIN, WRITABLE_SUFFIXES, Inputs, reduced, write_image
 from landmarks import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
 from stream import Photo
 from visualize import contact_sheet
@@ -71,7 +70,7 @@ class Results:
         if self.summaries:
             self.results.append(result)
         if self.sheets:
-            self.page.append(Photo(photo.source, _thumbnail(photo.image)))
+            self.page.append(Photo(photo.source, reduced(photo.image, THUMBNAIL)[0]))
             if len(self.page) == PAGE:
                 self._write_page()
 
@@ -163,11 +162,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):  # not there, or a path that no file can have
         return None
     return status.st_dev, status.st_ino
-
-
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    """Small enough to keep a page of them."""
-    height, width = picture.shape[:2]
-    factor = min(1.0, THUMBNAIL / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
