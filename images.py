@@ -222,8 +222,18 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
         else:
             for source in map(str, found):
                 sources.setdefault(_absolute("stdin" if source == STDIN else source), source)
-    root = Path(os.path.commonpath(folders | {path.parent for path in sources})) if sources else None
-    return Inputs(list(sources.values()), [path.relative_to(root) for path in sources], problems)
+    return Inputs(list(sources.values()), _names(list(sources), folders), problems)
+
+
+def _names(paths: list[Path], folders: set[Path]) -> list[Path]:
+    """Absolute paths as seen from the folder that holds them and `folders`; on several Windows drives, from above."""
+    if not paths:
+        return []
+    try:
+        root = os.path.commonpath(folders | {path.parent for path in paths})
+    except ValueError:  # several drives have no common folder
+        return [type(path)(path.drive.strip(":\\"), path.relative_to(path.anchor)) for path in paths]
+    return [path.relative_to(root) for path in paths]
 
 
 def _absolute(path: str) -> Path:

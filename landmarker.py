@@ -99,13 +99,9 @@ class Landmarker:
         second = self.predict(crowd, [box for box, _ in frames], [degrees for _, degrees in frames])
         for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(second), strict=True):
             face = Face(tuple(box.tolist()), None if np.isnan(score) else float(score), *face)
-            if self._is_face(face):
+            if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         return [sorted(of_image, key=lambda face: face.box) for of_image in faces]
-
-    def _is_face(self, face: Face) -> bool:
-        """Given boxes are not doubted, and a network without a face score doubts none."""
-        return face.score is None or face.face_score is None or face.face_score >= self.min_face_score
 
     def predict(self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None) -> Predictions:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first."""
@@ -140,6 +136,11 @@ def predict_crops(
     points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
     back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
     return np.stack(back), outputs
+
+
+def is_trusted(face: Face, min_face_score: float) -> bool:
+    """Whether the network holds it for a face. Given boxes are not doubted; one without a face score doubts none."""
+    return face.score is None or face.face_score is None or face.face_score >= min_face_score
 
 
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:

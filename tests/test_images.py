@@ -1,18 +1,20 @@
 """Every kind of image file comes out as the pixels that went in, and every bad one as one line."""
 
 import io
+import ntpath
 import struct
 import subprocess
 import sys
 import time
 import zlib
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+import images
 from cli import InputError
 from images import find_images, find_inputs, read_image, write_image
 
@@ -326,6 +328,13 @@ def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatc
     assert names("../*/*.png") == (["a/x.png", "b/[1].png", "b/x.png"], [])
     assert names("missing.png", "no*thing", "..", "y" * 300) == (["missing.png"], ["no*thing", "..", "y" * 300])
     assert find_inputs([]) == ([], [], [])
+
+
+def test_photos_on_several_windows_drives_are_named_by_their_drives(monkeypatch):
+    monkeypatch.setattr(images.os, "path", ntpath)
+    one, other = PureWindowsPath(r"C:\photos\x.png"), PureWindowsPath(r"D:\y.png")
+    assert images._names([one, other], set()) == [PureWindowsPath(r"C\photos\x.png"), PureWindowsPath(r"D\y.png")]
+    assert images._names([one], set()) == [PureWindowsPath("x.png")]
 
 
 def test_reading_is_as_fast_as_opencv(tmp_path):
