@@ -15,7 +15,7 @@ from data_load import denormalize_keypoints, gray_tensor
 from detect import Detector, given, open_detector
 from geometry import CropPolicy
 from landmarks import Face
-from models import Outputs, split_outputs
+from models import Outputs, join_outputs
 
 BATCH = 64  # faces at once; more is no faster and takes more memory
 # A detection is dropped that the network holds for less likely a face than this: the highest threshold, in tenths, that
@@ -131,8 +131,7 @@ def predict_crops(
     """
     size = policy.size
     crops = [gray_tensor(geometry.warp(image, m, size, size)) for image, m in zip(images, matrices, strict=True)]
-    rows = torch.cat([model(part.to(device)).cpu() for part in torch.stack(crops).split(BATCH)])
-    outputs = split_outputs(rows)
+    outputs = join_outputs([model(part.to(device)) for part in torch.stack(crops).split(BATCH)])
     points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
     back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
     return np.stack(back), outputs

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import Outputs
+from models import Outputs, cell_centres
 
 
 def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
@@ -28,6 +28,25 @@ def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_face: Tensor)
     return criterion(keypoints, target) * len(is_face) / is_face.sum().clamp(min=1)
 
 
+def heatmap_loss(heatmaps: Tensor, target: Tensor, is_face: Tensor, cells: float = 1.0) -> Tensor:
+    """How far each heat map, logits (B, 68, H, W), is from a Gaussian around its point: the cross-entropy, in nats.
+
+    A loss on the mean position alone leaves the map's shape open; that it should be one peak where the point is teaches
+    every cell, and much faster (after Nibali et al., 2018, arXiv:1801.07372).
+
+    target: (B, 68, 2), -1 and 1 are the edges; a point outside of the crop pulls to the nearest edge.
+    cells: the Gaussian's standard deviation, in cells of the map.
+    """
+    marginals = []
+    for axis, count in enumerate((heatmaps.shape[3], heatmaps.shape[2])):
+        distance = (target[..., axis, None] - cell_centres(count, like=heatmaps)) * count / 2 / cells
+        marginals.append((-(distance**2) / 2).softmax(dim=-1))  # (B, 68, count)
+    log_probability = heatmaps.flatten(2).log_softmax(dim=-1).view(heatmaps.shape)
+    x, y = marginals
+    losses = -torch.einsum("bkh,bkhw,bkw->bk", y, log_probability, x).mean(dim=1)  # (B,)
+    return mean_of_faces(losses, is_face)
+
+
 def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor:
     """What teaches the network to judge its own work; 0 for a network that doesn't.
 
@@ -38,5 +57,9 @@ def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor
         return torch.zeros(())
     distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
     likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
-    likelihood = (likelihood * is_face).sum() / is_face.sum().clamp(min=1)
-    return likelihood + F.binary_cross_entropy_with_logits(outputs.face_logits, is_face)
+    return mean_of_faces(likelihood, is_face) + F.binary_cross_entropy_with_logits(outputs.face_logits, is_face)
+
+
+def mean_of_faces(losses: Tensor, is_face: Tensor) -> Tensor:
+    """The mean of those of B losses whose `is_face` is 1.0, not 0.0; 0 where there is none."""
+    return (losses * is_face).sum() / is_face.sum().clamp(min=1)

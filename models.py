@@ -1,13 +1,10 @@
 """The networks. Each maps gray faces to keypoints, and `create_model` builds one by its name.
 
-Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns one row a face: columns 0 … 135 are
-x0, y0, …, x67, y67, normalised so that -1 and 1 are the edges of the crop. A network that also judges its own work
-appends 68 columns, how far off each point may be, and one, whether this is a face (see `HeatmapNet`).
-`split_outputs` takes a row apart.
-
-To add a network, write its class and give it a line in `MODELS`: a checkpoint stores the name and the options.
+Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns `Outputs`: keypoints, and what else it has
+to say. To add a network, write its class and give it a line in `MODELS`: a checkpoint stores the name and the options.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,31 +15,31 @@ NUM_LANDMARKS = 68
 
 
 class Outputs(NamedTuple):
-    """What a network says about B crops; the last two are None where it says nothing of it.
+    """What a network says about B crops; the rest is None where it says nothing of it.
 
     keypoints: (B, 68, 2), x before y, -1 and 1 are the edges of the crop.
     log_errors: (B, 68), the natural logarithm of each point's expected distance from the truth, in the same unit.
     face_logits: (B,), the logit of the probability that the crop shows a face.
+    heatmaps: (B, 68, H, W), the logits of where each point is; only while training, for the loss.
     """
 
     keypoints: Tensor
-    log_errors: Tensor | None
-    face_logits: Tensor | None
+    log_errors: Tensor | None = None
+    face_logits: Tensor | None = None
+    heatmaps: Tensor | None = None
 
 
-def split_outputs(rows: Tensor) -> Outputs:
-    """A network's rows, (B, 136) or (B, 205), by what they mean."""
-    keypoints = rows[:, : 2 * NUM_LANDMARKS].reshape(-1, NUM_LANDMARKS, 2)
-    if rows.shape[1] == 2 * NUM_LANDMARKS:
-        return Outputs(keypoints, None, None)
-    return Outputs(keypoints, rows[:, 2 * NUM_LANDMARKS : -1], rows[:, -1])
+def join_outputs(parts: Sequence[Outputs]) -> Outputs:
+    """What was said about several batches as if about one, on the CPU."""
+    fields = zip(*parts, strict=True)
+    return Outputs(*(None if field[0] is None else torch.cat([tensor.cpu() for tensor in field]) for field in fields))
 
 
 class Net(nn.Module):
     """The classic network for this task: convolutions, pooling and dropout, then fully connected layers.
 
     In the manner of LeNet and of "NaimishNet" (Agarwal et al., 2017, arXiv:1710.00977), with batch normalisation
-    so that it trains at ordinary learning rates. (B, 1, 224, 224) → (B, 136). It is the baseline that stays.
+    so that it trains at ordinary learning rates. (B, 1, 224, 224) → (B, 68, 2). It is the baseline that stays.
     """
 
     input_size = 224
@@ -76,8 +73,8 @@ class Net(nn.Module):
             nn.Dropout2d(drop),
         ]
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.regressor(self.features(images))
+    def forward(self, images: Tensor) -> Outputs:
+        return Outputs(self.regressor(self.features(images)).unflatten(1, (NUM_LANDMARKS, 2)))
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -111,11 +108,13 @@ class HeatmapNet(nn.Module):
     landmark is computed. The point is the mean position under the map's softmax (Sun et al., 2018, "Integral Human
     Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on coordinates.
 
-    Two heads judge that work, reading the features without shaping them (their gradient ends there): a map of log
-    errors for each point, read where its heat map looks, and a small classifier on the coarsest stage that tells
-    faces from background. `calibration` (offset, slope) corrects the log errors; train.py fits it on unseen people.
+    Two heads judge that work without shaping it (their gradient ends there). How far off a point may be is read from
+    how wide its heat map is: a power of the width, the exponent and a factor learned for each point. A small classifier
+    on the coarsest stage tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py
+    fits it on unseen people.
 
-    (B, 1, S, S) → (B, 205), S a multiple of 32.
+    (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
+    (B, 68, S/4, S/4). S is a multiple of 4.
 
     widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
     blocks: residual blocks of each stage.
@@ -140,9 +139,8 @@ class HeatmapNet(nn.Module):
         self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
         self.heatmaps = nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
-        self.errors = nn.Sequential(
-            nn.Conv2d(stages[0], stages[0], 1), nn.ReLU(), nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
-        )
+        self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
+        self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
         self.face = nn.Sequential(nn.Linear(stages[-1], 64), nn.ReLU(), nn.Linear(64, 1))
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
@@ -157,11 +155,12 @@ class HeatmapNet(nn.Module):
         ):
             x = F.interpolate(lateral(x), size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = merge(F.relu(x + finer))
-        probability = spatial_softmax(self.heatmaps(x))  # (B, 68, S/4, S/4)
-        log_errors = (probability.detach() * self.errors(x.detach())).sum(dim=(2, 3))  # (B, 68)
+        heatmaps = self.heatmaps(x)  # (B, 68, S/4, S/4)
+        keypoints, width = position_and_width(spatial_softmax(heatmaps))
+        log_errors = self.exponent * width.detach().log() + self.log_factor  # (B, 68)
         log_errors = self.calibration[0] + self.calibration[1] * log_errors
-        face = self.face(levels[-1].detach().mean(dim=(2, 3)))  # (B, 1)
-        return torch.cat([mean_position(probability).flatten(1), log_errors, face], dim=1)
+        face_logits = self.face(levels[-1].detach().mean(dim=(2, 3))).flatten()  # (B,)
+        return Outputs(keypoints, log_errors, face_logits, heatmaps if self.training else None)
 
 
 def spatial_softmax(heatmaps: Tensor) -> Tensor:
@@ -169,15 +168,23 @@ def spatial_softmax(heatmaps: Tensor) -> Tensor:
     return heatmaps.flatten(2).softmax(dim=-1).view(heatmaps.shape)
 
 
-def mean_position(probability: Tensor) -> Tensor:
-    """The mean position under each map of probabilities: (B, K, H, W) → (B, K, 2), x before y, edges at -1 and 1."""
+def position_and_width(probability: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean position under maps of probabilities (B, K, H, W), and their standard deviation around it.
+
+    Returns:
+        (B, K, 2), x before y, and (B, K), at least 1e-3; -1 and 1 are the edges of the map.
+    """
     height, width = probability.shape[-2:]
-    x = probability.sum(dim=2) @ _cell_centres(width, probability)  # (B, K)
-    y = probability.sum(dim=3) @ _cell_centres(height, probability)
-    return torch.stack([x, y], dim=-1)
+    means, variance = [], 0
+    for marginal, count in ((probability.sum(dim=2), width), (probability.sum(dim=3), height)):
+        centres = cell_centres(count, like=probability)
+        means.append(marginal @ centres)  # (B, K)
+        variance = variance + marginal @ centres**2 - means[-1] ** 2
+    return torch.stack(means, dim=-1), variance.clamp(min=1e-6).sqrt()
 
 
-def _cell_centres(count: int, like: Tensor) -> Tensor:
+def cell_centres(count: int, like: Tensor) -> Tensor:
+    """The centres of `count` cells that lie side by side from -1 to 1."""
     return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
 
 

@@ -12,6 +12,7 @@ history.csv, training_curves.png and validation_faces.png.
 
 import csv
 import ctypes
+import hashlib
 import math
 import signal
 import time
@@ -53,9 +54,11 @@ from data_load import (
 )
 from geometry import CropPolicy
 from images import write_image
-from losses import LOSSES, confidence_loss, keypoint_loss
-from models import MODELS, create_model, split_outputs
+from losses import LOSSES, confidence_loss, heatmap_loss, keypoint_loss
+from models import MODELS, create_model, join_outputs
+from optimizers import OPTIMIZERS, create_optimizers
 
+HEATMAP_WEIGHT = 0.05  # of the loss on heat maps beside the loss on keypoints
 BACKGROUND = 0.1  # the share of training crops that show no face, for a network that judges what it sees
 HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
 
@@ -94,9 +97,6 @@ def parse_arguments():
     return p.parse_args()
 
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-
-
 class Seeded(Dataset):
     """A data set whose random transforms depend on (seed, epoch, index) alone.
 
@@ -128,6 +128,11 @@ class Seeded(Dataset):
             keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
         return random.permutation(np.concatenate(keys)).tolist()
 
+    def digest(self) -> str:
+        """Tells these faces from others: a hash of names and labels."""
+        names = "\0".join(self.dataset.names).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(names + self.dataset.keypoints.tobytes()).hexdigest()
+
 
 def moving_average(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
     """Exponential moving average over the last 100 steps or so; over fewer while there are fewer."""
@@ -137,16 +142,17 @@ def moving_average(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
 class Training:
     """All that changes while training: what last.pt holds and --resume restores."""
 
-    def __init__(self, model: nn.Module, args, steps_per_epoch: int):
+    def __init__(self, model: nn.Module, args, data: Seeded):
         self.model = model
+        self.faces = data.digest()
         # The running average of the weights is what is validated and kept: it is better than any single step's
         # (Polyak & Juditsky, 1992), and costs no second training.
         self.average = torch.optim.swa_utils.AveragedModel(model, avg_fn=moving_average, use_buffers=True)
-        self.optimizer = OPTIMIZERS[args.optimizer](model.parameters(), lr=args.lr)
-        self.total_steps = args.epochs * steps_per_epoch
+        self.optimizers = create_optimizers(args.optimizer, model, args.lr)
+        self.steps_per_epoch = math.ceil(len(data) / args.batch_size)
+        self.total_steps = args.epochs * self.steps_per_epoch
         self.peak = args.lr
         self.epoch, self.step = 0, 0  # the step is counted within the epoch
-        self.steps_per_epoch = steps_per_epoch
         self.loss_sum = 0.0  # of this epoch's steps
         self.best_nme = math.inf
 
@@ -154,17 +160,27 @@ class Training:
         """One cycle (Smith, 2018, arXiv:1803.09820): a linear warm-up over 10% of the steps, then a cosine to 0."""
         done = (self.epoch * self.steps_per_epoch + self.step) / self.total_steps
         factor = min(done / 0.1 + 0.01, 1) if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * factor
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.peak * factor
+
+    def descend(self, loss: Tensor) -> None:
+        """One step of the weights against the loss's gradient, and of their average."""
+        self.model.zero_grad()
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.average.update_parameters(self.model)
 
     def finish_epoch(self) -> None:
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
 
     def state(self) -> dict:
         return {
+            "faces": self.faces,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": self.loss_sum,
@@ -175,7 +191,8 @@ class Training:
     def restore(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.best_nme = state["loss_sum"], state["best_nme"]
         torch.set_rng_state(state["random"])
@@ -219,17 +236,16 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
             images, target = to_device(batch, device)
             training.set_learning_rate()
             is_face = batch["is_face"].to(device)
-            outputs = split_outputs(training.model(images))
+            outputs = training.model(images)
             loss = keypoint_loss(criterion, outputs.keypoints, target, is_face)
+            if outputs.heatmaps is not None:
+                loss = loss + HEATMAP_WEIGHT * heatmap_loss(outputs.heatmaps, target, is_face)
             if not torch.isfinite(loss):
                 raise InputError(
                     f"epoch {training.epoch + 1}, step {training.step + 1}: the loss is {loss.item()}; "
                     "try a lower --lr; best.pt and last.pt are those of the epoch before"
                 )
-            training.optimizer.zero_grad()
-            (loss + confidence_loss(outputs, target, is_face)).backward()
-            training.optimizer.step()
-            training.average.update_parameters(training.model)
+            training.descend(loss + confidence_loss(outputs, target, is_face))
             training.step += 1
             training.loss_sum += loss.item()
             bar.update(len(images))
@@ -265,15 +281,14 @@ class Validation(NamedTuple):
 @torch.inference_mode()
 def validate(model: nn.Module, data: FacialKeypointsDataset, criterion, args, device) -> Validation:
     model.eval()
-    losses, rows, truth = [], [], []
+    parts, truth = [], []
     for batch in DataLoader(data, 64, num_workers=args.workers):
         images, target = to_device(batch, device)
-        rows.append(model(images))
-        losses.append(criterion(split_outputs(rows[-1]).keypoints, target).item() * len(images))
-        truth.append(target)
-    outputs = split_outputs(torch.cat(rows).cpu())
+        parts.append(model(images))
+        truth.append(target.cpu())
+    outputs, truth = join_outputs(parts), torch.cat(truth)
     log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
-    return Validation(sum(losses) / len(data), outputs.keypoints.numpy(), torch.cat(truth).cpu().numpy(), log_errors)
+    return Validation(criterion(outputs.keypoints, truth).item(), outputs.keypoints.numpy(), truth.numpy(), log_errors)
 
 
 def keep_freed_memory() -> None:
@@ -332,7 +347,7 @@ def resume(training: Training, args) -> None:
     """Restore the state of last.pt.
 
     Raises:
-        InputError: there is none, or it was trained with other settings than the ones given now.
+        InputError: there is none, or it was begun with other settings or other faces than the ones given now.
     """
     path = args.output_dir / "last.pt"
     checkpoint = load_checkpoint(path)
@@ -341,10 +356,20 @@ def resume(training: Training, args) -> None:
     now = plain(args)
     for option, before in checkpoint["arguments"].items():
         if before != now.get(option) and option not in ("data", "output_dir", "device", "workers", "resume", "dry_run"):
-            flag = "--" + option.replace("_", "-")
-            raise InputError(f"{path}: was trained with {flag} {before}, not {now.get(option)}; resume as it was begun")
+            was, now_is = (as_typed(option, value) for value in (before, now.get(option)))
+            raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
+    if checkpoint["training"]["faces"] != training.faces:
+        raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
     training.restore(checkpoint["training"])
     print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
+
+
+def as_typed(option: str, value) -> str:
+    """An option as it stands on the command line, behind "with" or "without"."""
+    flag = "--" + option.replace("_", "-")
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {flag}"
+    return f"with {flag} {value}"
 
 
 def plain(args) -> dict:
@@ -391,39 +416,31 @@ def draw_results(args, model: nn.Module, data: FacialKeypointsDataset, policy: C
     write_image(args.output_dir / "validation_faces.png", visualize.contact_sheet(faces, captions=captions))
 
 
-def main() -> None:
-    args = parse_arguments()
-    keep_freed_memory()
-    device = choose_device(args.device)
-    torch.manual_seed(args.seed)
-    policy = CropPolicy(size=MODELS[args.model].input_size)
-    model = create_model(args.model).to(device, memory_format=torch.channels_last)
-    train_data, val_data = load_data(args, policy, BACKGROUND if model.judges else 0.0)
-    training = Training(model, args, steps_per_epoch=math.ceil(len(train_data) / args.batch_size))
-    print(
-        f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "
-        f"git commit {git_commit()}"
-    )
-    if args.resume:
-        resume(training, args)
-    description = {
+def save(name: str, training: Training, policy: CropPolicy, args, found: Validation | None = None) -> None:
+    """Write the averaged weights and all that describes them into --output-dir; into last.pt also what resumes."""
+    weights = training.average.module.state_dict()
+    metrics = {}
+    if found is not None:
+        metrics = {"val_nme_inter_ocular": float(found.nme.mean()), "val_loss": found.loss}
+        if found.log_errors is not None:
+            weights = weights | {"calibration": torch.tensor(found.calibration)}
+    checkpoint = {
         "model": args.model,
         "options": {},
         "policy": asdict(policy),
         "arguments": plain(args),
         "versions": describe_versions(),
+        "weights": weights,
+        "epoch": training.epoch,
+        "metrics": metrics,
     }
+    if name == "last.pt":
+        checkpoint["training"] = training.state()
+    save_checkpoint(args.output_dir / name, checkpoint)
 
-    def save(name: str, found: Validation | None = None, **state) -> None:
-        weights = training.average.module.state_dict()
-        metrics = {}
-        if found is not None:
-            metrics = {"val_nme_inter_ocular": float(found.nme.mean()), "val_loss": found.loss}
-            if found.log_errors is not None:
-                weights = weights | {"calibration": torch.tensor(found.calibration)}
-        kept = {"weights": weights, "epoch": training.epoch, "metrics": metrics}
-        save_checkpoint(args.output_dir / name, description | kept | state)
 
+def train(training: Training, train_data: Seeded, val_data: FacialKeypointsDataset, policy: CropPolicy, args, device):
+    """The epochs, each with its validation, checkpoints and line. Returns whether they all were done."""
     criterion, interrupt = LOSSES[args.loss], Interrupt()
     if not args.resume:
         found = validate(training.average, val_data, criterion, args, device)
@@ -432,14 +449,14 @@ def main() -> None:
         started = time.perf_counter()
         train_loss = train_epoch(training, train_data, criterion, args, device, interrupt)
         if interrupt.requested:
-            save("last.pt", training=training.state())
+            save("last.pt", training, policy, args)
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
-            return 130
+            return False
         found = validate(training.average, val_data, criterion, args, device)
         val_nme = float(found.nme.mean())
         if args.dry_run:
             print(f"dry run: training and validation work, NME (inter-ocular) {val_nme:.2%}; nothing written")
-            return 0
+            return True
         seconds = time.perf_counter() - started
         training.finish_epoch()
         print(
@@ -451,13 +468,34 @@ def main() -> None:
         append_history(args.output_dir / "history.csv", (training.epoch, train_loss, found.loss, val_nme, seconds))
         if val_nme < training.best_nme:
             training.best_nme = val_nme
-            save("best.pt", found)
-        save("last.pt", found, training=training.state())
+            save("best.pt", training, policy, args, found)
+        save("last.pt", training, policy, args, found)
+    return True
 
-    best, _ = build_model(load_checkpoint(args.output_dir / "best.pt"), args.output_dir / "best.pt")
-    draw_results(args, best.to(device), val_data, policy, device)
-    print(f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {args.output_dir}/ for best.pt,")
-    print("history.csv, training_curves.png and validation_faces.png")
+
+def main() -> int:
+    args = parse_arguments()
+    keep_freed_memory()
+    device = choose_device(args.device)
+    torch.manual_seed(args.seed)
+    policy = CropPolicy(size=MODELS[args.model].input_size)
+    model = create_model(args.model).to(device, memory_format=torch.channels_last)
+    train_data, val_data = load_data(args, policy, BACKGROUND if model.judges else 0.0)
+    training = Training(model, args, train_data)
+    print(
+        f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "
+        f"git commit {git_commit()}"
+    )
+    if args.resume:
+        resume(training, args)
+    if not train(training, train_data, val_data, policy, args, device):
+        return 130
+    if not args.dry_run:
+        path = args.output_dir / "best.pt"
+        best, _ = build_model(load_checkpoint(path), path)
+        draw_results(args, best.to(device), val_data, policy, device)
+        print(f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {args.output_dir}/ for best.pt,")
+        print("history.csv, training_curves.png and validation_faces.png")
     return 0
 
 

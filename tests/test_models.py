@@ -1,19 +1,20 @@
 import pytest
 import torch
 
-from models import MODELS, create_model, mean_position, spatial_softmax, split_outputs
-
-WIDTHS = {"net": 136, "heatmap": 205}
+from models import MODELS, Outputs, create_model, join_outputs, position_and_width, spatial_softmax
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_output_shape_and_gradients(name):
+def test_output_shapes_and_gradients(name):
     model = create_model(name)
-    size = model.input_size
-    outputs = model(torch.rand(2, 1, size, size))
-    assert outputs.shape == (2, WIDTHS[name])
-    outputs.sum().backward()
+    outputs = model(torch.rand(2, 1, model.input_size, model.input_size))
+    assert outputs.keypoints.shape == (2, 68, 2)
+    if model.judges:
+        assert outputs.log_errors.shape == (2, 68) and outputs.face_logits.shape == (2,)
+        assert outputs.heatmaps.shape == (2, 68, 28, 28)
+    sum(output.sum() for output in outputs if output is not None).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    assert model.eval()(torch.rand(1, 1, model.input_size, model.input_size)).heatmaps is None
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -21,7 +22,9 @@ def test_a_face_does_not_depend_on_its_batch(name):
     torch.manual_seed(0)
     model = create_model(name).eval()
     images = torch.rand(3, 1, model.input_size, model.input_size)
-    torch.testing.assert_close(model(images)[1:2], model(images[1:2]), atol=1e-4, rtol=1e-4)
+    for together, alone in zip(model(images), model(images[1:2]), strict=True):
+        if together is not None:
+            torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=1e-4)
 
 
 def test_an_unknown_name_is_a_key_error():
@@ -29,38 +32,38 @@ def test_an_unknown_name_is_a_key_error():
         create_model("resnet")
 
 
-def test_the_mean_position_of_a_softmax_finds_a_peak_between_cells():
+def test_position_and_width_by_hand():
     # Half the mass in column 2 and half in column 3 of 8, all of it in row 1 of 4.
     maps = torch.full((1, 1, 4, 8), -1e9)
     maps[0, 0, 1, 2:4] = 5.0
-    expected = torch.tensor([[[2 * 3.0 / 8 - 1, 2 * 1.5 / 4 - 1]]])  # the cells' common edge, the row's middle
-    torch.testing.assert_close(mean_position(spatial_softmax(maps)), expected)
+    position, width = position_and_width(spatial_softmax(maps))
+    torch.testing.assert_close(position, torch.tensor([[[2 * 3.0 / 8 - 1, 2 * 1.5 / 4 - 1]]]))  # the cells' common edge
+    torch.testing.assert_close(width, torch.tensor([[1 / 8]]))  # half a cell to either side
+    maps[0, 0, 1, 3] = -1e9
+    assert position_and_width(spatial_softmax(maps))[1].item() == pytest.approx(1e-3), "never 0: its logarithm is taken"
 
 
-def test_split_outputs():
-    outputs = split_outputs(torch.arange(2 * 136.0).reshape(2, 136))
-    assert outputs.keypoints[1, 0].tolist() == [136, 137]
-    assert outputs.log_errors is None and outputs.face_logits is None
-    outputs = split_outputs(torch.arange(2 * 205.0).reshape(2, 205))
-    assert outputs.keypoints[1, 67].tolist() == [205 + 134, 205 + 135]
-    assert outputs.log_errors[1].tolist() == list(range(205 + 136, 205 + 204))
-    assert outputs.face_logits.tolist() == [204, 409]
+def test_join_outputs():
+    parts = [Outputs(torch.full((n, 68, 2), float(n)), face_logits=torch.full((n,), float(n))) for n in (1, 2)]
+    joined = join_outputs(parts)
+    assert joined.keypoints[:, 0, 0].tolist() == joined.face_logits.tolist() == [1, 2, 2]
+    assert joined.log_errors is None and joined.heatmaps is None
 
 
 def test_the_judging_heads_do_not_shape_the_features():
     model = create_model("heatmap")
-    outputs = split_outputs(model(torch.rand(2, 1, 112, 112)))
+    outputs = model(torch.rand(2, 1, 112, 112))
     (outputs.log_errors.sum() + outputs.face_logits.sum()).backward()
     shaped = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-    assert shaped == {"errors", "face"}
+    assert shaped == {"exponent", "log_factor", "face"}
 
 
 def test_calibration_corrects_the_log_errors():
     model = create_model("heatmap").eval()
     images = torch.rand(2, 1, 112, 112)
-    before = split_outputs(model(images)).log_errors
+    before = model(images).log_errors
     model.calibration.copy_(torch.tensor([0.5, 2.0]))
-    torch.testing.assert_close(split_outputs(model(images)).log_errors, 0.5 + 2 * before)
+    torch.testing.assert_close(model(images).log_errors, 0.5 + 2 * before)
 
 
 def test_the_shipped_network_is_small():

@@ -46,7 +46,7 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     assert best["epoch"] == nme.index(min(nme)) + 1
     assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
     model, policy = build_model(best, "best.pt")
-    assert model(torch.rand(1, 1, policy.size, policy.size)).shape == (1, 205)
+    assert model(torch.rand(1, 1, policy.size, policy.size)).keypoints.shape == (1, 68, 2)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
@@ -118,10 +118,17 @@ def test_bad_arguments_are_one_line(tiny, tmp_path, command, arguments, message)
     assert message in one_line_error(train(command, tiny, tmp_path / "run", *arguments))
 
 
-def test_resume_with_another_setting_is_refused(tiny, tmp_path, command):
+def test_resume_with_other_settings_or_faces_is_refused(tiny, tmp_path, command):
     assert train(command, tiny, tmp_path / "run", "--epochs", "1").returncode == 0
-    error = one_line_error(train(command, tiny, tmp_path / "run", "--epochs", "1", "--lr", "0.5", "--resume"))
-    assert "--lr 0.002" in error
+
+    def refusal(*more):
+        return one_line_error(train(command, tiny, tmp_path / "run", "--epochs", "1", *more, "--resume"))
+
+    assert "with --lr 0.002, not with --lr 0.5" in refusal("--lr", "0.5")
+    assert "without --balance, not with --balance" in refusal("--balance")
+    labels = tiny / "training_frames_keypoints.csv"
+    labels.write_text("\n".join(labels.read_text().splitlines()[:-1]) + "\n")
+    assert "other faces or labels" in refusal()
 
 
 def test_a_data_set_of_one_person_cannot_be_split(tiny, tmp_path, command):

@@ -1,0 +1,63 @@
+"""How training moves the weights: torch's optimizers, and Muon."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+TORCH_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS = (*TORCH_OPTIMIZERS, "muon")
+
+
+def create_optimizers(name: str, model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """The optimizers that together move all weights of a network, by a name of `OPTIMIZERS`.
+
+    "muon" moves the convolutions' kernels, but for those that read the image, and leaves the rest to Adam.
+    """
+    if name != "muon":
+        return [TORCH_OPTIMIZERS[name](model.parameters(), lr)]
+    kernels, others = [], []
+    for parameter in model.parameters():
+        (kernels if parameter.ndim == 4 and parameter.shape[1] > 1 else others).append(parameter)
+    return [Muon(kernels, lr), torch.optim.Adam(others, lr)]
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrix is made orthogonal before it moves the weights.
+
+    Gradients of a layer mostly lie in few directions; with their lengths made alike, the rare ones are learned too
+    (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/). A kernel (out, in, h, w) counts as the matrix
+    (out, in · h · w). A step's root mean square is about `lr`, for matrices of any shape, as with Adam (after Liu et
+    al., 2025, arXiv:2502.16982).
+    """
+
+    def __init__(self, parameters, lr: float, momentum: float = 0.9):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                average = self.state[parameter].setdefault("average", torch.zeros_like(parameter))
+                average.lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(average, group["momentum"])  # Nesterov's momentum
+                update = orthogonalize(ahead.flatten(1))
+                # The squares of an orthogonal matrix sum to the shorter of its sides, so their mean is 1 / the longer.
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * math.sqrt(max(update.shape)))
+
+
+def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly: U Vᵀ of the singular value decomposition U S Vᵀ.
+
+    By Newton-Schulz iteration with a quintic whose coefficients are Jordan's: singular values end between about 0.7 and
+    1.2 rather than at 1, after few steps.
+    """
+    x = matrix / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T if tall else x

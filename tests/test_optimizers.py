@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from models import create_model
+from optimizers import OPTIMIZERS, Muon, create_optimizers, orthogonalize
+
+
+@pytest.mark.parametrize("shape", [(24, 60), (60, 24), (30, 30), (1, 40)])
+def test_orthogonalize_keeps_the_directions_and_levels_their_lengths(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    u, before, v = torch.linalg.svd(matrix, full_matrices=False)
+    inner = u.T @ orthogonalize(matrix) @ v.T
+    after = inner.diagonal()
+    assert (inner - after.diag()).abs().max() < 1e-4, "the same singular vectors"
+    strong = before > 0.1 * before.max()  # very small ones need more steps
+    assert after[strong].min() > 0.5 and after.max() < 1.3
+
+
+def test_a_step_is_as_long_as_the_learning_rate_says():
+    torch.manual_seed(0)
+    for shape in ((16, 8, 3, 3), (64, 4, 1, 1)):
+        kernel = torch.nn.Parameter(torch.randn(shape))
+        before = kernel.detach().clone()
+        (kernel**2).sum().backward()
+        Muon([kernel], lr=0.01).step()
+        change = kernel.detach() - before
+        assert (change * before).sum() < 0, "downhill"
+        assert change.square().mean().sqrt().item() == pytest.approx(0.01, rel=0.3)
+
+
+def test_momentum_goes_on_where_the_gradient_is_gone():
+    kernel = torch.nn.Parameter(torch.eye(4).view(4, 4, 1, 1))
+    muon = Muon([kernel], lr=0.01)
+    kernel.grad = torch.eye(4).view(4, 4, 1, 1)
+    muon.step()
+    before = kernel.detach().clone()
+    kernel.grad = torch.zeros(4, 4, 1, 1)
+    muon.step()
+    assert (kernel - before).abs().max() > 0.005
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("model", ["net", "heatmap"])
+def test_every_weight_has_one_optimizer(name, model):
+    network = create_model(model)
+    moved = [p for one in create_optimizers(name, network, 1e-3) for group in one.param_groups for p in group["params"]]
+    assert sorted(map(id, moved)) == sorted(map(id, network.parameters()))
+    if name == "muon":
+        muon, adam = create_optimizers(name, network, 1e-3)
+        assert isinstance(muon, Muon) and {p.ndim for p in muon.param_groups[0]["params"]} == {4}
+        assert any(p.shape[1] == 1 for p in adam.param_groups[0]["params"] if p.ndim == 4), "what reads the image"
