@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from cli import InputError
+from data_load import SPLITS, find_split, read_pts_folder
 from images import IMAGE_SUFFIXES, read_image
 from landmarks import OUTER_EYE_CORNERS, person_of, read_csv
 
-SPLITS = ("training", "test")
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
 
@@ -34,13 +34,13 @@ class ImageFile:
 
 @dataclass
 class Split:
-    """One folder of images and the CSV file with its labels."""
+    """One folder of images and its labels, from a CSV file or from `.pts` files."""
 
     name: str
-    images: dict[str, ImageFile]  # by path below the folder, as the CSV names it
-    rows: list[str]  # the image names of the CSV
+    images: dict[str, ImageFile]  # by path below the folder, as the labels name it
+    rows: list[str]  # the names of the labelled images
     keypoints: np.ndarray  # (len(rows), 68, 2) px
-    csv_problem: str | None  # why the CSV gave no rows, e.g. a cell that is no number
+    problem: str | None  # why no labels could be read, e.g. a cell that is no number
 
     @property
     def unlabelled(self) -> list[str]:
@@ -112,13 +112,12 @@ class Audit:
 
 
 def check(directory: str | Path) -> Audit:
-    """Audit a data set in the public layout, print the report, and return the findings.
+    """Audit a data set in either layout (see `data_load.open_split`), print the report, and return the findings.
 
-    The layout is `training/` and `training_frames_keypoints.csv`, `test/` and `test_frames_keypoints.csv`;
-    one of the two CSV files is enough. Every image is decoded.
+    One of the splits is enough. Every image is decoded.
 
     Raises:
-        InputError: `directory` has no such CSV file.
+        InputError: `directory` has no labels.
     """
     findings = audit(directory)
     print_report(findings)
@@ -128,13 +127,12 @@ def check(directory: str | Path) -> Audit:
 def audit(directory: str | Path) -> Audit:
     """The findings of `check`, without printing them."""
     directory = Path(directory)
-    if not any(_csv(directory, name).is_file() for name in SPLITS):
-        expected = " or ".join(_csv(directory, name).name for name in SPLITS)
+    if not any(find_split(directory, name) for name in SPLITS):
         raise InputError(
-            f"{directory}: no data set (no {expected} in it); give another folder, "
-            "or get one with: python data_load.py download"
+            f"{directory}: no data set (neither {' or '.join(f'{name}_frames_keypoints.csv' for name in SPLITS)} nor "
+            ".pts files in it); give another folder, or get one with: python data_load.py download"
         )
-    present = [name for name in SPLITS if _csv(directory, name).is_file() or (directory / name).is_dir()]
+    present = [name for name in SPLITS if find_split(directory, name) or (directory / name).is_dir()]
     return Audit(directory, [_inspect_split(directory, name) for name in present])
 
 
@@ -168,8 +166,8 @@ def print_report(findings: Audit) -> None:
 
     print()
     for split in findings.splits:
-        if split.csv_problem:
-            print(_printable(f"No labels read: {split.csv_problem}"))
+        if split.problem:
+            print(_printable(f"No labels read: {split.problem}"))
         _print_names(f"{split.name}: unreadable images", split.unreadable)
         _print_names(f"{split.name}: rows without their image", split.without_image)
         _print_names(f"{split.name}: images with several rows", split.labelled_twice)
@@ -184,13 +182,12 @@ def print_report(findings: Audit) -> None:
 
 
 def _inspect_split(directory: Path, name: str) -> Split:
-    csv, folder = _csv(directory, name), directory / name
+    csv, folder = find_split(directory, name) or (None, directory / name)
     rows, keypoints, problem = [], np.empty((0, 68, 2), np.float32), None
-    if csv.is_file():
-        try:
-            rows, keypoints = read_csv(csv)
-        except InputError as error:
-            problem = str(error)
+    try:
+        rows, keypoints = read_csv(csv) if csv else read_pts_folder(folder)
+    except InputError as error:
+        problem = str(error)
     files = _image_names(folder, rows)
     with ThreadPoolExecutor() as pool:
         images = pool.map(partial(_inspect_image, folder), files)
@@ -216,10 +213,6 @@ def _inspect_image(folder: Path, name: str) -> ImageFile:
     except InputError:
         return ImageFile(digest, None)
     return ImageFile(digest, (width, height))
-
-
-def _csv(directory: Path, split: str) -> Path:
-    return directory / f"{split}_frames_keypoints.csv"
 
 
 def _line(label: str, values: Iterable[object]) -> str:

@@ -156,18 +156,24 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
     Raises:
         InputError: the folder is no such data set.
     """
-    directory = Path(directory)
-    csv_file, images = directory / f"{split}_frames_keypoints.csv", directory / split
-    if csv_file.is_file():
-        return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(directory, csv_file))
-    if not images.is_dir() and split == "training":
-        images = directory
-    if next(images.rglob("*.pts"), None) is None:
+    found = find_split(directory, split)
+    if found is None:
         raise InputError(
-            f"{csv_file}: not there, nor any .pts file in {images}; give a folder that holds {csv_file.name} and "
-            f"{split}/, or images with .pts files, or get the public set: python data_load.py download"
+            f"{directory}: holds neither {split}_frames_keypoints.csv nor .pts files for {split}; give a folder with "
+            f"that file and {split}/, or images with .pts files, or get the public set: python data_load.py download"
         )
-    return FacialKeypointsDataset(None, images, transform, label_shift_of(directory))
+    csv_file, images = found
+    return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
+
+
+def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | None:
+    """A split's CSV file and folder of images; no CSV where `.pts` files lie in the folder; None: no such split."""
+    csv_file, images = Path(directory, f"{split}_frames_keypoints.csv"), Path(directory, split)
+    if csv_file.is_file():
+        return csv_file, images
+    if not images.is_dir() and split == "training":
+        images = Path(directory)
+    return (None, images) if next(images.rglob("*.pts"), None) else None
 
 
 def label_shift_of(directory: Path, csv_file: Path | None = None) -> tuple[float, float]:
@@ -211,7 +217,7 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
             raise InputError(f"{pts}: {found} of that name beside it; one is needed, or take the .pts file away")
         names.append(images[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
-    return names, np.stack(keypoints)
+    return names, np.array(keypoints, np.float32).reshape(-1, 68, 2)
 
 
 def shift_keypoints(keypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -519,7 +525,7 @@ def main() -> None:
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it (default: data)")
     check = commands.add_parser("check", help="print an audit of a data set")
-    check.add_argument("directory", type=Path, help="folder with training_frames_keypoints.csv and training/")
+    check.add_argument("directory", type=Path, help="folder of the data set")
     shift = commands.add_parser("shift", help="measure how far a data set's labels lie off the faces")
     shift.add_argument("directory", type=Path, help="folder of the data set")
     shift.add_argument("--checkpoint", type=Path, required=True, help="network to measure with, see label_shift.py")

@@ -13,6 +13,7 @@ from PIL import Image
 
 import audit
 import cli
+from landmarks import write_pts
 
 WIDTH, HEIGHT = 90, 100
 
@@ -129,8 +130,8 @@ def test_a_cell_that_is_no_number_is_a_finding(clean, capsys, cell):
     points[10, 1] = cell
     rewrite(clean, Ann_A_01=points)
     training, test = audit.check(clean).splits
-    assert str(clean / "training_frames_keypoints.csv") in training.csv_problem
-    assert f"No labels read: {training.csv_problem}\n" in capsys.readouterr().out
+    assert str(clean / "training_frames_keypoints.csv") in training.problem
+    assert f"No labels read: {training.problem}\n" in capsys.readouterr().out
     assert len(training.images) == 6  # the rest is looked at all the same
     assert len(test.rows) == 2
 
@@ -194,3 +195,18 @@ def test_the_command_prints_the_report(clean):
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert re.search(r"^images +6 +2$", result.stdout, re.M)
+
+
+def test_images_with_pts_files(tmp_path):
+    outside = face()
+    outside[0] = -20, 50
+    for name, points, shade in (("a", face(), 1), ("deep/b", outside, 2), ("deep/c", None, 3)):
+        write_image(tmp_path / f"{name}.png", shade)
+        if points is not None:
+            write_pts(tmp_path / f"{name}.pts", points)
+    (split,) = audit.audit(tmp_path).splits
+    assert (split.name, split.rows, split.unlabelled) == ("training", ["a.png", "deep/b.png"], ["deep/c.png"])
+    assert split.points_outside == {"deep/b.png": 1}
+    assert split.eye_distances == pytest.approx([40, 40])
+    (tmp_path / "a.png").unlink()
+    assert "no image of that name" in audit.audit(tmp_path).splits[0].problem
