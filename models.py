@@ -144,7 +144,7 @@ class HeatmapNet(nn.Module):
         self.face = nn.Sequential(nn.Linear(stages[-1], 64), nn.ReLU(), nn.Linear(64, 1))
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Outputs:
         x = self.stem(images)  # (B, C, S/4, S/4)
         levels = []
         for stage in self.stages:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from models import MODELS, Outputs, create_model, join_outputs, position_and_width, spatial_softmax
 
@@ -67,4 +68,8 @@ def test_calibration_corrects_the_log_errors():
 
 
 def test_the_shipped_network_is_small():
-    assert sum(p.numel() for p in create_model("heatmap").parameters()) < 2_000_000
+    model = create_model("heatmap").eval()
+    assert sum(p.numel() for p in model.parameters()) < 2_000_000
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 1, model.input_size, model.input_size))
+    assert counter.get_total_flops() / 2 < 100_000_000, "multiply-adds"
