@@ -27,12 +27,10 @@ from cli import parser, positive_int, probability, run
 from data_load import SPLITS, default_data, open_split
 from detect import given, haar, open_detector, whole_frame
 from images import find_images, read_image
-from landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
-from landmarks import FLIP, Face
+from landmarker import MIN_FACE_SCORE, Landmarker, is_trusted, labelled_face
+from landmarks import FLIP
 from metrics import FAILURE, nme
 from stream import find_faces
-
-NEAR = 0.4  # of the face's side: as far may a found box's centre be from the true one's, and its side be 0.5 to 2 times
 
 
 def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -40,20 +38,6 @@ def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     data = open_split(args.data, args.split)
     for i in range(0, len(data), args.every):
         yield data.image(i), data.keypoints[i]
-
-
-def is_near(box, points: np.ndarray) -> bool:
-    """Whether a box (x0, y0, x1, y1) is about that of the points (68, 2)."""
-    box, true = np.asarray(box), geometry.box_of(points)
-    side = max(true[2:] - true[:2])
-    off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
-    return off < NEAR * side and 0.5 * side < box[2] - box[0] < 2 * side
-
-
-def main_face(faces: list[Face], points: np.ndarray) -> Face | None:
-    """The surest of the faces that are the labelled one."""
-    near = [face for face in faces if is_near(face.box, points)]
-    return max(near, key=lambda face: face.score or 0.0, default=None)
 
 
 def dlib_hog() -> Callable:
@@ -91,8 +75,8 @@ def compare_detectors(args) -> None:
             seconds += time.perf_counter() - start
             all_faces = landmarker.faces([image], [found])[0]
             faces = [face for face in all_faces if is_trusted(face, args.min_face_score)]
-            face = main_face(faces, points)
-            matched = np.array([main_face(all_faces, points) is not None, face is not None])
+            face = labelled_face(faces, points)
+            matched = np.array([labelled_face(all_faces, points) is not None, face is not None])
             hits += matched
             others += np.array([len(all_faces), len(faces)]) - matched
             face = face or landmarker.faces([image], [whole_frame(image)])[0][0]
@@ -124,7 +108,7 @@ def measure_limits(args) -> None:
 
 
 def report(what: str, landmarker, samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    found = [(main_face(landmarker(image), points), points) for image, points in samples]
+    found = [(labelled_face(landmarker(image), points), points) for image, points in samples]
     hits = [(face.keypoints, points) for face, points in found if face]
     errors = nme(*(np.stack(arrays) for arrays in zip(*hits, strict=True))) if hits else np.array([math.nan])
     failed = (errors > FAILURE).mean()

@@ -35,7 +35,7 @@ from data_load import (
 from detect import whole_frame
 from geometry import CropPolicy
 from images import write_image
-from landmarker import MIN_FACE_SCORE, Landmarker, Predictions
+from landmarker import MIN_FACE_SCORE, Landmarker, Predictions, labelled_face
 
 WORST = 12
 
@@ -61,15 +61,15 @@ def parse_arguments():
 def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> tuple[Predictions, int]:
     """The network's word on each of the N images, and how many faces the detector missed.
 
-    Each image shows one face: the detection with the highest score is taken. Where there is none the face counts as
-    missed, and the frame's middle is the guess.
+    Each image has one labelled face. Where the detector finds none about there, it counts as missed, and the frame's
+    middle is the guess.
     """
     images = [data.image(i) for i in range(len(data))]
     if boxes == "truth":
         return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
     if boxes == "frame":
         return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]), 0
-    found = [max(faces, key=lambda face: face.score, default=None) for faces in map(landmarker, images)]
+    found = [labelled_face(landmarker(image), points) for image, points in zip(images, data.keypoints, strict=True)]
     faces = [
         face or landmarker.faces([image], [whole_frame(image)])[0][0] for face, image in zip(found, images, strict=True)
     ]

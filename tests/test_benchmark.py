@@ -42,14 +42,6 @@ def test_shrunk_points_stay_on_their_face(spot, side):
     assert np.ptp(points, axis=0).max() == pytest.approx(side, rel=0.05)
 
 
-def test_only_a_box_about_the_points_is_theirs(spot):
-    _, points = spot
-    true = geometry.box_of(points)
-    assert benchmark.is_near(true, points) and benchmark.is_near(true + 10, points)
-    assert not benchmark.is_near(true + 30, points)
-    assert not benchmark.is_near([0, 40, 90, 130], points) and not benchmark.is_near([25, 65, 35, 75], points)
-
-
 def test_yaw_is_estimated_from_points_alone():
     """A solid head (mm; x to its left, y down, z away from the viewer) in known poses, with noise on the points."""
     random = np.random.default_rng(0)

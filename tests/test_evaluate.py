@@ -9,7 +9,8 @@ import metrics
 from checkpoint import PRETRAINED
 from data_load import open_split, shift_keypoints
 from evaluate import predict_all
-from landmarker import Landmarker
+from landmarker import Landmarker, is_near, labelled_face
+from landmarks import Face
 
 
 def test_the_report_on_the_sample(tmp_path, command):
@@ -58,3 +59,17 @@ def test_shifting_labels_by_hand():
 
 def test_no_data_is_one_line(tmp_path, command):
     assert "nowhere" in one_line_error(command("evaluate.py", "--checkpoint", PRETRAINED, "--data", "nowhere"))
+
+
+def test_the_labelled_face_is_the_one_at_the_labels():
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.column_stack([30 + 20 * np.cos(angles), 70 + 20 * np.sin(angles)])
+    true = geometry.box_of(points)
+    assert is_near(true, points) and is_near(true + 10, points)
+    assert not is_near(true + 30, points)
+    assert not is_near([0, 40, 90, 130], points) and not is_near([25, 65, 35, 75], points)
+    there, less_sure, elsewhere = (
+        Face(tuple(box), score, points) for box, score in ((true, 0.8), (true + 5, 0.7), (true + 60, 0.9))
+    )
+    assert labelled_face([elsewhere, less_sure, there], points) is there
+    assert labelled_face([elsewhere], points) is None
