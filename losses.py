@@ -29,7 +29,7 @@ def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_face: Tensor)
 
 
 def heatmap_loss(heatmaps: Tensor, target: Tensor, is_face: Tensor, cells: float = 1.0) -> Tensor:
-    """How far each heat map, logits (B, 68, H, W), is from a Gaussian around its point: the cross-entropy, in nats.
+    """How far each heat map, logits (B, 68, H, W), is from a Gaussian around its point: the divergence, in nats.
 
     A loss on the mean position alone leaves the map's shape open; that it should be one peak where the point is teaches
     every cell, and much faster (after Nibali et al., 2018, arXiv:1801.07372).
@@ -37,14 +37,15 @@ def heatmap_loss(heatmaps: Tensor, target: Tensor, is_face: Tensor, cells: float
     target: (B, 68, 2), -1 and 1 are the edges; a point outside of the crop pulls to the nearest edge.
     cells: the Gaussian's standard deviation, in cells of the map.
     """
-    marginals = []
+    logs = []
     for axis, count in enumerate((heatmaps.shape[3], heatmaps.shape[2])):
         distance = (target[..., axis, None] - cell_centres(count, like=heatmaps)) * count / 2 / cells
-        marginals.append((-(distance**2) / 2).softmax(dim=-1))  # (B, 68, count)
+        logs.append((-(distance**2) / 2).log_softmax(dim=-1))  # (B, 68, count)
+    x, y = (log.exp() for log in logs)
+    entropy = -(x * logs[0]).sum(dim=-1) - (y * logs[1]).sum(dim=-1)  # (B, 68)
     log_probability = heatmaps.flatten(2).log_softmax(dim=-1).view(heatmaps.shape)
-    x, y = marginals
-    losses = -torch.einsum("bkh,bkhw,bkw->bk", y, log_probability, x).mean(dim=1)  # (B,)
-    return mean_of_faces(losses, is_face)
+    cross_entropy = -torch.einsum("bkh,bkhw,bkw->bk", y, log_probability, x)
+    return mean_of_faces((cross_entropy - entropy).mean(dim=1), is_face)
 
 
 def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor:

@@ -28,23 +28,24 @@ def test_only_faces_count_in_the_keypoint_loss():
     assert keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.zeros(3)).item() == 0
 
 
-def test_the_heatmap_loss_is_least_for_a_gaussian_around_the_point():
-    """At the Gaussian itself cross-entropy is its entropy, log(2 pi e) nats for a standard deviation of one cell."""
+def test_the_heatmap_loss_is_zero_for_a_gaussian_around_the_point():
     target = torch.tensor([[[0.1, -0.3]], [[5.0, 5.0]]]).expand(2, 68, 2)
     centres = (torch.arange(28) * 2 + 1) / 28 - 1
 
     def around(x, y):
         return -(((centres[None, :] - x) * 14) ** 2 + ((centres[:, None] - y) * 14) ** 2).expand(2, 68, 28, 28) / 2
 
-    first = torch.tensor([1.0, 0.0])  # the second crop shows no face
-    assert heatmap_loss(around(0.1, -0.3), target, first).item() == pytest.approx(math.log(2 * math.pi * math.e), 1e-3)
-    flat, beside = torch.zeros(2, 68, 28, 28), around(-0.3, 0.1)
-    assert heatmap_loss(flat, target, first).item() == pytest.approx(2 * math.log(28))
-    assert heatmap_loss(beside, target, first) > heatmap_loss(around(0.1, -0.3), target, first) + 1
+    first, second = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])  # which of the crops shows a face
+    assert heatmap_loss(around(0.1, -0.3), target, first).item() == pytest.approx(0, abs=1e-4)
+    # Against a flat map: log 28² less the Gaussian's entropy, log(2 pi e) nats for a standard deviation of one cell.
+    flat = heatmap_loss(torch.zeros(2, 68, 28, 28), target, first).item()
+    assert flat == pytest.approx(2 * math.log(28) - math.log(2 * math.pi * math.e), abs=1e-3)
+    # Two Gaussians of one width: half the squared distance, here of 1.4 and 2.8 cells.
+    beside = heatmap_loss(around(0.2, -0.1), target, first).item()
+    assert beside == pytest.approx((1.4**2 + 2.8**2) / 2, abs=1e-3)
     corner = torch.zeros(2, 68, 28, 28)
-    corner[..., -1, -1] = 10
-    outside = torch.tensor([0.0, 1.0])
-    assert heatmap_loss(corner, target, outside) < 0.1, "a point outside pulls to the nearest edge"
+    corner[..., -1, -1] = 20
+    assert heatmap_loss(corner, target, second) < 0.01, "a point outside pulls to the nearest edge"
 
 
 def test_the_confidence_loss_is_least_at_the_true_error():

@@ -38,7 +38,8 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     with (tmp_path / "run" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
-    assert float(rows[-1]["train_loss"]) < 0.3 * float(rows[0]["train_loss"])
+    for column in ("train_loss", "val_nme"):
+        assert float(rows[-1][column]) < 0.7 * float(rows[0][column]), column
 
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     nme = [float(row["val_nme"]) for row in rows]
