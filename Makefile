@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # Train on the drawn sample, then find the keypoints of a photograph.
 demo: $(VENV)/installed
-	$(BIN)/python train.py --epochs 3 --batch-size 4 --data data/sample --output-dir outputs/demo
+	$(BIN)/python train.py --epochs 3 --batch-size 4 --loss wing --optimizer muon --lr 4e-3 --data data/sample --output-dir outputs/demo
 	$(BIN)/python evaluate.py --checkpoint outputs/demo/best.pt --data data/sample --output-dir outputs/demo
 	$(BIN)/python predict.py --checkpoint outputs/demo/best.pt --image data/sample/test --detector none --output outputs/demo/sample
 	$(BIN)/python predict.py --checkpoint saved_models/pretrained.pt --output outputs/demo/photo.png
