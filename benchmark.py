@@ -2,7 +2,7 @@
 
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
     python benchmark.py detectors --data 300w --split training    # or on any other labelled set
-    python benchmark.py limits --data 300w --split training       # how far heads may be turned and faces shrunk
+    python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold: where the seconds go
 
@@ -92,7 +92,7 @@ def compare_detectors(args) -> None:
 
 
 def measure_limits(args) -> None:
-    """NME and recall with YuNet when whole photos are turned, and when they are shrunk."""
+    """NME and recall with YuNet when whole photos are turned, when they are shrunk, and by the yaw of the head."""
     landmarker = Landmarker(args.checkpoint, "yunet", min_face_score=args.min_face_score)
     samples = list(labelled(args))
     print(f"{landmarker.path}, {len(samples)} photos")

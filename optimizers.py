@@ -40,7 +40,10 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                average = self.state[parameter].setdefault("average", torch.zeros_like(parameter))
+                state = self.state[parameter]
+                if "average" not in state:
+                    state["average"] = torch.zeros_like(parameter)
+                average = state["average"]
                 average.lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(average, group["momentum"])  # Nesterov's momentum
                 update = orthogonalize(ahead.flatten(1))

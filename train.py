@@ -439,7 +439,9 @@ def save(name: str, training: Training, policy: CropPolicy, args, found: Validat
     save_checkpoint(args.output_dir / name, checkpoint)
 
 
-def train(training: Training, train_data: Seeded, val_data: FacialKeypointsDataset, policy: CropPolicy, args, device):
+def train(
+    training: Training, train_data: Seeded, val_data: FacialKeypointsDataset, policy: CropPolicy, args, device
+) -> bool:
     """The epochs, each with its validation, checkpoints and line. Returns whether they all were done."""
     criterion, interrupt = LOSSES[args.loss], Interrupt()
     if not args.resume:
