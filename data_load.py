@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,10 +43,29 @@ SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
 
-# How far the labels of the public set lie off the face, to the right and down, as fractions of the eye distance.
+
+class LabelShift(NamedTuple):
+    """How far all labels of a data set lie off the faces: it grows with the face, is the same for all, or both.
+
+    x, y: to the right and down, as fractions of the distance between the outer eye corners.
+    x_pixels, y_pixels: to the right and down, in pixels of the image.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    x_pixels: float = 0.0
+    y_pixels: float = 0.0
+
+    def of(self, keypoints: np.ndarray) -> np.ndarray:
+        """The shift of each face, (N, 2) float32 px, from keypoints (N, 68, 2) px."""
+        eyes = inter_ocular(keypoints)[:, None]
+        return (eyes * [self.x, self.y] + [self.x_pixels, self.y_pixels]).astype(np.float32)
+
+
+NO_SHIFT = LabelShift()
 # Measured by `python data_load.py shift`, see label_shift.py and the README. Uncorrected, mirroring in training would
 # teach two contradicting truths.
-PUBLIC_LABEL_SHIFT = (0.027, 0.02)
+PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5)
 
 
 class FacialKeypointsDataset(Dataset):
@@ -55,12 +75,11 @@ class FacialKeypointsDataset(Dataset):
         file of its own name beside it.
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
-    label_shift: how far the files' labels lie off the face, x and y, as fractions of the distance between the outer eye
-        corners; it is taken off here, so that `keypoints` sit on the face.
+    label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
     cache_mb: memory for decoded images, in MB. Images are decoded once, while they fit; the rest at each access.
 
-    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts` (N, 2) what
-    was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined sets it is.
+    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts` (N, 2) px
+    what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined sets it is.
 
     Raises:
         InputError: the labels can't be used, or an image is not there (which file, row and column).
@@ -71,13 +90,13 @@ class FacialKeypointsDataset(Dataset):
         csv_file: str | Path | None,
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
-        label_shift: tuple[float, float] = (0.0, 0.0),
+        label_shift: LabelShift = NO_SHIFT,
         cache_mb: float = 2048,
     ):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
-        self.label_shifts = np.tile(np.float32(label_shift), (len(labels), 1))
-        self.keypoints = shift_keypoints(labels, -self.label_shifts)
+        self.label_shifts = label_shift.of(labels)
+        self.keypoints = labels - self.label_shifts[:, None]
         self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
         self._cache: dict[Path, np.ndarray] = {}
@@ -130,7 +149,7 @@ class FacialKeypointsDataset(Dataset):
     def as_published(self) -> "FacialKeypointsDataset":
         """The same faces with the labels as their files have them, shift included."""
         part = copy.copy(self)
-        part.keypoints = shift_keypoints(self.keypoints, self.label_shifts)
+        part.keypoints = self.keypoints + self.label_shifts[:, None]
         part.label_shifts = np.zeros_like(self.label_shifts)
         return part
 
@@ -176,10 +195,11 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
     return (None, images) if next(images.rglob("*.pts"), None) else None
 
 
-def label_shift_of(directory: Path, csv_file: Path | None = None) -> tuple[float, float]:
-    """How far a data set's labels lie off the face, x and y, as fractions of the eye distance.
+def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
+    """How far a data set's labels lie off the faces.
 
-    It stands in the folder's `label_shift.json`, as `{"x": 0.01, "y": 0.0}`; of the public set it is known.
+    It stands in the folder's `label_shift.json`, as `{"x": 0.01, "y_pixels": 0.5}`, with the names of `LabelShift`; of
+    the public set it is known.
 
     Raises:
         InputError: label_shift.json is something else.
@@ -187,15 +207,17 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> tuple[float
     path = directory / "label_shift.json"
     if path.is_file():
         try:
-            shift = json.loads(path.read_text(encoding="utf-8"))
-            x, y = float(shift["x"]), float(shift["y"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f'{path}: expected {{"x": 0.01, "y": 0.0}}, fractions of the eye distance') from error
-        if not (abs(x) < 1 and abs(y) < 1):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            shift = LabelShift(**{name: float(value) for name, value in content.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5}} or some of these'
+            ) from error
+        if not (abs(shift.x) < 1 and abs(shift.y) < 1 and np.isfinite(shift).all()):
             raise InputError(f"{path}: x and y are fractions of the eye distance, between -1 and 1; correct them")
-        return x, y
+        return shift
     is_public = csv_file and download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
-    return PUBLIC_LABEL_SHIFT if is_public else (0.0, 0.0)
+    return PUBLIC_LABEL_SHIFT if is_public else NO_SHIFT
 
 
 def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
@@ -218,11 +240,6 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
         names.append(images[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
     return names, np.array(keypoints, np.float32).reshape(-1, 68, 2)
-
-
-def shift_keypoints(keypoints: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Keypoints (N, 68, 2) moved by `shifts` (N, 2): fractions of each face's own eye distance, x and y."""
-    return (keypoints + inter_ocular(keypoints)[:, None, None] * shifts[:, None]).astype(np.float32)
 
 
 def default_data() -> Path:

@@ -10,8 +10,10 @@ Annotators or their tools may put all points a little to one side. Two kinds of 
 2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
    no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
 
-All figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95%
-intervals by bootstrap over people. Faces that the network was trained on are left out.
+Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals
+by bootstrap over people. Faces that the network was trained on are left out. A shift may have two parts, which a line
+through the faces of all sizes tells apart: one that grows with the face, as the cells of a heat map do, and one in
+pixels, as from counting from 1 or from cutting off decimals.
 """
 
 import math
@@ -60,16 +62,21 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     if arguments.get("published_labels"):
         mirrored = mirror_disagreement(model, policy, published)
         print(_line("mirror disagreement", mirrored, published.people, columns=1))
+        print(_parts(mirrored, published, columns=1), end="")
         for degrees in TURNS:
             turned = turn_disagreement(model, policy, published, degrees)
             print(_line(f"turned by {degrees} degrees", turned, published.people))
     else:
         offsets = label_offsets(model, policy, published)  # (N, 68, 2)
         print(_line("labels - network", offsets.mean(axis=1), published.people))
+        print(_parts(offsets.mean(axis=1), published), end="")
         for region, points in REGIONS.items():
             print(_line(f"  {region}", offsets[:, list(points)].mean(axis=1), published.people))
-    x, y = data.label_shifts[0]
-    print(f"taken off when the data set is opened: {x:+.2%} to the right, {y:+.2%} down; label_shift.json changes that")
+    x, y = data.label_shifts.mean(axis=0)
+    print(
+        f"taken off when the data set is opened: a mean of {x:+.2f} px to the right and {y:+.2f} px down; "
+        "label_shift.json changes that"
+    )
     write_image(picture, eyes_sheet(data))
     print(f"published labels beside corrected ones: {picture}")
 
@@ -125,10 +132,47 @@ def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.n
     return offsets / inter_ocular(data.keypoints)[:, None, None]
 
 
+def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarray:
+    """The two parts of a shift: shift · eyes = fraction · eyes + pixels, by least squares in units of the eye distance.
+
+    shifts: of each face, (N,), fractions of its eye distance; eyes: that distance, (N,) px; people: whose face it is.
+
+    Returns:
+        (2, 3): the fraction and the pixels, each with its 95% interval by bootstrap over people.
+    """
+    _, group = np.unique(np.asarray(people), return_inverse=True)
+    inverse = 1 / eyes
+    terms = (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse)
+    sums = np.stack([np.bincount(group, weights=term) for term in terms])  # (5, people)
+    drawn = np.random.default_rng(0).integers(sums.shape[1], size=(2000, sums.shape[1]))
+
+    def line(n, u, uu, v, uv):  # through the points (u, v), by sums over them
+        pixels = (n * uv - u * v) / (n * uu - u * u)
+        return np.array([(v - pixels * u) / n, pixels])
+
+    low_high = np.quantile(line(*sums[:, drawn].sum(axis=2)), [0.025, 0.975], axis=1)
+    return np.column_stack([line(*sums.sum(axis=1)), low_high.T])
+
+
+def _parts(shifts: np.ndarray, data: FacialKeypointsDataset, columns: int = 2) -> str:
+    """Two lines on shifts (N, 2): what grows with the face, and what is the same for all; nothing of few people."""
+    if len(set(data.people)) < 5:
+        return ""
+    eyes = inter_ocular(data.keypoints)
+    fits = [grown_and_constant(column, eyes, data.people) for column in shifts.T[:columns]]
+    grown = [f"{mean:+.2%} ({low:+.2%} to {high:+.2%})" for (mean, low, high), _ in fits]
+    constant = [f"{mean:+.2f} ({low:+.2f} to {high:+.2f}) px" for _, (mean, low, high) in fits]
+    return _row("  growing with the face", grown) + "\n" + _row("  the same for all", constant) + "\n"
+
+
 def _line(name: str, values: np.ndarray, people: list[str], columns: int = 2) -> str:
     """The means of values (N, 2) and their intervals."""
     cells = []
     for column in values.T[:columns]:
         low, high = bootstrap_interval(column, people)
         cells.append(f"{column.mean():+.2%} ({low:+.2%} to {high:+.2%})")
+    return _row(name, cells)
+
+
+def _row(name: str, cells: list[str]) -> str:
     return f"{name:<26}" + "".join(f"{cell:>28}" for cell in cells)

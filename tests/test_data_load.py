@@ -311,7 +311,18 @@ def test_the_label_shift_of_a_data_set_stands_in_its_folder(pts_folder):
     np.testing.assert_allclose(data.as_published().keypoints, plain.keypoints, atol=1e-3)
 
 
-@pytest.mark.parametrize("content", ["{", "[1, 2]", '{"x": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}'])
+def test_a_label_shift_may_be_in_pixels_too(pts_folder):
+    plain = open_split(pts_folder, "training")
+    (pts_folder / "label_shift.json").write_text(json.dumps({"x": 0.1, "x_pixels": 0.5, "y_pixels": -2}))
+    data = open_split(pts_folder, "training")
+    eyes = np.linalg.norm(plain.keypoints[:, 36] - plain.keypoints[:, 45], axis=1)
+    np.testing.assert_allclose(data.label_shifts, np.column_stack([0.1 * eyes + 0.5, np.full(4, -2)]), atol=1e-3)
+    np.testing.assert_allclose(data.keypoints + data.label_shifts[:, None], plain.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[1, 2]", '{"z": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}', '{"y_pixels": NaN}']
+)
 def test_a_bad_label_shift_is_named(pts_folder, content):
     (pts_folder / "label_shift.json").write_text(content)
     with pytest.raises(InputError, match=r"label_shift\.json"):
@@ -327,7 +338,8 @@ def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
     np.testing.assert_array_equal(both[200]["keypoints"], second[0]["keypoints"])
     np.testing.assert_array_equal(both[201]["image"], second[1]["image"])
     part = both.subset([3, 203], None)
-    np.testing.assert_allclose(part.label_shifts, [[0, 0], [0.1, 0]], atol=1e-6)
+    eyes = np.linalg.norm(second.keypoints[3, 36] - second.keypoints[3, 45])
+    np.testing.assert_allclose(part.label_shifts, [[0, 0], [0.1 * eyes, 0]], atol=1e-4)
     np.testing.assert_array_equal(part.sources, [0, 1])
 
 

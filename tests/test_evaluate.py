@@ -7,7 +7,7 @@ from conftest import SAMPLE, one_line_error
 import geometry
 import metrics
 from checkpoint import PRETRAINED
-from data_load import open_split, shift_keypoints
+from data_load import open_split
 from evaluate import predict_all
 from landmarker import Landmarker, is_near, labelled_face
 from landmarks import Face
@@ -47,14 +47,6 @@ def test_one_fold_has_fewer_faces(tmp_path, command):
     result = command("evaluate.py", *arguments, "--json", "report.json", "--boxes", "frame")
     assert result.returncode == 0, result.stderr
     assert 0 < json.loads((tmp_path / "report.json").read_text())["faces"] < 200
-
-
-def test_shifting_labels_by_hand():
-    points = np.zeros((1, 68, 2), np.float32)
-    points[0, 45] = [50, 0]
-    moved = shift_keypoints(points, np.float32([[0.02, -0.04]]))
-    np.testing.assert_allclose(moved[0, 0], [1, -2], atol=1e-6)
-    np.testing.assert_allclose(shift_keypoints(moved, np.float32([[-0.02, 0.04]])), points, atol=1e-5)
 
 
 def test_no_data_is_one_line(tmp_path, command):

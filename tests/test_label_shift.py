@@ -51,12 +51,30 @@ def test_a_networks_own_sideways_shift_cancels_in_the_offsets(data):
     np.testing.assert_allclose(found[..., 1], -SHIFT[1], atol=1e-4)
 
 
+def test_what_grows_with_the_face_and_what_does_not_are_told_apart():
+    random = np.random.default_rng(0)
+    eyes = random.uniform(15, 120, 600)
+    people = random.integers(0, 100, 600)
+    shifts = 0.02 + 0.5 / eyes + random.normal(0, 0.005, 600)
+    (fraction, *fractions), (pixels, *interval) = label_shift.grown_and_constant(shifts, eyes, people)
+    assert fraction == pytest.approx(0.02, abs=2e-3) and pixels == pytest.approx(0.5, abs=0.06)
+    assert fractions[0] < 0.02 < fractions[1] and interval[0] < 0.5 < interval[1]
+    slope, intercept = np.polyfit(1 / eyes, shifts, 1)
+    assert (fraction, pixels) == (pytest.approx(intercept), pytest.approx(slope))
+
+
 def test_the_command(tmp_path, command, tiny):
     (tiny / "label_shift.json").write_text(json.dumps({"x": 0.05, "y": 0.01}))
     result = command("data_load.py", "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
     assert result.returncode == 0, result.stderr
-    assert "labels - network" in result.stdout and "+5.00% to the right, +1.00% down" in result.stdout
+    assert "labels - network" in result.stdout and "same for all" not in result.stdout  # of few people
     assert read_image(tmp_path / "eyes.png").std() > 10
+
+
+def test_the_command_tells_what_grows_with_the_face(command):
+    result = command("data_load.py", "shift", SAMPLE, "--checkpoint", PRETRAINED)
+    assert result.returncode == 0, result.stderr
+    assert "growing with the face" in result.stdout and "the same for all" in result.stdout
 
 
 def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
