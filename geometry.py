@@ -21,7 +21,7 @@ class CropPolicy:
     """
 
     size: int = 112
-    margin: float = 1.5
+    margin: float = 1.2
 
 
 def box_of(points: np.ndarray) -> np.ndarray:

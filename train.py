@@ -72,7 +72,7 @@ def parse_arguments():
     p.add_argument(
         "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"
     )
-    p.add_argument("--batch-size", type=positive_int, default=32, help="faces a step")
+    p.add_argument("--batch-size", type=positive_int, default=16, help="faces a step")
     p.add_argument(
         "--data",
         type=Path,
