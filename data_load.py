@@ -49,23 +49,28 @@ class LabelShift(NamedTuple):
 
     x, y: to the right and down, as fractions of the distance between the outer eye corners.
     x_pixels, y_pixels: to the right and down, in pixels of the image.
+    slant: how much further down each point lies for each pixel that it is to the right of the face's middle.
     """
 
     x: float = 0.0
     y: float = 0.0
     x_pixels: float = 0.0
     y_pixels: float = 0.0
+    slant: float = 0.0
 
     def of(self, keypoints: np.ndarray) -> np.ndarray:
-        """The shift of each face, (N, 2) float32 px, from keypoints (N, 68, 2) px."""
-        eyes = inter_ocular(keypoints)[:, None]
-        return (eyes * [self.x, self.y] + [self.x_pixels, self.y_pixels]).astype(np.float32)
+        """The shift of each point, (N, 68, 2) float32 px, from keypoints (N, 68, 2) px."""
+        eyes = inter_ocular(keypoints)[:, None, None]
+        shifts = np.tile(eyes * [self.x, self.y] + [self.x_pixels, self.y_pixels], (keypoints.shape[1], 1))
+        x = keypoints[..., 0]
+        shifts[..., 1] += self.slant * (x - x.mean(axis=1, keepdims=True))
+        return shifts.astype(np.float32)
 
 
 NO_SHIFT = LabelShift()
-# Measured by `python data_load.py shift`, see label_shift.py and the README. Uncorrected, mirroring in training would
-# teach two contradicting truths.
-PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5)
+# Measured by `python data_load.py shift` and, the slant, by `check`; see label_shift.py, audit.py and the README.
+# Uncorrected, mirroring in training would teach two contradicting truths.
+PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=1 / 64)
 
 
 class FacialKeypointsDataset(Dataset):
@@ -78,8 +83,9 @@ class FacialKeypointsDataset(Dataset):
     label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
     cache_mb: memory for decoded images, in MB. Images are decoded once, while they fit; the rest at each access.
 
-    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts` (N, 2) px
-    what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined sets it is.
+    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
+    (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
+    sets it is.
 
     Raises:
         InputError: the labels can't be used, or an image is not there (which file, row and column).
@@ -96,7 +102,7 @@ class FacialKeypointsDataset(Dataset):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
         self.label_shifts = label_shift.of(labels)
-        self.keypoints = labels - self.label_shifts[:, None]
+        self.keypoints = labels - self.label_shifts
         self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
         self._cache: dict[Path, np.ndarray] = {}
@@ -149,7 +155,7 @@ class FacialKeypointsDataset(Dataset):
     def as_published(self) -> "FacialKeypointsDataset":
         """The same faces with the labels as their files have them, shift included."""
         part = copy.copy(self)
-        part.keypoints = self.keypoints + self.label_shifts[:, None]
+        part.keypoints = self.keypoints + self.label_shifts
         part.label_shifts = np.zeros_like(self.label_shifts)
         return part
 
@@ -211,10 +217,13 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
             shift = LabelShift(**{name: float(value) for name, value in content.items()})
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(
-                f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5}} or some of these'
+                f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5, "slant": 0.01}} or some '
+                "of these"
             ) from error
-        if not (abs(shift.x) < 1 and abs(shift.y) < 1 and np.isfinite(shift).all()):
-            raise InputError(f"{path}: x and y are fractions of the eye distance, between -1 and 1; correct them")
+        if not (max(abs(shift.x), abs(shift.y), abs(shift.slant)) < 1 and np.isfinite(shift).all()):
+            raise InputError(
+                f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1; correct them"
+            )
         return shift
     is_public = csv_file and download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
     return PUBLIC_LABEL_SHIFT if is_public else NO_SHIFT

@@ -72,7 +72,7 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
         print(_parts(offsets.mean(axis=1), published), end="")
         for region, points in REGIONS.items():
             print(_line(f"  {region}", offsets[:, list(points)].mean(axis=1), published.people))
-    x, y = data.label_shifts.mean(axis=0)
+    x, y = data.label_shifts.mean(axis=(0, 1))
     print(
         f"taken off when the data set is opened: a mean of {x:+.2f} px to the right and {y:+.2f} px down; "
         "label_shift.json changes that"

@@ -136,6 +136,37 @@ def test_a_cell_that_is_no_number_is_a_finding(clean, capsys, cell):
     assert len(test.rows) == 2
 
 
+def grid_labels(slant=0.0, pitch=0.05, count=20):
+    """Faces of 70 … 200 px between the eyes whose points are known only by their cell, then cut to whole pixels."""
+    random = np.random.default_rng(0)
+    eyes = np.linspace(70, 200, count)
+    points = eyes[:, None, None] * random.uniform(0, 1.7, (count, 68, 2))
+    cell = pitch * eyes[:, None]
+    column, row = np.floor(points[..., 0] / cell), np.floor(points[..., 1] / cell)
+    return np.floor(np.stack([column * cell, row * cell + slant * column * cell], axis=-1) + 100), eyes
+
+
+@pytest.mark.parametrize("slant", [0, 1 / 64, -1 / 128])
+def test_labels_on_a_grid_are_noticed(slant):
+    grid = audit.find_grid(*grid_labels(slant))
+    np.testing.assert_allclose(np.median(grid.cells), 0.05, rtol=0.02)
+    assert grid.slant == pytest.approx(slant, abs=1.1 / 1024)
+
+
+def test_the_floor_that_a_grid_sets():
+    cell = np.random.default_rng(0).uniform(-0.05, 0.05, (100_000, 2))
+    assert audit.LabelGrid(np.array([0.1]), 0.0).floor == pytest.approx(np.linalg.norm(cell, axis=1).mean(), rel=0.01)
+
+
+def test_whole_pixels_and_free_points_are_no_grid():
+    random = np.random.default_rng(0)
+    eyes = np.linspace(50, 200, 20)
+    points = eyes[:, None, None] * random.uniform(0, 1.7, (20, 68, 2))
+    assert audit.find_grid(points, eyes) is None
+    assert audit.find_grid(np.floor(points), eyes) is None
+    assert audit.find_grid(np.floor(points[:0]), eyes[:0]) is None
+
+
 def test_long_lists_are_cut(clean, capsys):
     for i in range(12):
         write_image(clean / f"training/Eve_E_{i:02d}.jpg", 20 + i)

@@ -13,6 +13,7 @@ from cli import InputError
 from data_load import (
     CropFace,
     FacialKeypointsDataset,
+    LabelShift,
     Normalize,
     RandomCrop,
     RandomCropFace,
@@ -317,12 +318,22 @@ def test_a_label_shift_may_be_in_pixels_too(pts_folder):
     (pts_folder / "label_shift.json").write_text(json.dumps({"x": 0.1, "x_pixels": 0.5, "y_pixels": -2}))
     data = open_split(pts_folder, "training")
     eyes = np.linalg.norm(plain.keypoints[:, 36] - plain.keypoints[:, 45], axis=1)
-    np.testing.assert_allclose(data.label_shifts, np.column_stack([0.1 * eyes + 0.5, np.full(4, -2)]), atol=1e-3)
-    np.testing.assert_allclose(data.keypoints + data.label_shifts[:, None], plain.keypoints, atol=1e-3)
+    for point in (0, 67):
+        expected = np.column_stack([0.1 * eyes + 0.5, np.full(4, -2)])
+        np.testing.assert_allclose(data.label_shifts[:, point], expected, atol=1e-3)
+    np.testing.assert_allclose(data.keypoints + data.label_shifts, plain.keypoints, atol=1e-3)
+
+
+def test_a_slant_lowers_what_is_right_of_the_middle():
+    points = np.zeros((1, 68, 2), np.float32)
+    points[0, :34, 0], points[0, 34:, 0] = 10, 30  # so the middle is at 20
+    shifts = LabelShift(slant=0.1, y_pixels=2).of(points)
+    np.testing.assert_allclose(shifts[0, [0, 67]], [[0, 1], [0, 3]], atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[1, 2]", '{"z": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}', '{"y_pixels": NaN}']
+    "content",
+    ["{", "[1, 2]", '{"z": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}', '{"y_pixels": NaN}', '{"slant": 2}'],
 )
 def test_a_bad_label_shift_is_named(pts_folder, content):
     (pts_folder / "label_shift.json").write_text(content)
@@ -340,7 +351,7 @@ def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
     np.testing.assert_array_equal(both[201]["image"], second[1]["image"])
     part = both.subset([3, 203], None)
     eyes = np.linalg.norm(second.keypoints[3, 36] - second.keypoints[3, 45])
-    np.testing.assert_allclose(part.label_shifts, [[0, 0], [0.1 * eyes, 0]], atol=1e-4)
+    np.testing.assert_allclose(part.label_shifts[:, 5], [[0, 0], [0.1 * eyes, 0]], atol=1e-4)
     np.testing.assert_array_equal(part.sources, [0, 1])
 
 
