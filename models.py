@@ -104,9 +104,11 @@ class HeatmapNet(nn.Module):
     """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network we ship.
 
     A stem reduces the crop to a quarter; residual stages look at 1/4, 1/8, 1/16 and 1/32 of it; a pyramid
-    brings what the coarse ones know back to the 1/4 map (Lin et al., 2017, arXiv:1612.03144), from which one map a
-    landmark is computed. The point is the mean position under the map's softmax (Sun et al., 2018, "Integral Human
-    Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on coordinates.
+    brings what the coarse ones know back to the 1/8 map (Lin et al., 2017, arXiv:1612.03144). Its cells each tell 2×2
+    cells of every landmark's heat map (sub-pixel convolution: Shi et al., 2016, arXiv:1609.05158), for a wide map at
+    1/8 costs less than one at 1/4 and knows as much. The point is the mean position under the map's softmax (Sun et
+    al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on
+    coordinates.
 
     Two heads judge that work without shaping it (their gradient ends there). How far off a point may be is read from
     how wide its heat map is: a power of the width, the exponent and a factor learned for each point. A small classifier
@@ -114,31 +116,26 @@ class HeatmapNet(nn.Module):
     fits it on unseen people.
 
     (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
-    (B, 68, S/4, S/4). S is a multiple of 4.
+    (B, 68, S/4, S/4). S is a multiple of 8.
 
     widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
-    blocks: residual blocks of each stage.
     """
 
     input_size = 112
     judges = True  # says how far off each point may be, and whether this is a face
 
-    def __init__(self, widths=(16, 40, 64, 96, 128), blocks=(1, 1, 1, 1)):
+    def __init__(self, widths=(16, 32, 88, 112, 160)):
         super().__init__()
         stem, *stages = widths
         self.stem = nn.Sequential(conv(1, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU())
-        inputs = [stages[0], *stages[:-1]]
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                ResidualBlock(before, width, stride=1 if i == 0 else 2),
-                *(ResidualBlock(width, width) for _ in range(count - 1)),
-            )
-            for i, (before, width, count) in enumerate(zip(inputs, stages, blocks, strict=True))
+            ResidualBlock(before, width, stride=1 if i == 0 else 2)
+            for i, (before, width) in enumerate(zip([stages[0], *stages[:-1]], stages, strict=True))
         )
-        finer, coarser = stages[:-1], stages[1:]
+        finer, coarser = stages[1:-1], stages[2:]
         self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
-        self.heatmaps = nn.Conv2d(stages[0], NUM_LANDMARKS, 1)
+        self.heatmaps = nn.Sequential(nn.Conv2d(finer[0], 4 * NUM_LANDMARKS, 1), nn.PixelShuffle(2))
         self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
         self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
         self.face = nn.Sequential(nn.Linear(stages[-1], 64), nn.ReLU(), nn.Linear(64, 1))
@@ -151,7 +148,7 @@ class HeatmapNet(nn.Module):
             x = stage(x)
             levels.append(x)
         for lateral, merge, finer in zip(
-            reversed(self.lateral), reversed(self.merge), reversed(levels[:-1]), strict=True
+            reversed(self.lateral), reversed(self.merge), reversed(levels[1:-1]), strict=True
         ):
             x = F.interpolate(lateral(x), size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = merge(F.relu(x + finer))
