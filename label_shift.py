@@ -9,6 +9,7 @@ Annotators or their tools may put all points a little to one side. Two kinds of 
    may be as much as the shift itself: compare with a set whose labels are right.
 2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
    no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
+   Nor can it put the right half of faces lower than the left one: where labels do, they are slanted.
 
 Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals
 by bootstrap over people. Faces that the network was trained on are left out. A shift may have two parts, which a line
@@ -70,6 +71,7 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
         offsets = label_offsets(model, policy, published)  # (N, 68, 2)
         print(_line("labels - network", offsets.mean(axis=1), published.people))
         print(_parts(offsets.mean(axis=1), published), end="")
+        print(_row("slant, px per px", ["", "{:+.2%} ({:+.2%} to {:+.2%})".format(*slant(offsets, published))]))
         for region, points in REGIONS.items():
             print(_line(f"  {region}", offsets[:, list(points)].mean(axis=1), published.people))
     x, y = data.label_shifts.mean(axis=(0, 1))
@@ -140,18 +142,37 @@ def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarr
     Returns:
         (2, 3): the fraction and the pixels, each with its 95% interval by bootstrap over people.
     """
-    _, group = np.unique(np.asarray(people), return_inverse=True)
     inverse = 1 / eyes
-    terms = (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse)
-    sums = np.stack([np.bincount(group, weights=term) for term in terms])  # (5, people)
-    drawn = np.random.default_rng(0).integers(sums.shape[1], size=(2000, sums.shape[1]))
 
     def line(n, u, uu, v, uv):  # through the points (u, v), by sums over them
         pixels = (n * uv - u * v) / (n * uu - u * u)
         return np.array([(v - pixels * u) / n, pixels])
 
-    low_high = np.quantile(line(*sums[:, drawn].sum(axis=2)), [0.025, 0.975], axis=1)
-    return np.column_stack([line(*sums.sum(axis=1)), low_high.T])
+    return _of_sums(line, (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse), people)
+
+
+def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
+    """How much further down labels lie for each pixel to the right, with its 95% interval, (3,).
+
+    offsets: `label_offsets`. A point and its mirror image on the other half of the face are compared, so what a
+    network puts higher or lower on both halves does not count.
+    """
+    down, x = offsets[..., 1], data.keypoints[..., 0] / inter_ocular(data.keypoints)[:, None]  # (N, 68)
+    lower, across = down - down[:, FLIP], x - x[:, FLIP]
+    return _of_sums(np.divide, ((lower * across).sum(axis=1), (across**2).sum(axis=1)), data.people)
+
+
+def _of_sums(statistic, terms, people) -> np.ndarray:
+    """A statistic of the sums of several terms (N,) over all faces, and its 95% interval by bootstrap over people.
+
+    Returns:
+        (…, 3): the statistic, of any shape, and the ends of the interval.
+    """
+    _, group = np.unique(np.asarray(people), return_inverse=True)
+    sums = np.stack([np.bincount(group, weights=term) for term in terms])  # (terms, people)
+    drawn = np.random.default_rng(0).integers(sums.shape[1], size=(2000, sums.shape[1]))
+    low, high = np.quantile(statistic(*sums[:, drawn].sum(axis=2)), [0.025, 0.975], axis=-1)
+    return np.stack([statistic(*sums.sum(axis=1)), low, high], axis=-1)
 
 
 def _parts(shifts: np.ndarray, data: FacialKeypointsDataset, columns: int = 2) -> str:

@@ -51,6 +51,14 @@ def test_a_networks_own_sideways_shift_cancels_in_the_offsets(data):
     np.testing.assert_allclose(found[..., 1], -SHIFT[1], atol=1e-4)
 
 
+def test_a_slant_is_told_from_a_shift(data):
+    slanted = data.keypoints.copy()
+    slanted[..., 1] += 0.02 * slanted[..., 0]  # and so further down as well
+    offsets = (slanted - data.keypoints) / inter_ocular(data.keypoints)[:, None, None]
+    assert label_shift.slant(offsets, data) == pytest.approx([0.02] * 3, abs=1e-5)
+    assert label_shift.slant(offsets * 0 + [0.1, 0.3], data) == pytest.approx([0] * 3, abs=1e-6)
+
+
 def test_what_grows_with_the_face_and_what_does_not_are_told_apart():
     random = np.random.default_rng(0)
     eyes = random.uniform(15, 120, 600)
@@ -74,7 +82,8 @@ def test_the_command(tmp_path, command, tiny):
 def test_the_command_tells_what_grows_with_the_face(command):
     result = command("data_load.py", "shift", SAMPLE, "--checkpoint", PRETRAINED)
     assert result.returncode == 0, result.stderr
-    assert "growing with the face" in result.stdout and "the same for all" in result.stdout
+    for part in ("growing with the face", "the same for all", "slant"):
+        assert part in result.stdout
 
 
 def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
