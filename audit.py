@@ -25,6 +25,7 @@ from landmarks import OUTER_EYE_CORNERS, person_of, read_csv
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
 SLANTS = np.arange(-32, 33) / 1024  # px down for each px to the right
+PITCHES = 200  # tried for each face
 # The mean distance of a square's points from its centre, for a side of 1.
 MEAN_DISTANCE = (math.sqrt(2) + math.asinh(1)) / 6
 
@@ -175,19 +176,23 @@ def find_grid(keypoints: np.ndarray, eyes: np.ndarray) -> LabelGrid | None:
     rows = rows[:: max(1, len(rows) // 100)]
     if not len(rows):
         return None
-    slant = max(SLANTS, key=lambda one: np.mean([_pitch(keypoints[i], eyes[i], one)[1] for i in rows]))
-    pitches, agreements = np.array([_pitch(keypoints[i], eyes[i], slant) for i in rows]).T
-    return LabelGrid(pitches / eyes[rows], float(slant)) if np.median(agreements) > 0.6 else None
+    candidates = np.geomspace(2.5 / eyes[rows], 0.1, PITCHES).T  # (rows, pitches), fractions of the eye distance
+    agreements = np.array([_agreement(keypoints[i], eyes[i] * c) for i, c in zip(rows, candidates, strict=True)])
+    slant = agreements.max(axis=2).mean(axis=0).argmax()  # of (rows, slants, pitches)
+    best = agreements[:, slant].argmax(axis=1)
+    cells, agreement = candidates[range(len(rows)), best], agreements[range(len(rows)), slant, best]
+    return LabelGrid(cells, float(SLANTS[slant])) if np.median(agreement) > 0.6 else None
 
 
-def _pitch(points: np.ndarray, eye: float, slant: float) -> tuple[float, float]:
-    """The pitch, px, on which a face's points (68, 2) px agree best, and how well, 0 … 1."""
-    candidates = np.geomspace(2.5, 0.1 * eye, 200)
-    x, y = points.T
-    level = np.stack([x, y - slant * (x - x.mean())])  # (2, 68)
-    turns = np.exp(2j * np.pi * level / candidates[:, None, None])  # (200, 2, 68)
-    agreement = np.abs(turns.mean(axis=2)).mean(axis=1)
-    return candidates[agreement.argmax()], agreement.max()
+def _agreement(points: np.ndarray, pitches: np.ndarray) -> np.ndarray:
+    """How well points (68, 2) px agree on grids of all slants and some pitches, px: (slants, pitches), 0 … 1."""
+    x, y = points.T[:, None]
+    level = y - SLANTS[:, None] * (x - x.mean())  # (slants, 68)
+
+    def length(values):
+        return np.abs(np.exp(2j * np.pi * values[:, None] / pitches[:, None]).mean(axis=-1))
+
+    return (length(x) + length(level)) / 2
 
 
 def print_report(findings: Audit) -> None:
