@@ -14,7 +14,7 @@ from checkpoint import build_model, default_checkpoint, load_checkpoint
 from data_load import denormalize_keypoints, gray_tensor
 from detect import Detector, given, open_detector
 from geometry import CropPolicy
-from landmarks import Face
+from landmarks import FLIP, Face
 from models import Outputs, join_outputs
 
 BATCH = 64  # faces at once; more is no faster and takes more memory
@@ -84,8 +84,11 @@ class Landmarker:
     def faces(self, images: Sequence[np.ndarray], found: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Face]]:
         """The faces of each image from what a detector found in it, boxes (N, 4) and scores (N,).
 
-        Two passes: a detector's box is off by a tenth of the face and knows no roll. The first pass's points frame the
-        face better and level its eyes for the second.
+        Three passes: a detector's box is off by a tenth of the face and knows no roll. The first pass's points frame
+        the face better and level its eyes for the second, whose points frame the third. That one sees the face
+        mirrored: its mean with the second is better than either, for a network errs otherwise on the other side.
+
+        The face score is the highest of the three, because a face that is seen as one once is one.
         """
         owners = [i for i, (boxes, _) in enumerate(found) for _ in boxes]
         faces = [[] for _ in images]
@@ -94,23 +97,34 @@ class Landmarker:
         boxes = np.concatenate([boxes for boxes, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         crowd = [images[i] for i in owners]
-        first = self.predict(crowd, boxes).keypoints
-        frames = [upright_frame(points) for points in first]
-        second = self.predict(crowd, [box for box, _ in frames], [degrees for _, degrees in frames])
-        for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(second), strict=True):
+        first = self.predict(crowd, boxes)
+        second = self.predict(crowd, *upright_frames(first.keypoints))
+        third = self.predict(crowd, *upright_frames(second.keypoints), mirror=True)
+        together = combine(first, second, third)
+        for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(together), strict=True):
             face = Face(tuple(box.tolist()), None if np.isnan(score) else float(score), *face)
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         return [sorted(of_image, key=lambda face: face.box) for of_image in faces]
 
-    def predict(self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None) -> Predictions:
-        """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first."""
+    def predict(
+        self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None, mirror: bool = False
+    ) -> Predictions:
+        """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first.
+
+        mirror: show the network mirrored faces; what it says is mirrored back.
+        """
         degrees = [0.0] * len(images) if degrees is None else degrees
         matrices = [
-            geometry.crop_matrix(box, self.policy, degrees=angle) for box, angle in zip(boxes, degrees, strict=True)
+            # Mirroring comes before turning, and turns the other way.
+            geometry.crop_matrix(box, self.policy, degrees=-angle if mirror else angle, mirror=mirror)
+            for box, angle in zip(boxes, degrees, strict=True)
         ]
         keypoints, outputs = predict_crops(self.model, self.policy, images, matrices, self.device)
-        return Predictions(keypoints, *self._judgement(outputs, matrices))
+        errors, face_scores = self._judgement(outputs, matrices)
+        if mirror:
+            keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
+        return Predictions(keypoints, errors, face_scores)
 
     def _judgement(self, outputs: Outputs, matrices: list[np.ndarray]):
         if outputs.log_errors is None:
@@ -156,6 +170,21 @@ def is_near(box, points: np.ndarray) -> bool:
     side = max(true[2:] - true[:2])
     off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
     return bool(off < 0.4 * side and 0.5 * side < box[2] - box[0] < 2 * side)
+
+
+def combine(first: Predictions, second: Predictions, third: Predictions) -> Predictions:
+    """Keypoints and expected errors as the mean of the second and third pass, the highest face score of all three."""
+    keypoints = (second.keypoints + third.keypoints) / 2
+    if first.errors is None:
+        return Predictions(keypoints, None, None)
+    face_scores = np.maximum.reduce([first.face_scores, second.face_scores, third.face_scores])
+    return Predictions(keypoints, (second.errors + third.errors) / 2, face_scores)
+
+
+def upright_frames(keypoints: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+    """The `upright_frame` of N faces, (N, 68, 2) px, as `Landmarker.predict` takes them: boxes, and degrees."""
+    boxes, degrees = zip(*map(upright_frame, keypoints), strict=True)
+    return list(boxes), list(degrees)
 
 
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:

@@ -23,8 +23,8 @@ import predict
 import results
 from checkpoint import PRETRAINED, load_checkpoint
 from images import read_image, write_image
-from landmarker import upright_frame
-from landmarks import read_coco, read_csv, read_faces_csv, read_json, read_jsonl, read_pts
+from landmarker import Predictions, combine, upright_frame
+from landmarks import FLIP, read_coco, read_csv, read_faces_csv, read_json, read_jsonl, read_pts
 from metrics import nme
 from predict import Landmarker
 
@@ -101,7 +101,7 @@ def test_points_follow_a_scaled_photograph(hopper, landmarker):
 
 @pytest.mark.parametrize("degrees", [-35, -15, 15, 35])
 def test_points_follow_a_turned_photograph(hopper, landmarker, degrees):
-    """The second pass levels the eyes, so a head on the shoulder has the points of an upright one."""
+    """Later passes level the eyes, so a head on the shoulder has the points of an upright one."""
     matrix = geometry.similarity((269, 250), (300, 300), degrees=degrees)
     turned = geometry.warp(hopper, matrix, 600, 600)
     (upright,) = landmarker(hopper)
@@ -120,6 +120,29 @@ def test_the_upright_frame_of_turned_points_is_theirs_turned(hopper, landmarker)
     centers = (box[:2] + box[2:]) / 2, (turned_box[:2] + turned_box[2:]) / 2
     np.testing.assert_allclose(geometry.transform_points(centers[0], matrix), centers[1], atol=1e-2)
     assert turned_box[2] - turned_box[0] == pytest.approx(2 * (box[2] - box[0]), abs=1e-2)
+
+
+def test_a_mirrored_pass_is_that_over_the_mirrored_photograph(hopper, landmarker):
+    """Turned boxes too: what mirrors the crop must turn it the other way and renumber the points."""
+    box, degrees = upright_frame(landmarker(hopper)[0].keypoints)
+    one = landmarker.predict([hopper], [box], [degrees + 10], mirror=True)
+    last = hopper.shape[1] - 1
+    flipped = np.ascontiguousarray(hopper[:, ::-1])
+    other = landmarker.predict([flipped], [(last - box[2], box[1], last - box[0], box[3])], [-degrees - 10])
+    np.testing.assert_allclose(one.keypoints[..., 0], last - other.keypoints[:, FLIP, 0], atol=0.05)
+    np.testing.assert_allclose(one.keypoints[..., 1], other.keypoints[:, FLIP, 1], atol=0.05)
+    np.testing.assert_allclose(one.errors, other.errors[:, FLIP], rtol=0.01)
+    assert nme(one.keypoints, landmarker.predict([hopper], [box], [degrees]).keypoints)[0] < 0.03
+
+
+def test_passes_are_combined():
+    def say(value, score):
+        return Predictions(np.full((1, 68, 2), value), np.full((1, 68), value), np.array([score]))
+
+    together = combine(say(9.0, 0.2), say(1.0, 0.9), say(2.0, 0.4))  # the first only frames the second
+    assert (together.keypoints == 1.5).all() and (together.errors == 1.5).all() and together.face_scores == [0.9]
+    silent = [Predictions(np.full((1, 68, 2), value), None, None) for value in (9.0, 1.0, 2.0)]
+    assert combine(*silent)[1:] == (None, None) and (combine(*silent).keypoints == 1.5).all()
 
 
 def test_two_faces_come_left_to_right(hopper, landmarker):
@@ -209,7 +232,6 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
         (folder / name).write_bytes(content)
     before = digests(folder)
     arguments = ("--checkpoint", PRETRAINED, "--detector", "haar", "--output", "out", "--json", "all.json")
-    arguments += ("--min-face-score", "0")  # of the dithered one the shipped network places the points, but doubts it
     result = command("predict.py", "--image", folder, "missing.jpg", "no*match", *arguments)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
