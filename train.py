@@ -3,7 +3,6 @@
     python train.py --epochs 30                          # on data/ where it is, else on the drawn sample
     python train.py --epochs 30 --model net              # the classic baseline
     python train.py --epochs 30 --data data --data my_faces    # two data sets at once
-    python train.py --epochs 30 --teacher saved_models/pretrained.pt   # learn another network's points
     python train.py --epochs 30 --resume                 # go on after an interruption
     python train.py --dry-run                            # two steps and a validation, to see that all works
 
@@ -11,7 +10,6 @@ Writes into --output-dir: best.pt (lowest NME on people that training never saw)
 history.csv, training_curves.png and validation_faces.png.
 """
 
-import copy
 import csv
 import ctypes
 import hashlib
@@ -28,7 +26,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-import geometry
 import metrics
 import visualize
 from checkpoint import (
@@ -57,7 +54,6 @@ from data_load import (
 )
 from geometry import CropPolicy
 from images import write_image
-from landmarker import Landmarker
 from losses import LOSSES, confidence_loss, heatmap_loss, keypoint_loss
 from models import MODELS, create_model, join_outputs
 from optimizers import OPTIMIZERS, create_optimizers
@@ -88,11 +84,6 @@ def parse_arguments():
         "--published-labels",
         action="store_true",
         help="leave the labels' shift in, don't mirror, don't turn: for data_load.py shift to measure",
-    )
-    p.add_argument(
-        "--teacher",
-        type=Path,
-        help="a checkpoint trained on these faces before: its points, less noisy than labels, take the labels' place",
     )
     p.add_argument("--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation")
     p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
@@ -352,29 +343,6 @@ def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, Faci
     return Seeded(training_data, args.seed, args.balance), validation_data
 
 
-def learn_from(checkpoint: Path, data: FacialKeypointsDataset, output_dir: Path) -> FacialKeypointsDataset:
-    """The same faces with a trained network's points in place of the labels: knowledge distillation (Hinton et al.,
-    2015, arXiv:1503.02531) into a network of the same kind (Furlanello et al., 2018, arXiv:1805.04770).
-
-    Labels are noisy, and a network learns some of the noise by heart. Its points hold less of it than the labels do.
-    They are the mean of those on the face and on its mirror image.
-
-    Raises:
-        InputError: the checkpoint can't be used, or training would write over it.
-    """
-    if checkpoint.resolve() in [(output_dir / name).resolve() for name in ("best.pt", "last.pt")]:
-        raise InputError(f"--teacher {checkpoint}: training writes over that file; give another --output-dir")
-    teacher = Landmarker(checkpoint)
-    images = [data.image(i) for i in range(len(data))]
-    boxes = [geometry.box_of(points) for points in data.keypoints]
-    points = [teacher.predict(images, boxes, mirror=mirror).keypoints for mirror in (False, True)]
-    taught = copy.copy(data)
-    taught.keypoints = (points[0] + points[1]) / 2
-    nme = metrics.nme(taught.keypoints, data.keypoints).mean()
-    print(f"teacher: {checkpoint}, NME (inter-ocular) {nme:.2%} on the training faces")
-    return taught
-
-
 def resume(training: Training, args) -> None:
     """Restore the state of last.pt.
 
@@ -399,7 +367,7 @@ def resume(training: Training, args) -> None:
 def as_typed(option: str, value) -> str:
     """An option as it stands on the command line, behind "with" or "without"."""
     flag = "--" + option.replace("_", "-")
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool):
         return f"{'with' if value else 'without'} {flag}"
     return f"with {flag} {value}"
 
@@ -520,8 +488,6 @@ def main() -> int:
         f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "
         f"git commit {git_commit()}"
     )
-    if args.teacher:
-        train_data.dataset = learn_from(args.teacher, train_data.dataset, args.output_dir)
     if args.resume:
         resume(training, args)
     if not train(training, train_data, val_data, policy, args, device):

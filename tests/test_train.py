@@ -4,16 +4,13 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, one_line_error
 
-from checkpoint import PRETRAINED, build_model, load_checkpoint
+from checkpoint import build_model, load_checkpoint
 from data_load import join, open_split
-from landmarks import FLIP
-from metrics import nme
-from train import HISTORY, Seeded, append_history, learn_from
+from train import HISTORY, Seeded, append_history
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -134,40 +131,6 @@ def test_resume_with_other_settings_or_faces_is_refused(tiny, tmp_path, command)
     labels = tiny / "training_frames_keypoints.csv"
     labels.write_text("\n".join(labels.read_text().splitlines()[:-1]) + "\n")
     assert "other faces or labels" in refusal()
-
-
-def test_a_teacher_gives_its_points_for_the_labels(tmp_path):
-    """Those on the face and on its mirror image, averaged: so a mirrored data set is taught the mirrored points."""
-    data = open_split(SAMPLE, "training")
-    data = data.subset(range(0, len(data), 20), None)
-    taught = learn_from(PRETRAINED, data, tmp_path)
-    errors = nme(taught.keypoints, data.keypoints)
-    assert 0.005 < errors.mean() < 0.2 and taught.names == data.names
-    last = np.array([[[data.image(i).shape[1] - 1, 0]] for i in range(len(data))], np.float32)  # column, of each image
-    mirrored = data.subset(range(len(data)), None)
-    mirrored.keypoints = (last + data.keypoints * [-1, 1]).astype(np.float32)[:, FLIP]
-    mirrored._cache = {path: data.image(i)[:, ::-1].copy() for i, path in enumerate(data.paths)}
-    back = last + learn_from(PRETRAINED, mirrored, tmp_path).keypoints[:, FLIP] * [-1, 1]
-    assert abs(back - taught.keypoints).max() < 0.05
-
-
-def test_training_with_a_teacher(tiny, tmp_path, command):
-    assert train(command, tiny, tmp_path / "teacher", "--epochs", "1").returncode == 0
-    teacher = tmp_path / "teacher" / "best.pt"
-    result = train(command, tiny, tmp_path / "run", "--epochs", "1", "--teacher", teacher)
-    assert result.returncode == 0, result.stderr
-    assert f"teacher: {teacher}, NME (inter-ocular) " in result.stdout
-    assert load_checkpoint(tmp_path / "run" / "best.pt")["arguments"]["teacher"] == str(teacher)
-    with pytest.raises(AssertionError):
-        assert_same_weights(teacher, tmp_path / "run" / "best.pt")
-
-    result = train(command, tiny, tmp_path / "run", "--epochs", "1", "--resume")
-    assert f"with --teacher {teacher}, not without --teacher" in one_line_error(result)
-    before = teacher.read_bytes()
-    result = train(command, tiny, tmp_path / "teacher", "--epochs", "1", "--teacher", teacher)
-    assert "--output-dir" in one_line_error(result) and teacher.read_bytes() == before
-    result = train(command, tiny, tmp_path / "run", "--epochs", "1", "--teacher", tmp_path / "none.pt")
-    assert "none.pt" in one_line_error(result)
 
 
 def test_a_data_set_of_one_person_cannot_be_split(tiny, tmp_path, command):
