@@ -256,16 +256,25 @@ def default_data() -> Path:
     return DATA_DIR if (DATA_DIR / "training_frames_keypoints.csv").is_file() else SAMPLE_DIR
 
 
-def fold_of(person: str) -> int:
-    """The person's fold, 0 … 4: a hash of the name, so neither row order nor other people change it."""
-    return zlib.crc32(person.encode("utf-8", "surrogateescape")) % FOLDS
+def fold_of(person: str, folds: int = FOLDS) -> int:
+    """The person's fold, 0 … folds - 1: a hash of the name, so neither row order nor other people change it.
+
+    Fold 0 of 20 is a part of fold 0 of 5.
+    """
+    return zlib.crc32(person.encode("utf-8", "surrogateescape")) % folds
 
 
-def split_by_person(people: Sequence[str], val_fold: int) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation: the people of fold `val_fold` are validation, and only they."""
-    folds = [fold_of(person) for person in people]
-    training = [i for i, fold in enumerate(folds) if fold != val_fold]
-    validation = [i for i, fold in enumerate(folds) if fold == val_fold]
+def split_by_person(people: Sequence[str], val_fold: int, folds: int = FOLDS) -> tuple[list[int], list[int]]:
+    """Indices for training and for validation: the people of fold `val_fold` are validation, and only they.
+
+    Raises:
+        InputError: there is no such fold.
+    """
+    if not 0 <= val_fold < folds:
+        raise InputError(f"--val-fold {val_fold}: the {folds} folds are 0 to {folds - 1}; choose one, or --folds")
+    of_person = [fold_of(person, folds) for person in people]
+    training = [i for i, fold in enumerate(of_person) if fold != val_fold]
+    validation = [i for i, fold in enumerate(of_person) if fold == val_fold]
     return training, validation
 
 

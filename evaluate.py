@@ -19,7 +19,7 @@ import geometry
 import metrics
 import visualize
 from checkpoint import default_checkpoint
-from cli import InputError, atomic_path, parser, run
+from cli import InputError, atomic_path, parser, positive_int, run, whole_number
 from data_load import (
     FOLDS,
     SPLITS,
@@ -44,7 +44,8 @@ def parse_arguments():
     p.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="the network to measure")
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
     p.add_argument("--split", choices=SPLITS, default="test", help="which images")
-    p.add_argument("--val-fold", type=int, choices=range(FOLDS), help="only the people of this fold (default: all)")
+    p.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
+    p.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
     p.add_argument(
         "--boxes",
         choices=("truth", "detector", "frame"),
@@ -153,7 +154,7 @@ def main() -> None:
     landmarker = Landmarker(args.checkpoint)
     data = open_split(args.data, args.split).preload()
     if args.val_fold is not None:
-        _, rows = split_by_person(data.people, args.val_fold)
+        _, rows = split_by_person(data.people, args.val_fold, args.folds)
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")

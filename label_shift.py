@@ -27,6 +27,7 @@ import visualize
 from checkpoint import build_model, load_checkpoint
 from cli import InputError
 from data_load import (
+    FOLDS,
     FacialKeypointsDataset,
     Resize,
     open_split,
@@ -53,12 +54,13 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     model, policy = build_model(checkpoint, checkpoint_path)
     arguments = checkpoint["arguments"]
     data = open_split(directory, "training").preload()
-    _, unseen = split_by_person(data.people, arguments["val_fold"])
+    fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
+    _, unseen = split_by_person(data.people, fold, folds)
     if not unseen:
-        raise InputError(f"{directory}: no person in fold {arguments['val_fold']}, which {checkpoint_path} didn't see")
+        raise InputError(f"{directory}: no person in fold {fold} of {folds}, which {checkpoint_path} didn't see")
     data = data.subset(unseen, None)
     published = data.as_published()
-    print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {arguments['val_fold']}")
+    print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {fold} of {folds}")
     print("                                      to the right                   down")
     if arguments.get("published_labels"):
         mirrored = mirror_disagreement(model, policy, published)

@@ -85,7 +85,8 @@ def parse_arguments():
         action="store_true",
         help="leave the labels' shift in, don't mirror, don't turn: for data_load.py shift to measure",
     )
-    p.add_argument("--val-fold", type=int, choices=range(FOLDS), default=0, help="fold of people kept for validation")
+    p.add_argument("--folds", type=positive_int, default=FOLDS, help="into how many folds people are divided")
+    p.add_argument("--val-fold", type=whole_number, default=0, help="fold of people kept for validation")
     p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     p.add_argument(
@@ -328,7 +329,7 @@ def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, Faci
     dataset = join([open_split(directory, "training") for directory in args.data]).preload()
     if args.published_labels:
         dataset = dataset.as_published()
-    training_rows, validation_rows = split_by_person(dataset.people, args.val_fold)
+    training_rows, validation_rows = split_by_person(dataset.people, args.val_fold, args.folds)
     if not training_rows or not validation_rows:
         raise InputError(
             f"{args.data[0]}: too few people to keep fold {args.val_fold} for validation; add faces of others"

@@ -243,18 +243,26 @@ def test_given_data_never_falls_back(tmp_path, command):
 # --- splits by person ---------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=60), st.integers(0, 4), st.randoms())
-def test_no_person_is_on_both_sides_and_order_does_not_matter(people, fold, random):
-    training, validation = split_by_person(people, fold)
+@given(
+    st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=60),
+    st.integers(0, 4),
+    st.randoms(),
+    st.sampled_from([5, 10, 20]),
+)
+def test_no_person_is_on_both_sides_and_order_does_not_matter(people, fold, random, folds):
+    training, validation = split_by_person(people, fold, folds)
     assert sorted(training + validation) == list(range(len(people)))
     kept_aside = {people[i] for i in validation}
     assert not kept_aside & {people[i] for i in training}
     shuffled = random.sample(people, len(people))
-    assert {shuffled[i] for i in split_by_person(shuffled, fold)[1]} == kept_aside
+    assert {shuffled[i] for i in split_by_person(shuffled, fold, folds)[1]} == kept_aside
+    with pytest.raises(InputError, match=f"--val-fold {folds}: the {folds} folds are 0 to {folds - 1}"):
+        split_by_person(people, folds, folds)
 
 
 def test_folds_are_what_they_were():
     """A change of the hash would silently mix up training and validation people of older checkpoints."""
+    assert fold_of("Abdel_Aziz_Al-Hakim", folds=20) % 5 == 0 and fold_of("Zoran_Djindjic", folds=20) % 5 == 3
     assert [fold_of(name) for name in ("Abdel_Aziz_Al-Hakim", "Zoran_Djindjic", "Ada_Example")] == [0, 3, 0]
 
 

@@ -110,6 +110,8 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
         (("--lr", "nan"), "--lr"),
         (("--seed", "-1"), "--seed"),
         (("--workers", "two"), "--workers"),
+        (("--val-fold", "7"), "--val-fold 7"),
+        (("--folds", "1"), "too few people"),
         (("--model", "resnet"), "--model"),
         (("--device", "cuda"), "--device cuda"),
     ],
