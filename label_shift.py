@@ -24,7 +24,7 @@ import numpy as np
 
 import geometry
 import visualize
-from checkpoint import build_model, load_checkpoint
+from checkpoint import load_checkpoint
 from cli import InputError
 from data_load import (
     FOLDS,
@@ -35,7 +35,7 @@ from data_load import (
 )
 from geometry import CropPolicy
 from images import write_image
-from landmarker import predict_crops
+from landmarker import Landmarker
 from landmarks import FLIP, NUM_LANDMARKS, REGIONS
 from metrics import bootstrap_interval, inter_ocular
 
@@ -50,9 +50,7 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     Raises:
         InputError: the data set or the checkpoint can't be used, or all faces took part in its training.
     """
-    checkpoint = load_checkpoint(checkpoint_path)
-    model, policy = build_model(checkpoint, checkpoint_path)
-    arguments = checkpoint["arguments"]
+    landmarker, arguments = Landmarker(checkpoint_path), load_checkpoint(checkpoint_path)["arguments"]
     data = open_split(directory, "training").preload()
     fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
     _, unseen = split_by_person(data.people, fold, folds)
@@ -63,14 +61,14 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {fold} of {folds}")
     print("                                      to the right                   down")
     if arguments.get("published_labels"):
-        mirrored = mirror_disagreement(model, policy, published)
+        mirrored = mirror_disagreement(landmarker, published)
         print(_line("mirror disagreement", mirrored, published.people, columns=1))
         print(_parts(mirrored, published, columns=1), end="")
         for degrees in TURNS:
-            turned = turn_disagreement(model, policy, published, degrees)
+            turned = turn_disagreement(landmarker, published, degrees)
             print(_line(f"turned by {degrees} degrees", turned, published.people))
     else:
-        offsets = label_offsets(model, policy, published)  # (N, 68, 2)
+        offsets = label_offsets(landmarker, published)  # (N, 68, 2)
         print(_line("labels - network", offsets.mean(axis=1), published.people))
         print(_parts(offsets.mean(axis=1), published), end="")
         print(_row("slant, px per px", ["", "{:+.2%} ({:+.2%} to {:+.2%})".format(*slant(offsets, published))]))
@@ -85,30 +83,32 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     print(f"published labels beside corrected ones: {picture}")
 
 
-def mirror_disagreement(model, policy: CropPolicy, data: FacialKeypointsDataset) -> np.ndarray:
+def mirror_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
     """b of each face (N, 2): half of what the mirrored image's points, mirrored back, differ from the image's."""
-    difference = predict(model, policy, data) - predict(model, policy, data, mirror=True)
+    difference = predict(landmarker, data) - predict(landmarker, data, mirror=True)
     return _in_eye_distances(difference, data).mean(axis=1) / 2
 
 
-def turn_disagreement(model, policy: CropPolicy, data: FacialKeypointsDataset, degrees: float) -> np.ndarray:
+def turn_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float) -> np.ndarray:
     """b of each face (N, 2), from its image turned by `degrees` either way."""
-    difference = predict(model, policy, data, degrees=degrees) - predict(model, policy, data, degrees=-degrees)
+    difference = predict(landmarker, data, degrees=degrees) - predict(landmarker, data, degrees=-degrees)
     dx, dy = _in_eye_distances(difference, data).mean(axis=1).T / (2 * math.sin(math.radians(degrees)))
     return np.column_stack([-dy, dx])
 
 
-def label_offsets(model, policy: CropPolicy, data: FacialKeypointsDataset) -> np.ndarray:
+def label_offsets(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
     """How far each label lies from the network's point, (N, 68, 2); both views of a face count, so x is unbiased."""
-    symmetric = (predict(model, policy, data) + predict(model, policy, data, mirror=True)) / 2
+    symmetric = (predict(landmarker, data) + predict(landmarker, data, mirror=True)) / 2
     return _in_eye_distances(data.keypoints - symmetric, data)
 
 
-def predict(model, policy: CropPolicy, data: FacialKeypointsDataset, **change) -> np.ndarray:
-    """Keypoints (N, 68, 2) px of the image from crops that are turned or mirrored as `geometry.crop_matrix` does."""
-    matrices = [geometry.crop_matrix(geometry.box_of(points), policy, **change) for points in data.keypoints]
-    keypoints, _ = predict_crops(model, policy, [data.image(i) for i in range(len(data))], matrices)
-    return keypoints[:, FLIP] if change.get("mirror") else keypoints
+def predict(
+    landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float = 0.0, mirror: bool = False
+) -> np.ndarray:
+    """Keypoints (N, 68, 2) px of the image from crops around the labels, turned clockwise or mirrored."""
+    images = [data.image(i) for i in range(len(data))]
+    boxes = [geometry.box_of(points) for points in data.keypoints]
+    return landmarker.predict(images, boxes, [degrees] * len(data), mirror).keypoints
 
 
 def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:

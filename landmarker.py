@@ -13,7 +13,6 @@ import geometry
 from checkpoint import build_model, default_checkpoint, load_checkpoint
 from data_load import denormalize_keypoints, gray_tensor
 from detect import Detector, given, open_detector
-from geometry import CropPolicy
 from landmarks import FLIP, Face
 from models import Outputs, join_outputs
 
@@ -120,11 +119,21 @@ class Landmarker:
             geometry.crop_matrix(box, self.policy, degrees=-angle if mirror else angle, mirror=mirror)
             for box, angle in zip(boxes, degrees, strict=True)
         ]
-        keypoints, outputs = predict_crops(self.model, self.policy, images, matrices, self.device)
-        errors, face_scores = self._judgement(outputs, matrices)
+        outputs = self._outputs(images, matrices)
+        size = self.policy.size
+        points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
+        back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
+        keypoints, (errors, face_scores) = np.stack(back), self._judgement(outputs, matrices)
         if mirror:
             keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
         return Predictions(keypoints, errors, face_scores)
+
+    @torch.inference_mode()
+    def _outputs(self, images: Sequence[np.ndarray], matrices: list[np.ndarray]) -> Outputs:
+        """What the network says of the crops that N matrices (2×3) cut out of N images."""
+        size = self.policy.size
+        crops = [gray_tensor(geometry.warp(image, m, size, size)) for image, m in zip(images, matrices, strict=True)]
+        return join_outputs([self.model(part.to(self.device)) for part in torch.stack(crops).split(BATCH)])
 
     def _judgement(self, outputs: Outputs, matrices: list[np.ndarray]):
         if outputs.log_errors is None:
@@ -132,23 +141,6 @@ class Landmarker:
         pixels = [self.policy.size / 2 / geometry.scale_of(matrix) for matrix in matrices]  # of the image, a unit
         errors = outputs.log_errors.exp().numpy() * np.array(pixels, np.float32)[:, None]
         return errors, outputs.face_logits.sigmoid().numpy()
-
-
-@torch.inference_mode()
-def predict_crops(
-    model: torch.nn.Module, policy: CropPolicy, images: Sequence[np.ndarray], matrices, device: str = "cpu"
-) -> tuple[np.ndarray, Outputs]:
-    """The network on the crops that N matrices (2×3) cut out of N images.
-
-    Returns:
-        Keypoints (N, 68, 2) float32 in pixels of the images, and the network's own outputs, of the crops.
-    """
-    size = policy.size
-    crops = [gray_tensor(geometry.warp(image, m, size, size)) for image, m in zip(images, matrices, strict=True)]
-    outputs = join_outputs([model(part.to(device)) for part in torch.stack(crops).split(BATCH)])
-    points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
-    back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
-    return np.stack(back), outputs
 
 
 def is_trusted(face: Face, min_face_score: float) -> bool:

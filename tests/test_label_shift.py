@@ -16,9 +16,9 @@ from metrics import inter_ocular
 SHIFT = np.array([0.03, -0.02])  # to the right and up
 
 
-def shifted_network(model, policy, data, **change):
+def shifted_network(landmarker, data, **change):
     """What a network that learned the labels' shift predicts: right in the crop as it sees it, but for the shift."""
-    points = []
+    points, policy = [], CropPolicy()
     for keypoints, eyes in zip(data.keypoints, inter_ocular(data.keypoints), strict=True):
         matrix = geometry.crop_matrix(geometry.box_of(keypoints), policy, **change)
         seen = geometry.transform_points(keypoints, matrix) + SHIFT * eyes * geometry.scale_of(matrix)
@@ -34,19 +34,19 @@ def data(monkeypatch):
 
 
 def test_mirroring_shows_the_sideways_shift(data):
-    found = label_shift.mirror_disagreement(None, CropPolicy(), data)
+    found = label_shift.mirror_disagreement(None, data)
     np.testing.assert_allclose(found[:, 0], SHIFT[0], atol=1e-4)
     np.testing.assert_allclose(found[:, 1], 0, atol=1e-4)  # what mirroring can't see
 
 
 @pytest.mark.parametrize("degrees", label_shift.TURNS)
 def test_turning_shows_both(data, degrees):
-    found = label_shift.turn_disagreement(None, CropPolicy(), data, degrees)
+    found = label_shift.turn_disagreement(None, data, degrees)
     np.testing.assert_allclose(found, np.tile(SHIFT, (len(data), 1)), atol=1e-4)
 
 
 def test_a_networks_own_sideways_shift_cancels_in_the_offsets(data):
-    found = label_shift.label_offsets(None, CropPolicy(), data)
+    found = label_shift.label_offsets(None, data)
     np.testing.assert_allclose(found[..., 0], 0, atol=1e-4)
     np.testing.assert_allclose(found[..., 1], -SHIFT[1], atol=1e-4)
 
