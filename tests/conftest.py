@@ -26,7 +26,7 @@ settings.load_profile("unhurried")
 def command(tmp_path):
     """Run `python SCRIPT …` in an empty folder and return its status, stdout and stderr."""
 
-    def run(script: str, *arguments, timeout: float = 120) -> subprocess.CompletedProcess:
+    def run(script: str, *arguments, timeout: float = 600) -> subprocess.CompletedProcess:
         line = [sys.executable, str(REPOSITORY / script), *map(str, arguments)]
         return subprocess.run(line, capture_output=True, text=True, timeout=timeout, cwd=tmp_path)
 
