@@ -159,8 +159,9 @@ def test_a_batch_is_its_images(hopper, landmarker):
     for image, faces in zip(images, together, strict=True):
         for alone, face in zip(landmarker(image), faces, strict=True):
             assert alone.box == face.box
-            np.testing.assert_allclose(alone.keypoints, face.keypoints, atol=1e-2)
-            np.testing.assert_allclose(alone.errors, face.errors, rtol=1e-3)
+            # A pass's last digits move the next one's crop, which is cut to 1/32 px.
+            np.testing.assert_allclose(alone.keypoints, face.keypoints, atol=0.05)
+            np.testing.assert_allclose(alone.errors, face.errors, rtol=0.01)
     assert landmarker.batch([]) == []
 
 
