@@ -123,7 +123,8 @@ class Landmarker:
         size = self.policy.size
         points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
         back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
-        keypoints, (errors, face_scores) = np.stack(back), self._judgement(outputs, matrices)
+        keypoints = np.stack(back)
+        errors, face_scores = self._judgement(outputs, matrices)
         if mirror:
             keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
         return Predictions(keypoints, errors, face_scores)
@@ -173,10 +174,10 @@ def combine(first: Predictions, second: Predictions, third: Predictions) -> Pred
     return Predictions(keypoints, (second.errors + third.errors) / 2, face_scores)
 
 
-def upright_frames(keypoints: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+def upright_frames(keypoints: np.ndarray) -> tuple[Sequence[np.ndarray], Sequence[float]]:
     """The `upright_frame` of N faces, (N, 68, 2) px, as `Landmarker.predict` takes them: boxes, and degrees."""
     boxes, degrees = zip(*map(upright_frame, keypoints), strict=True)
-    return list(boxes), list(degrees)
+    return boxes, degrees
 
 
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:

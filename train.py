@@ -332,7 +332,8 @@ def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, Faci
     training_rows, validation_rows = split_by_person(dataset.people, args.val_fold, args.folds)
     if not training_rows or not validation_rows:
         raise InputError(
-            f"{args.data[0]}: too few people to keep fold {args.val_fold} for validation; add faces of others"
+            f"{args.data[0]}: too few people to keep fold {args.val_fold} of {args.folds} for validation; add faces of "
+            "others, or choose other --folds"
         )
     transform = upright_transform(policy) if args.published_labels else training_transform(policy, background)
     training_data = dataset.subset(training_rows, transform)

@@ -164,6 +164,13 @@ def test_a_batch_is_its_images(hopper, landmarker):
             np.testing.assert_allclose(alone.errors, face.errors, rtol=0.01)
     assert landmarker.batch([]) == []
 
+    boxes = [(170, 155, 365, 350), (160, 150, 370, 360)]
+    both = landmarker.predict([hopper, hopper], boxes)
+    for i, box in enumerate(boxes):
+        alone = landmarker.predict([hopper], [box])
+        np.testing.assert_allclose(alone.keypoints[0], both.keypoints[i], atol=1e-2)
+        np.testing.assert_allclose(alone.errors[0], both.errors[i], rtol=1e-3)
+
 
 def test_what_the_network_holds_for_no_face_is_dropped(hopper):
     doubtful = Landmarker(PRETRAINED, "haar", min_face_score=0.3)
