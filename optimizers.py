@@ -55,12 +55,16 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
     """The nearest (semi-)orthogonal matrix, roughly: U Vᵀ of the singular value decomposition U S Vᵀ.
 
     By Newton-Schulz iteration with a quintic whose coefficients are Jordan's: singular values end between about 0.7 and
-    1.2 rather than at 1, after few steps.
+    1.2 rather than at 1, after few steps. Each step multiplies X from the left by a polynomial of X Xᵀ, so it is enough
+    to iterate on that small square matrix.
     """
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
+    gram = x @ x.T
+    identity = product = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(steps):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        factor = 3.4445 * identity + (2.0315 * gram - 4.7750 * identity) @ gram
+        product, gram = factor @ product, factor @ gram @ factor
+    x = product @ x
     return x.T if tall else x

@@ -13,6 +13,10 @@ def test_orthogonalize_keeps_the_directions_and_levels_their_lengths(shape):
     inner = u.T @ orthogonalize(matrix) @ v.T
     after = inner.diagonal()
     assert (inner - after.diag()).abs().max() < 1e-4, "the same singular vectors"
+    lengths = before / before.norm()
+    for _ in range(4):  # Jordan's quintic of each singular value
+        lengths = 3.4445 * lengths - 4.7750 * lengths**3 + 2.0315 * lengths**5
+    torch.testing.assert_close(after, lengths, atol=1e-4, rtol=0)
     strong = before > 0.1 * before.max()  # very small ones need more steps
     assert after[strong].min() > 0.5 and after.max() < 1.3
 
