@@ -384,7 +384,8 @@ class RandomCropFace:
     scale: standard deviation of the logarithm of the scale at its most, drawn up to twice that.
     shift: the largest shift either way, as a fraction of the crop's side.
     mirror: the probability of mirroring.
-    background: the probability of cutting out background instead (see `random_background`).
+    background: the probability of showing no upright face: one time in two a piece of background instead (see
+        `random_background`), else the face turned onto its side or upside down, where points aren't to be trusted.
 
     The sample gets `is_face`, 1.0 or 0.0.
     """
@@ -403,23 +404,29 @@ class RandomCropFace:
         self.background = background
 
     def __call__(self, sample: dict) -> dict:
-        if torch.rand(()) < self.background:
-            height, width = sample["image"].shape[:2]
-            box = random_background(geometry.box_of(sample["keypoints"]), height, width)
-            matrix = geometry.crop_matrix(box, self.policy)
-            image = geometry.warp(sample["image"], matrix, self.policy.size, self.policy.size)
-            return {**sample, "image": image, "is_face": np.float32(0)}
+        is_face, over = torch.rand(()).item() >= self.background, 0.0
+        if not is_face:
+            coin, u = torch.rand(2).tolist()
+            if coin < 0.5:
+                return self._background(sample)
+            over = 90 + 180 * u
         turn, zoom = torch.randn(2).clamp(-2, 2).tolist()
         dx, dy, coin, much = torch.rand(4).tolist()
         much **= 2
         return crop_face(
             sample,
             self.policy,
-            degrees=much * self.degrees * turn,
+            degrees=over + much * self.degrees * turn,
             scale=float(np.exp(much * self.scale * zoom)),
             shift=(much * (2 * dx - 1) * self.shift, much * (2 * dy - 1) * self.shift),
             mirror=coin < self.mirror,
-        ) | {"is_face": np.float32(1)}
+        ) | {"is_face": np.float32(is_face)}
+
+    def _background(self, sample: dict) -> dict:
+        box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
+        matrix = geometry.crop_matrix(box, self.policy)
+        image = geometry.warp(sample["image"], matrix, self.policy.size, self.policy.size)
+        return {**sample, "image": image, "is_face": np.float32(0)}
 
 
 class RandomLight:

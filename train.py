@@ -59,7 +59,7 @@ from models import MODELS, create_model, join_outputs
 from optimizers import OPTIMIZERS, create_optimizers
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints
-BACKGROUND = 0.1  # the share of training crops that show no face, for a network that judges what it sees
+BACKGROUND = 0.1  # the share of training crops that show no upright face, for a network that judges what it sees
 HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
 
 
