@@ -96,7 +96,7 @@ def measure_limits(args) -> None:
     landmarker = Landmarker(args.checkpoint, "yunet", min_face_score=args.min_face_score)
     samples = list(labelled(args))
     print(f"{landmarker.path}, {len(samples)} photos")
-    for degrees in (0, 15, 30, 40, 50, 60, 90):
+    for degrees in (0, 15, 30, 40, 50, 60, 90, 180):
         report(f"turned by {degrees}°", landmarker, [turned(*sample, degrees) for sample in samples])
     for side in (96, 64, 48, 32, 24, 16, 12):
         report(f"faces of {side} px", landmarker, [shrunk(*sample, side) for sample in samples])

@@ -20,6 +20,9 @@ BATCH = 64  # faces at once; more is no faster and takes more memory
 # A detection is dropped that the network holds for less likely a face than this. Up to 0.9 no validation face is lost;
 # photos unlike those have lower scores, so it is lower.
 MIN_FACE_SCORE = 0.6
+# Where the first pass is less sure than this, the face may be turned, and turning it is tried. On the validation people
+# that is 3 of 258 upright faces, and 153 of the 163 that YuNet still finds when they are turned upside down.
+UPRIGHT_SCORE = 0.98
 
 
 class Predictions(NamedTuple):
@@ -96,7 +99,7 @@ class Landmarker:
         boxes = np.concatenate([boxes for boxes, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         crowd = [images[i] for i in owners]
-        first = self.predict(crowd, boxes)
+        first = self.first_pass(crowd, boxes)
         second = self.predict(crowd, *upright_frames(first.keypoints))
         third = self.predict(crowd, *upright_frames(second.keypoints), mirror=True)
         together = combine(first, second, third)
@@ -105,6 +108,22 @@ class Landmarker:
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         return [sorted(of_image, key=lambda face: face.box) for of_image in faces]
+
+    def first_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray) -> Predictions:
+        """One pass over N ≥ 1 images; where it isn't sure, the quarter turn that looks most like a face counts instead.
+
+        The network learned that what lies on its side or stands on its head is no face.
+        """
+        best = self.predict(images, boxes)
+        if best.face_scores is None:
+            return best
+        unsure = np.flatnonzero(best.face_scores < UPRIGHT_SCORE)
+        for degrees in (90, 180, 270) if len(unsure) else ():
+            turned = self.predict([images[i] for i in unsure], boxes[unsure], [degrees] * len(unsure))
+            better = turned.face_scores > np.maximum(best.face_scores[unsure], MIN_FACE_SCORE)
+            for values, others in zip(best, turned, strict=True):
+                values[unsure[better]] = others[better]
+        return best
 
     def predict(
         self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None, mirror: bool = False

@@ -23,7 +23,7 @@ import predict
 import results
 from checkpoint import PRETRAINED, load_checkpoint
 from images import read_image, write_image
-from landmarker import Predictions, combine, upright_frame
+from landmarker import MIN_FACE_SCORE, Predictions, combine, upright_frame
 from landmarks import FLIP, read_coco, read_csv, read_faces_csv, read_json, read_jsonl, read_pts
 from metrics import nme
 from predict import Landmarker
@@ -99,9 +99,11 @@ def test_points_follow_a_scaled_photograph(hopper, landmarker):
     assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
 
 
-@pytest.mark.parametrize("degrees", [-35, -15, 15, 35])
+@pytest.mark.parametrize("degrees", [-35, -15, 15, 35, 90, 180, 270])
 def test_points_follow_a_turned_photograph(hopper, landmarker, degrees):
-    """Later passes level the eyes, so a head on the shoulder has the points of an upright one."""
+    """Later passes level the eyes, so a head on the shoulder has the points of an upright one. The first one turns a
+    photo that lies on its side or stands on its head.
+    """
     matrix = geometry.similarity((269, 250), (300, 300), degrees=degrees)
     turned = geometry.warp(hopper, matrix, 600, 600)
     (upright,) = landmarker(hopper)
@@ -133,6 +135,13 @@ def test_a_mirrored_pass_is_that_over_the_mirrored_photograph(hopper, landmarker
     np.testing.assert_allclose(one.keypoints[..., 1], other.keypoints[:, FLIP, 1], atol=0.05)
     np.testing.assert_allclose(one.errors, other.errors[:, FLIP], rtol=0.01)
     assert nme(one.keypoints, landmarker.predict([hopper], [box], [degrees]).keypoints)[0] < 0.03
+
+
+def test_the_points_of_a_face_that_is_turned_are_not_trusted(hopper, landmarker):
+    """The face score tells where one pass is lost."""
+    (face,) = landmarker(hopper)
+    scores = landmarker.predict([hopper] * 4, [face.box] * 4, [0, 90, 180, 270]).face_scores
+    assert scores[0] > 0.9 and (scores[1:] < MIN_FACE_SCORE).all()
 
 
 def test_passes_are_combined():
