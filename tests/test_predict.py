@@ -144,6 +144,26 @@ def test_the_points_of_a_face_that_is_turned_are_not_trusted(hopper, landmarker)
     assert scores[0] > 0.9 and (scores[1:] < MIN_FACE_SCORE).all()
 
 
+def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypatch):
+    """Four faces: upright for sure, on its head, none however it is turned, upright but not surely."""
+    scores = {
+        0: [0.99, 0.50, 0.10, 0.90],
+        90: [1.00, 0.70, 0.30, 0.70],
+        180: [1.00, 0.90, 0.50, 0.80],
+        270: [1.00, 0.80, 0.20, 0.85],
+    }
+
+    def predict(images, boxes, degrees=(0,)):
+        faces = boxes[:, 0].astype(int)
+        points = np.full((len(faces), 68, 2), degrees[0], np.float32)
+        return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
+
+    monkeypatch.setattr(landmarker, "predict", predict)
+    found = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4))
+    assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
+    assert found.face_scores.tolist() == pytest.approx([0.99, 0.9, 0.1, 0.9])
+
+
 def test_passes_are_combined():
     def say(value, score):
         return Predictions(np.full((1, 68, 2), value), np.full((1, 68), value), np.array([score]))
