@@ -118,7 +118,9 @@ class Landmarker:
         if best.face_scores is None:
             return best
         unsure = np.flatnonzero(best.face_scores < SURELY_A_FACE)
-        for degrees in (90, 180, 270) if len(unsure) else ():
+        if not len(unsure):
+            return best
+        for degrees in (90, 180, 270):
             turned = self.predict([images[i] for i in unsure], boxes[unsure], [degrees] * len(unsure))
             better = turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE)
             for values, others in zip(best, turned, strict=True):
