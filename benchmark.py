@@ -22,15 +22,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import geometry
-from cli import parser, positive_int, probability, run
 from data_load import SPLITS, default_data, open_split
-from detect import given, haar, open_detector, whole_frame
-from images import find_images, read_image
-from landmarker import MIN_FACE_SCORE, Landmarker, is_trusted, labelled_face
-from landmarks import FLIP
-from metrics import FAILURE, nme
-from stream import find_faces
+from face68 import geometry
+from face68.command.arguments import parser, positive_int, probability, run
+from face68.command.inputs import find_images
+from face68.detect import Found, Given, Haar, WholeFrame, open_detector
+from face68.images import read_image
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
+from face68.landmarks import FLIP
+from face68.photos import find_faces
+from metrics import FAILURE, labelled_face, nme
+from networks import default_network, open_network
 
 
 def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -46,30 +48,30 @@ def dlib_hog() -> Callable:
 
     hog = dlib.get_frontal_face_detector()
 
-    def find(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def find(image: np.ndarray) -> Found:
         rectangles, scores, _ = hog.run(image, 1, 0.0)  # enlarged twice: its window has 80 pixels
         boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
-        return np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores)
+        return Found(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
 
     return find
 
 
 def compare_detectors(args) -> None:
     """Recall, other boxes and NME; a missed face counts with the points of a whole-frame guess."""
-    landmarker = Landmarker(args.checkpoint, min_face_score=0)
+    landmarker = Landmarker(open_network(args.network), min_face_score=0)
     samples = list(labelled(args))
     truth = np.stack([points for _, points in samples])
-    detectors = {"none": whole_frame, "haar": haar, "yunet": open_detector("yunet")}
+    detectors = {"none": WholeFrame(), "haar": Haar(), "yunet": open_detector("yunet")}
     if args.dlib:
         detectors["dlib HOG"] = dlib_hog()
-    print(f"{landmarker.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
+    print(f"{landmarker.network.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
     print("(in parentheses: as the detector found them, whatever their face score)")
     print("boxes       recall           other a photo  NME one pass    NME  FR@8%   ms")
     for name in ("truth", *detectors):
         guesses, once, seconds = [], [], 0.0
         hits, others = np.zeros(2), np.zeros(2)  # by the detector, and of these what the face score lets pass
         for image, points in samples:
-            find = detectors.get(name) or given([geometry.box_of(points)])
+            find = detectors.get(name) or Given([geometry.box_of(points)])
             start = time.perf_counter()
             found = find(image)
             seconds += time.perf_counter() - start
@@ -79,7 +81,7 @@ def compare_detectors(args) -> None:
             matched = np.array([labelled_face(all_faces, points) is not None, face is not None])
             hits += matched
             others += np.array([len(all_faces), len(faces)]) - matched
-            face = face or landmarker.faces([image], [whole_frame(image)])[0][0]
+            face = face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
             guesses.append(face.keypoints)
             once.append(landmarker.predict([image], [face.box]).keypoints[0])
         one, all_passes = nme(np.stack(once), truth), nme(np.stack(guesses), truth)
@@ -93,9 +95,9 @@ def compare_detectors(args) -> None:
 
 def measure_limits(args) -> None:
     """NME and recall with YuNet when whole photos are turned, when they are shrunk, and by the yaw of the head."""
-    landmarker = Landmarker(args.checkpoint, "yunet", min_face_score=args.min_face_score)
+    landmarker = Landmarker(open_network(args.network), "yunet", min_face_score=args.min_face_score)
     samples = list(labelled(args))
-    print(f"{landmarker.path}, {len(samples)} photos")
+    print(f"{landmarker.network.path}, {len(samples)} photos")
     for degrees in (0, 15, 30, 40, 50, 60, 90, 180):
         report(f"turned by {degrees}°", landmarker, [turned(*sample, degrees) for sample in samples])
     for side in (96, 64, 48, 32, 24, 16, 12):
@@ -170,7 +172,7 @@ def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarr
 
 def compare_stream(args) -> None:
     """Photos a second: reading, finding, predicting one after the other, and as a stream; and the stream's memory."""
-    landmarker = Landmarker(args.checkpoint)
+    landmarker = Landmarker(open_network(args.network))
     paths = find_images(args.folder)
     paths = [str(paths[i % len(paths)]) for i in range(args.count)]
     for path in paths[:8]:
@@ -218,7 +220,9 @@ print(*(b - a for a, b in zip(clock, clock[1:])))
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    p.add_argument(
+        "--checkpoint", type=Path, default=default_network(), dest="network", help="the network, .onnx or .pt"
+    )
     commands = p.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in (("detectors", compare_detectors), ("limits", measure_limits)):
         c = commands.add_parser(name, help=function.__doc__.splitlines()[0])

@@ -1,28 +1,22 @@
-"""Checkpoints that describe themselves: the network's name and options, its weights and its crop policy.
+"""Checkpoints that describe themselves: the network's name and options, its weights and its crop policy; and what runs
+one.
 
 A checkpoint is a dict of plain values and tensors, so `torch.load(..., weights_only=True)` reads it and nothing in
 it can run code. Written to a temporary name first: a crash never leaves half a file under the real name.
 """
 
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import nn
 
-from cli import InputError, atomic_path
-from geometry import CropPolicy
-from models import create_model
-
-SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
-BEST = SAVED_MODELS / "best.pt"
-PRETRAINED = SAVED_MODELS / "pretrained.pt"
-
-
-def default_checkpoint() -> Path:
-    """The user's own `best.pt` where there is one, else the network that ships with the repository."""
-    return BEST if BEST.is_file() else PRETRAINED
+from face68.files import InputError, atomic_path
+from face68.geometry import CropPolicy
+from face68.network import BATCH, Outputs, join_outputs
+from models import PixelOutputs, create_model
 
 
 def git_commit() -> str:
@@ -44,7 +38,9 @@ def git_commit() -> str:
 
 def describe_versions() -> dict[str, str]:
     """What made a checkpoint: library versions and the git commit."""
-    return {name: version(name) for name in ("torch", "numpy", "opencv-python")} | {"git_commit": git_commit()}
+    # The modules' own word, since cv2 comes from any of four distributions.
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__, "opencv": cv2.__version__}
+    return versions | {"git_commit": git_commit()}
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
@@ -87,3 +83,31 @@ def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPoli
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: does not fit this version of models.py ({reason}); train it again") from error
     return model.eval(), CropPolicy(**checkpoint["policy"])
+
+
+class TorchNetwork:
+    """A checkpoint's network run by torch: what prediction takes in an exported file's place, see face68/network.py.
+
+    device: where it runs, as torch names it.
+
+    `checkpoint` is what the file holds, but for the weights.
+
+    Raises:
+        InputError: the checkpoint can't be used.
+    """
+
+    def __init__(self, path: str | Path, device: str | torch.device = "cpu"):
+        self.path, self.device = Path(path), device
+        self.checkpoint = load_checkpoint(path)
+        model, self.policy = build_model(self.checkpoint, path)
+        self.model = PixelOutputs(model, self.policy.size).to(device).eval()
+        del self.checkpoint["weights"]
+
+    @torch.inference_mode()
+    def __call__(self, crops: np.ndarray) -> Outputs:
+        """crops: (B, S, S) uint8 gray."""
+        parts = []
+        for part in torch.from_numpy(crops)[:, None].split(BATCH):
+            said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
+            parts.append(Outputs(*said, *[None] * (3 - len(said))))
+        return join_outputs(parts)

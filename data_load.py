@@ -1,8 +1,4 @@
-"""Labelled faces: the data set, its transforms, splits by person, download and audit.
-
-    python data_load.py download                 # the public data set into data/ (350 MB), verified file by file
-    python data_load.py check data               # an audit of a data set
-    python data_load.py shift data --checkpoint C    # how far its labels lie off the faces
+"""Labelled faces: the data set, its transforms, splits by person.
 
 A sample is a dict with `image`, (H, W, 3) uint8 RGB, and `keypoints`, (68, 2) float32, x before y, in pixels of that
 image, 0-based, with pixel centres at integers. A transform takes a sample and returns one, so that
@@ -17,26 +13,31 @@ Random transforms draw from torch's global generator, as torchvision's do.
 """
 
 import copy
+import csv
 import glob
+import hashlib
 import json
+import re
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import Dataset
+from torchvision.transforms import Compose
 
-import download
-import geometry
-from cli import InputError, parser, run
-from geometry import CropPolicy
-from images import IMAGE_SUFFIXES, read_image
-from landmarks import FLIP, person_of, read_csv, read_pts
-from metrics import inter_ocular
+from face68 import geometry
+from face68.files import InputError, atomic_path, sha256
+from face68.formats import csv_rows, read_pts, unreadable
+from face68.geometry import CropPolicy, normalize_keypoints, to_gray
+from face68.images import IMAGE_SUFFIXES, read_image
+from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
@@ -68,9 +69,13 @@ class LabelShift(NamedTuple):
 
 
 NO_SHIFT = LabelShift()
-# Measured by `python data_load.py shift`, see label_shift.py and the README. Uncorrected, mirroring in training would
-# teach two contradicting truths.
+# Measured by `python prepare.py shift`, see curation/label_shift.py and the README. Uncorrected, mirroring in training
+# would teach two contradicting truths.
 PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=0.008)
+PUBLIC_CSV_SHA256 = (  # by these its label files are known, in whatever folder
+    "9f3d1213429893d4955e2789076f6ce11e297253fed86337cffb6ca85bd61ec8",  # training
+    "348e5e1a5906001f64d3da627e4f61dc3de90771d6d92f5d93628029b3c85e65",  # test
+)
 
 
 class FacialKeypointsDataset(Dataset):
@@ -185,7 +190,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
     if found is None:
         raise InputError(
             f"{directory}: holds neither {split}_frames_keypoints.csv nor .pts files for {split}; give a folder with "
-            f"that file and {split}/, or images with .pts files, or get the public set: python data_load.py download"
+            f"that file and {split}/, or images with .pts files, or get the public set: python prepare.py download"
         )
     csv_file, images = found
     return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
@@ -225,8 +230,97 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
                 f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1; correct them"
             )
         return shift
-    is_public = csv_file and download.sha256(csv_file) in download.MANIFEST.read_text(encoding="utf-8")
+    is_public = csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
     return PUBLIC_LABEL_SHIFT if is_public else NO_SHIFT
+
+
+CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS
+
+
+def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
+    """Read annotations: a header row, then a row an image: file name, x0, y0, …, x67, y67. Blank lines don't count.
+
+    Returns:
+        The file names, and their keypoints (N, 68, 2) float32 px.
+
+    Raises:
+        InputError: naming file, row (the line in the file, the header's is 1) and column (the file name's is 1).
+    """
+    options = {"encoding": "utf-8-sig", "encoding_errors": "surrogateescape", "keep_default_na": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            table = pd.read_csv(path, index_col=False, dtype={0: str}, **options)
+        names = list(table.iloc[:, 0])
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+            keypoints = table.iloc[:, 1:].to_numpy(np.float32)  # (N, 136)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, pd.errors.ParserWarning):  # pandas' own errors are ValueErrors too
+        _explain_csv(path)
+        raise
+    complete = keypoints.shape[1] == CSV_COLUMNS - 1 and len(names) > 0 and np.isfinite(keypoints).all()
+    distinct = len(set(names)) == len(names) and all(name.strip() for name in names)
+    if not complete or not distinct or PurePath(str(table.columns[0])).suffix:
+        _explain_csv(path)
+    return names, keypoints.reshape(-1, NUM_LANDMARKS, 2)
+
+
+def _explain_csv(path: str | Path) -> None:
+    """Read row by row what pandas could not use, to say where and what is wrong.
+
+    Raises:
+        InputError: always, unless the file is in order.
+    """
+    rows = csv_rows(path)
+    if not rows:
+        raise InputError(f"{path}: is empty; expected a header and a row an image")
+    for line, row in rows:
+        if len(row) != CSV_COLUMNS:
+            expected = f"{CSV_COLUMNS} expected: file name, x0, y0, …, x67, y67"
+            raise InputError(f"{path}: row {line}: {len(row)} columns found, {expected}")
+    if PurePath(rows[0][1][0]).suffix:
+        raise InputError(f"{path}: row {rows[0][0]}: starts with an image; put a header row before it")
+    if len(rows) == 1:
+        raise InputError(f"{path}: has a header but no rows; expected a row an image")
+    seen = {}
+    for line, (name, *cells) in rows[1:]:
+        if not name.strip():
+            raise InputError(f"{path}: row {line}, column 1: no file name; fill it in or take the row out")
+        if name in seen:
+            raise InputError(f"{path}: row {line}, column 1: {name} has row {seen[name]} already; take one out")
+        seen[name] = line
+        for column, cell in enumerate(cells, start=2):
+            if problem := _problem_of(cell):
+                raise InputError(f"{path}: row {line}, column {column}: {problem}")
+
+
+def _problem_of(cell: str) -> str | None:
+    """What keeps a cell from being a coordinate."""
+    if not cell.strip():
+        return "no coordinate; fill it in or take the row out"
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+            value = np.float32(cell)
+    except ValueError:
+        return f"{cell!r} is not a number; correct it"
+    return None if np.isfinite(value) else f"{cell!r} is not a finite number; correct it"
+
+
+def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray) -> None:
+    """Write keypoints (N, 68, 2) px of the images `names` as `read_csv` reads them. Exact for float32.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    rows = np.asarray(keypoints, np.float32).reshape(len(names), -1)  # (N, 136)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["", *range(2 * NUM_LANDMARKS)])
+        writer.writerows([name, *map(str, row)] for name, row in zip(names, rows, strict=True))
 
 
 def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
@@ -256,6 +350,14 @@ def default_data() -> Path:
     return DATA_DIR if (DATA_DIR / "training_frames_keypoints.csv").is_file() else SAMPLE_DIR
 
 
+def person_of(file_name: str) -> str:
+    """The person in an image of the public set: `Person_Name_VF.jpg` (video V, frame F) gives `Person_Name`.
+
+    A file named in another way is a person of its own: its stem.
+    """
+    return re.sub(r"_\d\d$", "", PurePath(file_name).stem)
+
+
 def fold_of(person: str, folds: int = FOLDS) -> int:
     """The person's fold, 0 … folds - 1: a hash of the name, so neither row order nor other people change it.
 
@@ -276,6 +378,43 @@ def split_by_person(people: Sequence[str], val_fold: int, folds: int = FOLDS) ->
     training = [i for i, fold in enumerate(of_person) if fold != val_fold]
     validation = [i for i, fold in enumerate(of_person) if fold == val_fold]
     return training, validation
+
+
+class Seeded(Dataset):
+    """A data set whose random transforms depend on (seed, epoch, index) alone.
+
+    So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
+    """
+
+    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: bool = False):
+        self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
+
+    def __len__(self) -> int:
+        return len(self.order())
+
+    def __getitem__(self, key: int) -> dict:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
+            return self.dataset[key % len(self.dataset)]
+
+    def order(self) -> list[int]:
+        """This epoch's samples in their order. With `balance`, as many of each source, some of them several times:
+        the copies of a sample have keys of their own, index + copy · size, and so other random numbers.
+        """
+        random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
+        if not self.balance:
+            return random.permutation(size).tolist()
+        sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
+        keys = []
+        for members in sources:
+            copies = np.arange(size // len(sources))
+            keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
+        return random.permutation(np.concatenate(keys)).tolist()
+
+    def digest(self) -> str:
+        """Tells these faces from others: a hash of names and labels."""
+        names = "\0".join(self.dataset.names).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(names + self.dataset.keypoints.tobytes()).hexdigest()
 
 
 # --- Transforms: the classic ones ------------------------------------------------------------------------------
@@ -485,22 +624,16 @@ class RandomErase:
 
 def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[[dict], dict]:
     face = RandomCropFace(policy, background=background)
-    return _compose(face, RandomLight(), RandomErase(), Normalize(), ToTensor())
+    return Compose([face, RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 
 def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    """Training without mirroring and turning: what shows how far labels lie off the face (see label_shift.py)."""
-    return _compose(RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor())
+    """Training without mirroring and turning: it shows how far labels lie off the face, see curation/label_shift.py."""
+    return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 
 def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    return _compose(CropFace(policy), Normalize(), ToTensor())
-
-
-def _compose(*transforms: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    from torchvision.transforms import Compose  # here, because it takes as long as torch and prediction needs none
-
-    return Compose(transforms)
+    return Compose([CropFace(policy), Normalize(), ToTensor()])
 
 
 # --- The geometry of the transforms, without randomness ------------------------------------------------------------
@@ -533,16 +666,6 @@ def crop_face(sample: dict, policy: CropPolicy, mirror: bool = False, **change) 
     return {**sample, "image": image, "keypoints": keypoints[FLIP] if mirror else keypoints}
 
 
-def gray_tensor(image: np.ndarray) -> torch.Tensor:
-    """What a network sees of an RGB crop: (S, S, 3) uint8 → (1, S, S) float32 in [0, 1], as Normalize and ToTensor."""
-    return torch.from_numpy(to_gray(image)[None])
-
-
-def to_gray(image: np.ndarray) -> np.ndarray:
-    """RGB (H, W, 3) uint8 → gray (H, W) float32 in [0, 1]."""
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-
-
 def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
     """A square box in an image of (height, width) px that a detector might take for a face though it is none.
 
@@ -556,42 +679,3 @@ def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
         box = np.array([x * width - half, y * height - half, x * width + half, y * height + half])
         if geometry.overlap(box, face) < 0.15:
             return box
-
-
-def normalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixels → -1 … 1 between the edges of the image, which are at -0.5 and size - 0.5."""
-    return ((2 * keypoints + 1) / np.array([width, height]) - 1).astype(np.float32)
-
-
-def denormalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The way back from `normalize_keypoints`, to pixels."""
-    return (((keypoints + 1) * np.array([width, height]) - 1) / 2).astype(np.float32)
-
-
-def main() -> None:
-    arguments = parser(__doc__.split("\n\nA sample")[0])
-    commands = arguments.add_subparsers(dest="command", required=True, metavar="{download,check,shift}")
-    get = commands.add_parser("download", help="get the public data set, or what is missing of it")
-    get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it (default: data)")
-    check = commands.add_parser("check", help="print an audit of a data set")
-    check.add_argument("directory", type=Path, help="folder of the data set")
-    shift = commands.add_parser("shift", help="measure how far a data set's labels lie off the faces")
-    shift.add_argument("directory", type=Path, help="folder of the data set")
-    shift.add_argument("--checkpoint", type=Path, required=True, help="network to measure with, see label_shift.py")
-    shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
-    args = arguments.parse_args()
-    # The modules that stand above this file are imported here; only these commands need them.
-    if args.command == "download":
-        download.download_dataset(args.data)
-    elif args.command == "check":
-        import audit
-
-        audit.check(args.directory)
-    else:
-        import label_shift
-
-        label_shift.measure(args.directory, args.checkpoint, args.output)
-
-
-if __name__ == "__main__":
-    run(main)

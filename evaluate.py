@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import geometry
 import metrics
 import visualize
-from checkpoint import default_checkpoint
-from cli import InputError, atomic_path, parser, positive_int, run, whole_number
 from data_load import (
     FOLDS,
     SPLITS,
@@ -31,17 +28,24 @@ from data_load import (
     random_background,
     split_by_person,
 )
-from detect import whole_frame
-from geometry import CropPolicy
-from images import write_image
-from landmarker import MIN_FACE_SCORE, Landmarker, Predictions, labelled_face
+from face68 import geometry
+from face68.command.arguments import parser, positive_int, run, whole_number
+from face68.detect import WholeFrame
+from face68.draw import contact_sheet, draw_keypoints
+from face68.files import InputError, atomic_path
+from face68.geometry import CropPolicy
+from face68.images import write_image
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
+from face68.landmarks import inter_ocular
+from metrics import labelled_face
+from networks import default_network, open_network
 
 WORST = 12
 
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="the network to measure")
+    p.add_argument("--checkpoint", type=Path, default=default_network(), help="the network to measure")
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
     p.add_argument("--split", choices=SPLITS, default="test", help="which images")
     p.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
@@ -68,10 +72,11 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
     if boxes == "truth":
         return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
     if boxes == "frame":
-        return landmarker.predict(images, [whole_frame(image)[0][0] for image in images]), 0
+        return landmarker.predict(images, [WholeFrame()(image).boxes[0] for image in images]), 0
     found = [labelled_face(landmarker(image), points) for image, points in zip(images, data.keypoints, strict=True)]
     faces = [
-        face or landmarker.faces([image], [whole_frame(image)])[0][0] for face, image in zip(found, images, strict=True)
+        face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
+        for face, image in zip(found, images, strict=True)
     ]
     judged = faces[0].errors is not None
     predictions = Predictions(
@@ -93,7 +98,7 @@ def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> n
 
 def confidence_report(landmarker: Landmarker, data, predictions: Predictions, measured: np.ndarray) -> dict:
     """How true the network's judgement is; measured (N, 68): `metrics.point_errors`."""
-    expected = predictions.errors / metrics.inter_ocular(data.keypoints)[:, None]
+    expected = predictions.errors / inter_ocular(data.keypoints)[:, None]
     backgrounds = background_scores(landmarker, data)
     accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
     wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
@@ -136,9 +141,9 @@ def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.nd
         points = geometry.transform_points(predicted[i], matrix)
         truth = crop_face({"image": data.image(i), "keypoints": labels[i]}, policy)
         truth, drawn = enlarge(truth), enlarge({**truth, "keypoints": points})
-        tiles.append(visualize.draw_keypoints(drawn["image"], drawn["keypoints"], truth=truth["keypoints"]))
+        tiles.append(draw_keypoints(drawn["image"], drawn["keypoints"], truth=truth["keypoints"]))
         captions.append(f"{errors[i]:.1%} {data.names[i]}")
-    return visualize.contact_sheet(tiles, captions=captions, tile=320)
+    return contact_sheet(tiles, captions=captions, tile=320)
 
 
 def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:
@@ -151,14 +156,14 @@ def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarra
 
 def main() -> None:
     args = parse_arguments()
-    landmarker = Landmarker(args.checkpoint)
+    landmarker = Landmarker(open_network(args.checkpoint))
     data = open_split(args.data, args.split).preload()
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
-    detector = f" ({landmarker.detect.__name__})" if args.boxes == "detector" else ""
+    detector = f" ({landmarker.detect.name})" if args.boxes == "detector" else ""
     print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}{detector}")
     predictions, missed = predict_all(landmarker, data, args.boxes)
     # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.

@@ -4,17 +4,14 @@ Every number is a fraction (0.05 is 5%) and says its normaliser: here the distan
 (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013/2016).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from landmarks import OUTER_EYE_CORNERS, REGIONS
+from face68 import geometry
+from face68.landmarks import REGIONS, Face, inter_ocular
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
-
-
-def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
-    """Distance between the outer eye corners in pixels: (..., 68, 2) → (...)."""
-    right, left = OUTER_EYE_CORNERS
-    return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -97,3 +94,19 @@ def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
         "auc_at_8_percent": auc(errors),
         "nme_by_region": region_errors(predicted, truth),
     }
+
+
+def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
+    """The surest of the faces found where points (68, 2) px say that one is; None: it was missed."""
+    near = [face for face in faces if is_near(face.box, points)]
+    return max(near, key=lambda face: face.score or 0.0, default=None)
+
+
+def is_near(box, points: np.ndarray) -> bool:
+    """Whether a box (x0, y0, x1, y1) is about that of points (68, 2): its centre no further away than 0.4 of the true
+    side, its own side 0.5 to 2 times as long.
+    """
+    box, true = np.asarray(box), geometry.box_of(points)
+    side = max(true[2:] - true[:2])
+    off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
+    return bool(off < 0.4 * side and 0.5 * side < box[2] - box[0] < 2 * side)

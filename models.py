@@ -1,7 +1,9 @@
 """The networks. Each maps gray faces to keypoints, and `create_model` builds one by its name.
 
-Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns `Outputs`: keypoints, and what else it has
-to say. To add a network, write its class and give it a line in `MODELS`: a checkpoint stores the name and the options.
+Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136), or
+`Outputs`: keypoints and what else it has to say. To add a network, write its class and give it a line in `MODELS`: a
+checkpoint stores the name and the options. Its `input_size` is S, 112 unless it says so, and `predicts_errors` tells
+whether it says how far off its points may be and whether this is a face.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NUM_LANDMARKS = 68
+from face68.geometry import CropPolicy
+from face68.landmarks import NUM_LANDMARKS
 
 
 class Outputs(NamedTuple):
@@ -29,6 +32,20 @@ class Outputs(NamedTuple):
     heatmaps: Tensor | None = None
 
 
+def as_outputs(said: Outputs | Tensor) -> Outputs:
+    """What a network returned as `Outputs`: a tensor (B, 136) or (B, 68, 2) is the keypoints.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(said, Outputs):
+        return said
+    if isinstance(said, Tensor) and said[0].numel() == 2 * NUM_LANDMARKS:
+        return Outputs(said.reshape(-1, NUM_LANDMARKS, 2))
+    what = f"a tensor {tuple(said.shape)}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
+    raise ValueError(f"the network returned {what}; Outputs or keypoints (B, {NUM_LANDMARKS}, 2) are expected")
+
+
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:
     """What was said about several batches as if about one, on the CPU."""
     fields = zip(*parts, strict=True)
@@ -43,7 +60,6 @@ class Net(nn.Module):
     """
 
     input_size = 224
-    judges = False  # says nothing of how sure it is
 
     def __init__(self):
         super().__init__()
@@ -122,7 +138,7 @@ class HeatmapNet(nn.Module):
     """
 
     input_size = 112
-    judges = True  # says how far off each point may be, and whether this is a face
+    predicts_errors = True  # says how far off each point may be, and whether this is a face
 
     def __init__(self, widths=(16, 32, 88, 112, 160)):
         super().__init__()
@@ -189,9 +205,41 @@ MODELS = {"heatmap": HeatmapNet, "net": Net}
 
 
 def create_model(name: str, **options) -> nn.Module:
-    """Build a network by its name in `MODELS`; `options` go to its constructor.
+    """Build a network by its name in `MODELS`; `options` go to its constructor. Both are noted in the network, as
+    `name` and `options`, for checkpoints to hold.
 
     Raises:
         KeyError: there is no such network.
     """
-    return MODELS[name](**options)
+    model = MODELS[name](**options)
+    model.name, model.options = name, options
+    return model
+
+
+def input_size(name: str) -> int:
+    """The side in px of the crops that a network of `MODELS` wants."""
+    return getattr(MODELS[name], "input_size", CropPolicy.size)
+
+
+def predicts_errors(name: str) -> bool:
+    """Whether a network of `MODELS` says how far off its points may be, and whether it sees a face."""
+    return getattr(MODELS[name], "predicts_errors", False)
+
+
+class PixelOutputs(nn.Module):
+    """A network as prediction runs it: gray bytes in, pixels of the crop out. What export.py exports.
+
+    (B, 1, S, S) uint8 → keypoints (B, 68, 2) float32 px, x before y, pixel centres at integers; and of a network that
+    judges its own work errors (B, 68) px, each point's expected distance from the truth, and face scores (B,) in 0 … 1.
+    """
+
+    def __init__(self, model: nn.Module, size: int):
+        super().__init__()
+        self.model, self.size = model, size
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        outputs = as_outputs(self.model(crops.to(torch.float32) / 255))
+        keypoints = ((outputs.keypoints + 1) * self.size - 1) / 2
+        if outputs.log_errors is None:
+            return (keypoints,)
+        return keypoints, outputs.log_errors.exp() * (self.size / 2), outputs.face_logits.sigmoid()

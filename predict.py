@@ -8,8 +8,8 @@
 
 From Python:
 
-    from predict import Landmarker
-    faces = Landmarker()(rgb)    # rgb: (H, W, 3) uint8; see landmarker.py
+    from face68 import Landmarker
+    faces = Landmarker()("photo.jpg")
 """
 
 import argparse
@@ -17,16 +17,16 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import visualize
-from cli import InputError, parser, probability, run
-from detect import DETECTORS, given
-from images import Inputs, find_inputs, read_source
-from landmarker import MIN_FACE_SCORE, Landmarker
-from landmarks import write_coco, write_faces_csv, write_json
-from results import Results, place_pictures, place_pts, place_sheets, protect
-from stream import ahead, find_faces
-
-__all__ = ["Landmarker"]  # lives in landmarker.py, so that evaluate.py can use it too; people look for it here
+from face68.command.arguments import parser, probability, run
+from face68.command.inputs import Inputs, find_inputs, read_source
+from face68.command.results import Results, place_pictures, place_pts, place_sheets, protect
+from face68.detect import DETECTORS, Given
+from face68.draw import draw_faces
+from face68.files import InputError
+from face68.formats import write_coco, write_faces_csv, write_json
+from face68.landmarker import MIN_FACE_SCORE, Landmarker
+from face68.photos import find_faces, prefetch
+from networks import default_network, open_network
 
 
 def parse_arguments():
@@ -118,7 +118,7 @@ def open_results(inputs: Inputs, single: bool, args) -> Results:
     return Results(
         pictures=pictures,
         pts=pts,
-        draw=partial(visualize.draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
+        draw=partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
         sheets=sheets,
         summaries=summaries,
         jsonl=args.jsonl,
@@ -130,9 +130,10 @@ def main() -> int:
     args = parse_arguments()
     inputs, single = open_inputs(args)
     results = open_results(inputs, single, args)
-    detector = given(args.box) if args.box else args.detector
-    landmarker = Landmarker(args.checkpoint, detector, min_face_score=args.min_face_score)
-    print(f"network: {landmarker.path}")
+    detector = Given(args.box) if args.box else args.detector
+    network = open_network(args.checkpoint or default_network())
+    landmarker = Landmarker(network, detector, min_face_score=args.min_face_score)
+    print(f"network: {network.path}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]
     if args.resume:
@@ -141,7 +142,7 @@ def main() -> int:
         complain(problem)
     failed = len(inputs.problems)
     try:
-        for photo in ahead(results.write, find_faces(landmarker, todo, read_source)):
+        for photo in prefetch(results.write, find_faces(landmarker, todo, read_source)):
             if photo.problem:
                 complain(photo.problem)
                 failed += 1
@@ -151,7 +152,9 @@ def main() -> int:
             picture = results.pictures.get(photo.source)
             print(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""), flush=True)
             if args.show:
-                visualize.show(photo.image, Path(photo.source).name)
+                from visualize import show  # here, because matplotlib takes a while and few open windows
+
+                show(photo.image, Path(photo.source).name)
     finally:
         results.close()
     return 2 if failed else 0

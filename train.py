@@ -11,8 +11,6 @@ history.csv, training_curves.png and validation_faces.png.
 """
 
 import csv
-import ctypes
-import hashlib
 import math
 import signal
 import time
@@ -23,28 +21,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import metrics
 import visualize
-from checkpoint import (
-    SAVED_MODELS,
-    build_model,
-    describe_versions,
-    git_commit,
-    load_checkpoint,
-    save_checkpoint,
-)
-from cli import InputError, atomic_path, parser, positive_float, positive_int, run, whole_number
+from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint
+from compute import choose_device, keep_freed_memory
 from data_load import (
     DATA_DIR,
     FOLDS,
     CropFace,
     FacialKeypointsDataset,
     Resize,
+    Seeded,
     default_data,
-    denormalize_keypoints,
     evaluation_transform,
     join,
     open_split,
@@ -52,10 +43,14 @@ from data_load import (
     training_transform,
     upright_transform,
 )
-from geometry import CropPolicy
-from images import write_image
+from face68.command.arguments import parser, positive_float, positive_int, run, whole_number
+from face68.draw import contact_sheet, draw_keypoints
+from face68.files import InputError, atomic_path
+from face68.geometry import CropPolicy, denormalize_keypoints
+from face68.images import write_image
 from losses import LOSSES, confidence_loss, heatmap_loss, keypoint_loss
-from models import MODELS, create_model, join_outputs
+from models import MODELS, as_outputs, create_model, input_size, join_outputs, predicts_errors
+from networks import SAVED_MODELS
 from optimizers import OPTIMIZERS, create_optimizers
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints
@@ -83,7 +78,7 @@ def parse_arguments():
     p.add_argument(
         "--published-labels",
         action="store_true",
-        help="leave the labels' shift in, don't mirror, don't turn: for data_load.py shift to measure",
+        help="leave the labels' shift in, don't mirror, don't turn: for prepare.py shift to measure",
     )
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="into how many folds people are divided")
     p.add_argument("--val-fold", type=whole_number, default=0, help="fold of people kept for validation")
@@ -96,43 +91,6 @@ def parse_arguments():
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     return p.parse_args()
-
-
-class Seeded(Dataset):
-    """A data set whose random transforms depend on (seed, epoch, index) alone.
-
-    So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
-    """
-
-    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: bool = False):
-        self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
-
-    def __len__(self) -> int:
-        return len(self.order())
-
-    def __getitem__(self, key: int) -> dict:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
-            return self.dataset[key % len(self.dataset)]
-
-    def order(self) -> list[int]:
-        """This epoch's samples in their order. With `balance`, as many of each source, some of them several times:
-        the copies of a sample have keys of their own, index + copy · size, and so other random numbers.
-        """
-        random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
-        if not self.balance:
-            return random.permutation(size).tolist()
-        sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
-        keys = []
-        for members in sources:
-            copies = np.arange(size // len(sources))
-            keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
-        return random.permutation(np.concatenate(keys)).tolist()
-
-    def digest(self) -> str:
-        """Tells these faces from others: a hash of names and labels."""
-        names = "\0".join(self.dataset.names).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(names + self.dataset.keypoints.tobytes()).hexdigest()
 
 
 def moving_average(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
@@ -165,7 +123,7 @@ class Training:
             for group in optimizer.param_groups:
                 group["lr"] = self.peak * factor
 
-    def descend(self, loss: Tensor) -> None:
+    def step_weights(self, loss: Tensor) -> None:
         """One step of the weights against the loss's gradient, and of their average."""
         self.model.zero_grad()
         loss.backward()
@@ -237,7 +195,7 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
             images, target = to_device(batch, device)
             training.set_learning_rate()
             is_face = batch["is_face"].to(device)
-            outputs = training.model(images)
+            outputs = as_outputs(training.model(images))
             loss = keypoint_loss(criterion, outputs.keypoints, target, is_face)
             if outputs.heatmaps is not None:
                 loss = loss + HEATMAP_WEIGHT * heatmap_loss(outputs.heatmaps, target, is_face)
@@ -246,7 +204,7 @@ def train_epoch(training: Training, data: Seeded, criterion, args, device, inter
                     f"epoch {training.epoch + 1}, step {training.step + 1}: the loss is {loss.item()}; "
                     "try a lower --lr; best.pt and last.pt are those of the epoch before"
                 )
-            training.descend(loss + confidence_loss(outputs, target, is_face))
+            training.step_weights(loss + confidence_loss(outputs, target, is_face))
             training.step += 1
             training.loss_sum += loss.item()
             bar.update(len(images))
@@ -285,38 +243,11 @@ def validate(model: nn.Module, data: FacialKeypointsDataset, criterion, args, de
     parts, truth = [], []
     for batch in DataLoader(data, 64, num_workers=args.workers):
         images, target = to_device(batch, device)
-        parts.append(model(images))
+        parts.append(as_outputs(model(images)))
         truth.append(target.cpu())
     outputs, truth = join_outputs(parts), torch.cat(truth)
     log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
     return Validation(criterion(outputs.keypoints, truth).item(), outputs.keypoints.numpy(), truth.numpy(), log_errors)
-
-
-def keep_freed_memory() -> None:
-    """Have malloc keep what is freed. Every step allocates the same large tensors; by default glibc gives each back to
-    the kernel, which then has to map and clear its pages anew. Without glibc (macOS, Windows) nothing is changed.
-    """
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device by its name; "auto" takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        InputError: torch sees no such device here.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        raise InputError(f"--device {name}: torch sees none here; use --device cpu")
-    return torch.device(name)
 
 
 def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, FacialKeypointsDataset]:
@@ -324,7 +255,7 @@ def load_data(args, policy: CropPolicy, background: float) -> tuple[Seeded, Faci
     if args.data is None:
         args.data = [default_data()]
         real = args.data[0] == DATA_DIR
-        origin = "the public set" if real else "the drawn sample; python data_load.py download gets real faces"
+        origin = "the public set" if real else "the drawn sample; python prepare.py download gets real faces"
         print(f"data: {args.data[0]} ({origin})")
     dataset = join([open_split(directory, "training") for directory in args.data]).preload()
     if args.published_labels:
@@ -413,9 +344,9 @@ def draw_results(args, model: nn.Module, data: FacialKeypointsDataset, policy: C
         doubled = Resize(2 * policy.size)  # so that the points don't cover the face
         predicted = denormalize_keypoints(found.predicted[i], policy.size, policy.size)
         image, points = doubled({**sample, "keypoints": predicted}), doubled(sample)["keypoints"]
-        faces.append(visualize.draw_keypoints(image["image"], image["keypoints"], truth=points))
+        faces.append(draw_keypoints(image["image"], image["keypoints"], truth=points))
     captions = [f"NME {errors[i]:.1%}" for i in chosen]
-    write_image(args.output_dir / "validation_faces.png", visualize.contact_sheet(faces, captions=captions))
+    write_image(args.output_dir / "validation_faces.png", contact_sheet(faces, captions=captions))
 
 
 def save(name: str, training: Training, policy: CropPolicy, args, found: Validation | None = None) -> None:
@@ -428,7 +359,7 @@ def save(name: str, training: Training, policy: CropPolicy, args, found: Validat
             weights = weights | {"calibration": torch.tensor(found.calibration)}
     checkpoint = {
         "model": args.model,
-        "options": {},
+        "options": training.model.options,
         "policy": asdict(policy),
         "arguments": plain(args),
         "versions": describe_versions(),
@@ -482,9 +413,9 @@ def main() -> int:
     keep_freed_memory()
     device = choose_device(args.device)
     torch.manual_seed(args.seed)
-    policy = CropPolicy(size=MODELS[args.model].input_size)
+    policy = CropPolicy(size=input_size(args.model))
     model = create_model(args.model).to(device, memory_format=torch.channels_last)
-    train_data, val_data = load_data(args, policy, BACKGROUND if model.judges else 0.0)
+    train_data, val_data = load_data(args, policy, BACKGROUND if predicts_errors(args.model) else 0.0)
     training = Training(model, args, train_data)
     print(
         f"network: {args.model}, {sum(p.numel() for p in model.parameters()):,} parameters, on {device}; "

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
+PRETRAINED = REPOSITORY / "saved_models" / "pretrained.pt"
 SHARED = REPOSITORY.parent / "shared"
 YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not

@@ -5,15 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from PIL import Image
 
-import audit
-import cli
-from landmarks import write_pts
+from curation import audit
+from data_load import read_csv
+from face68.files import InputError
+from face68.formats import write_pts
 
 WIDTH, HEIGHT = 90, 100
 
@@ -54,7 +55,7 @@ def clean(tmp_path):
 def rewrite(directory, split="training", **changes):
     """Write a split's CSV again with some rows changed or added; the keys are names without `.jpg`."""
     path = directory / f"{split}_frames_keypoints.csv"
-    names, keypoints = audit.read_csv(path)
+    names, keypoints = read_csv(path)
     rows = dict(zip(names, keypoints, strict=True))
     write_csv(path, rows | {f"{name}.jpg": points for name, points in changes.items()})
 
@@ -212,15 +213,15 @@ def test_what_is_no_data_set_is_one_line(tmp_path, kind):
         directory.mkdir()
     elif kind == "file":
         directory.write_text("")
-    with pytest.raises(cli.InputError, match=re.escape(f"{directory}: no data set")) as error:
+    with pytest.raises(InputError, match=re.escape(f"{directory}: no data set")) as error:
         audit.check(directory)
     assert "\n" not in str(error.value)
 
 
 def test_the_command_prints_the_report(clean):
     result = subprocess.run(
-        [sys.executable, "data_load.py", "check", clean],
-        cwd=Path(audit.__file__).parent,
+        [sys.executable, "prepare.py", "check", clean],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
     )

@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SAMPLE, YUNET
+from conftest import PRETRAINED, SAMPLE, YUNET
 
 import benchmark
-import geometry
-from checkpoint import PRETRAINED
-from landmarks import read_csv, write_pts
+from data_load import read_csv
+from face68 import geometry
+from face68.formats import write_pts
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import Compose
 
-from cli import InputError
 from data_load import (
     CropFace,
     FacialKeypointsDataset,
@@ -24,18 +23,18 @@ from data_load import (
     Resize,
     ToTensor,
     crop_face,
-    denormalize_keypoints,
     evaluation_transform,
     fold_of,
     join,
-    normalize_keypoints,
     open_split,
     random_background,
     split_by_person,
     training_transform,
 )
-from geometry import CropPolicy, overlap
-from landmarks import FLIP, write_pts
+from face68.files import InputError
+from face68.formats import write_pts
+from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
+from face68.landmarks import FLIP
 
 
 def dotted(height=200, width=240):
@@ -238,7 +237,7 @@ def test_an_unreadable_image_is_one_line(tiny, command):
 
 def test_given_data_never_falls_back(tmp_path, command):
     error = one_line_error(command("train.py", "--data", tmp_path / "nowhere", "--dry-run"))
-    assert "nowhere" in error and "data_load.py download" in error
+    assert "nowhere" in error and "prepare.py download" in error
 
 
 # --- splits by person ---------------------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from conftest import YUNET
 
-import detect
-import geometry
-from cli import InputError
-from images import read_image
-from landmarks import read_csv
+from data_load import read_csv
+from face68 import detect, geometry
+from face68.files import InputError
+from face68.images import read_image
 
 CONTENT = b"not a network, but what the address gives"
 
@@ -73,7 +72,7 @@ def test_other_content_than_known_is_not_kept(tmp_path, address):
 
 def test_auto_takes_haar_and_says_so_where_yunet_cannot_be_fetched(address, capsys):
     (address / "yunet.onnx").unlink()
-    assert detect.open_detector("auto") is detect.haar
+    assert isinstance(detect.open_detector("auto"), detect.Haar)
     output, errors = capsys.readouterr()
     assert output == "" and errors.count("\n") == 1 and "Haar" in errors and "404" in errors
     with pytest.raises(InputError, match="404"):
@@ -100,21 +99,21 @@ def test_an_unknown_detector_is_one_line():
 
 
 def test_the_whole_frame_is_a_square_in_the_middle():
-    boxes, scores = detect.whole_frame(np.zeros((100, 300, 3), np.uint8))
+    boxes, scores = detect.WholeFrame()(np.zeros((100, 300, 3), np.uint8))
     x0, y0, x1, y1 = boxes[0]
-    assert x1 - x0 == pytest.approx(44) and y1 - y0 == pytest.approx(44) and np.isnan(scores).tolist() == [True]
+    assert x1 - x0 == pytest.approx(44) and y1 - y0 == pytest.approx(44) and scores is None
     assert (x0 + x1) / 2 == pytest.approx(149.5) and (y0 + y1) / 2 == pytest.approx(49.5 + 5)
 
 
 def test_given_boxes_are_found_everywhere():
-    boxes, scores = detect.given([(1, 2, 3, 4), (5, 6, 7, 8)])(np.zeros((9, 9, 3), np.uint8))
-    assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and np.isnan(scores).all()
+    boxes, scores = detect.Given([(1, 2, 3, 4), (5, 6, 7, 8)])(np.zeros((9, 9, 3), np.uint8))
+    assert boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] and scores is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (23, 23), (3000, 40), (31, 33)])
 @pytest.mark.parametrize("name", ["haar", "yunet"])
 def test_any_size_without_a_face(name, shape, request, hopper):
-    find = detect.haar if name == "haar" else request.getfixturevalue("yunet")
+    find = detect.Haar() if name == "haar" else request.getfixturevalue("yunet")
     for _ in range(3):
         find(hopper)  # whose traces nobody may find
         boxes, scores = find(np.zeros((*shape, 3), np.uint8))
@@ -124,7 +123,7 @@ def test_any_size_without_a_face(name, shape, request, hopper):
 @pytest.mark.parametrize(("name", "share"), [("haar", 0.9), ("yunet", 1.0)])
 def test_boxes_frame_the_points_of_real_faces(name, share, real_data, request):
     """Where the face is found, its box has the place and size of the points' own box, to a fifth of it."""
-    find = detect.haar if name == "haar" else request.getfixturevalue("yunet")
+    find = detect.Haar() if name == "haar" else request.getfixturevalue("yunet")
     names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
     off = []
     for file, points in zip(names, keypoints, strict=True):

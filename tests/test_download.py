@@ -16,9 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
-import cli
-import download
+from curation import public_set
+from face68 import download
+from face68.files import InputError
 
 FILES = {f"data/training/Some_Öne_{i:02d}.jpg": os.urandom(3000 + i) for i in range(12)}
 FILES |= {f"data/test/Some_Öne_{i:02d}.jpg": os.urandom(2000 + i) for i in range(6)}
@@ -90,7 +92,7 @@ def digest(content):
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "BACKOFF", 0.001)
-    monkeypatch.setattr(download, "FEW", 3)
+    monkeypatch.setattr(public_set, "FEW", 3)
     server = Server()
     yield server
     server.http.shutdown()
@@ -104,7 +106,7 @@ def get(server, tmp_path):
     manifest.write_text("".join(f"{digest(c)}  {n}\n" for n, c in FILES.items()), encoding="utf-8")
 
     def run():
-        return download.download_dataset(tmp_path / "data", f"{server.url}/archive", f"{server.url}/raw/", manifest)
+        return public_set.download_dataset(tmp_path / "data", f"{server.url}/archive", f"{server.url}/raw/", manifest)
 
     return run
 
@@ -147,7 +149,7 @@ def test_an_interrupted_stream_keeps_what_it_had_and_goes_on_later(server, get, 
     monkeypatch.setattr(download, "ATTEMPTS", 1)
     whole = server.files
     server.files, server.cut_archive_at = {}, len(server.archive) // 2
-    with pytest.raises(cli.InputError, match="HTTP 404"):
+    with pytest.raises(InputError, match="HTTP 404"):
         get()
     kept = content_of(tmp_path / "data")
     assert 3 < len(kept) < len(FILES)
@@ -196,7 +198,7 @@ def test_wrong_content_everywhere_is_one_line_and_not_written(server, get, tmp_p
     name = "data/test/Some_Öne_02.jpg"
     server.archive = make_archive({n: c for n, c in FILES.items() if n != name})
     server.files[name] = b"<html>Log in to this network</html>"
-    with pytest.raises(cli.InputError, match="other content than expected") as error:
+    with pytest.raises(InputError, match="other content than expected") as error:
         get()
     assert "\n" not in str(error.value)
     assert content_of(tmp_path / "data") == {n: c for n, c in ALL.items() if n != "test/Some_Öne_02.jpg"}
@@ -230,7 +232,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 @pytest.mark.parametrize(("status", "requests"), [(503, download.ATTEMPTS), (403, 1)])
 def test_a_refusal_ends_in_one_line(server, tmp_path, status, requests):
     server.faults["/raw/a"] = [status] * 20
-    with pytest.raises(cli.InputError, match=rf"/raw/a: can't be downloaded \(HTTP {status} .*check the network"):
+    with pytest.raises(InputError, match=rf"/raw/a: can't be downloaded \(HTTP {status} .*check the network"):
         download.fetch(f"{server.url}/raw/a", tmp_path / "a", digest(b""))
     assert server.count("/raw/") == requests
     assert not (tmp_path / "a").exists()
@@ -240,10 +242,10 @@ def test_retry_after_is_obeyed_within_bounds():
     def busy(value):
         return urllib.error.HTTPError("http://x", 429, "busy", {"Retry-After": value}, None)
 
-    assert download._wait(busy("7"), 0) == 7
-    assert download._wait(busy("86400"), 0) == download.LONGEST_WAIT
-    assert download._wait(busy("Mon, 01 Jan"), 2) == download.BACKOFF * 4
-    assert download._wait(TimeoutError(), 1) == download.BACKOFF * 2
+    assert download.wait_before(busy("7"), 0) == 7
+    assert download.wait_before(busy("86400"), 0) == download.LONGEST_WAIT
+    assert download.wait_before(busy("Mon, 01 Jan"), 2) == download.BACKOFF * 4
+    assert download.wait_before(TimeoutError(), 1) == download.BACKOFF * 2
 
 
 def test_no_server_is_one_line_at_once(tmp_path, monkeypatch):
@@ -252,8 +254,8 @@ def test_no_server_is_one_line_at_once(tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with pytest.raises(cli.InputError, match="refused") as error:
-        download.download_dataset(tmp_path, f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/")
+    with pytest.raises(InputError, match="refused") as error:
+        public_set.download_dataset(tmp_path, f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/")
     assert "\n" not in str(error.value)
     assert waits == []  # a refusal is not tried again
     assert content_of(tmp_path) == {}
@@ -263,7 +265,7 @@ def test_a_silent_server_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "BACKOFF", 0.001)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        with pytest.raises(cli.InputError, match="timed out"):
+        with pytest.raises(InputError, match="timed out"):
             download.fetch(url, tmp_path / "a", digest(b""), timeout=0.05)
 
 
@@ -279,7 +281,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(server, get, tmp_path, monkeyp
             file.write(content[100:])
 
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
-    with pytest.raises(cli.InputError, match="No space left on device") as error:
+    with pytest.raises(InputError, match="No space left on device") as error:
         get()
     assert "\n" not in str(error.value)
     kept = content_of(tmp_path / "data")
@@ -313,13 +315,13 @@ def test_leftovers_of_a_killed_download_are_removed(server, get, tmp_path):
 
 def test_a_destination_that_is_a_file_is_one_line(server, get, tmp_path):
     (tmp_path / "data").write_text("mine")
-    with pytest.raises(cli.InputError, match="can't be written"):
+    with pytest.raises(InputError, match="can't be written"):
         get()
     assert (tmp_path / "data").read_text() == "mine"
 
 
 def test_the_shipped_manifest_lists_the_public_set():
-    digests = download._read_manifest(download.MANIFEST)
+    digests = public_set._read_manifest(public_set.MANIFEST)
     folders = [name.split("/")[1] for name in digests]
     assert folders.count("training") == 3462
     assert folders.count("test") == 2308
@@ -334,8 +336,8 @@ def test_the_command_without_a_network_is_one_line(tmp_path):
         proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
         environment = {k: v for k, v in os.environ.items() if k.lower() not in ("no_proxy", "https_proxy")}
         result = subprocess.run(
-            [sys.executable, "data_load.py", "download", "--data", tmp_path / "data"],
-            cwd=Path(download.__file__).parent,
+            [sys.executable, "prepare.py", "download", "--data", tmp_path / "data"],
+            cwd=REPOSITORY,
             env=environment | {"https_proxy": proxy},
             capture_output=True,
             text=True,

@@ -2,15 +2,16 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SAMPLE, one_line_error
+from conftest import PRETRAINED, SAMPLE, one_line_error
 
-import geometry
 import metrics
-from checkpoint import PRETRAINED
+from checkpoint import TorchNetwork
 from data_load import open_split
 from evaluate import predict_all
-from landmarker import Landmarker, is_near, labelled_face
-from landmarks import Face
+from face68 import geometry
+from face68.landmarker import Landmarker
+from face68.landmarks import Face
+from metrics import is_near, labelled_face
 
 
 def test_the_report_on_the_sample(tmp_path, command):
@@ -30,14 +31,14 @@ def test_the_report_on_the_sample(tmp_path, command):
     data = open_split(SAMPLE, "test")
     images = [data.image(i) for i in range(len(data))]
     boxes = [geometry.box_of(points) for points in data.keypoints]
-    predicted = Landmarker(PRETRAINED).predict(images, boxes).keypoints
+    predicted = Landmarker(TorchNetwork(PRETRAINED)).predict(images, boxes).keypoints
     assert metrics.nme(predicted, data.keypoints).mean() == pytest.approx(report["nme_inter_ocular"], rel=1e-4)
 
 
 def test_a_missed_face_counts_with_the_guess_of_the_frame(tmp_path):
     data = open_split(SAMPLE, "test").subset([0, 1], None)
     data._cache = {path: np.full((90, 120, 3), 128, np.uint8) for path in data.paths}  # gray: nothing to find
-    predicted, missed = predict_all(Landmarker(PRETRAINED), data, "detector")
+    predicted, missed = predict_all(Landmarker(TorchNetwork(PRETRAINED)), data, "detector")
     assert missed == 2 and predicted.keypoints.shape == (2, 68, 2) and np.isfinite(predicted.keypoints).all()
     assert predicted.errors.shape == (2, 68) and predicted.face_scores.shape == (2,)
 

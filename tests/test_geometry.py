@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geometry import CropPolicy, box_of, crop_matrix, invert, overlap, resize_matrix, similarity, transform_points, warp
+from face68.geometry import (
+    CropPolicy,
+    box_of,
+    crop_matrix,
+    invert,
+    overlap,
+    resize_matrix,
+    similarity,
+    transform_points,
+    warp,
+)
 
 finite = st.floats(-500, 500)
 

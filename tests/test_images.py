@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import images
-from cli import InputError
-from images import find_images, find_inputs, read_image, write_image
+from face68.command import inputs
+from face68.command.inputs import find_images, find_inputs
+from face68.files import InputError
+from face68.images import read_image, write_image
 
 # pytest shows warnings that images.py silences; test_nothing_goes_to_stderr looks at a process without pytest.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -243,7 +244,7 @@ def test_nothing_goes_to_stderr(tmp_path, rgb):
     tiff = saved(Image.fromarray(rgb), "TIFF", compression="tiff_lzw")
     (tmp_path / "cut.tif").write_bytes(tiff[:-7])
     code = (
-        "import sys\nfrom cli import InputError\nfrom images import find_images, read_image\n"
+        "import sys\nfrom face68.files import InputError\nfrom face68.command.inputs import find_images\nfrom face68.images import read_image\n"
         "for path in find_images(sys.argv[1]):\n"
         "    try: read_image(path)\n"
         "    except InputError: print('refused', path.name)\n"
@@ -331,10 +332,10 @@ def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatc
 
 
 def test_photos_on_several_windows_drives_are_named_by_their_drives(monkeypatch):
-    monkeypatch.setattr(images.os, "path", ntpath)
+    monkeypatch.setattr(inputs.os, "path", ntpath)
     one, other = PureWindowsPath(r"C:\photos\x.png"), PureWindowsPath(r"D:\y.png")
-    assert images._names([one, other], set()) == [PureWindowsPath(r"C\photos\x.png"), PureWindowsPath(r"D\y.png")]
-    assert images._names([one], set()) == [PureWindowsPath("x.png")]
+    assert inputs._names([one, other], set()) == [PureWindowsPath(r"C\photos\x.png"), PureWindowsPath(r"D\y.png")]
+    assert inputs._names([one], set()) == [PureWindowsPath("x.png")]
 
 
 def test_reading_is_as_fast_as_opencv(tmp_path):

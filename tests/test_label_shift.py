@@ -2,16 +2,15 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SAMPLE, one_line_error
+from conftest import PRETRAINED, SAMPLE, one_line_error
 
-import geometry
-import label_shift
-from checkpoint import PRETRAINED, load_checkpoint, save_checkpoint
+from checkpoint import load_checkpoint, save_checkpoint
+from curation import label_shift
 from data_load import open_split
-from geometry import CropPolicy
-from images import read_image
-from landmarks import FLIP
-from metrics import inter_ocular
+from face68 import geometry
+from face68.geometry import CropPolicy
+from face68.images import read_image
+from face68.landmarks import FLIP, inter_ocular
 
 SHIFT = np.array([0.03, -0.02])  # to the right and up
 
@@ -73,7 +72,7 @@ def test_what_grows_with_the_face_and_what_does_not_are_told_apart():
 
 def test_the_command(tmp_path, command, tiny):
     (tiny / "label_shift.json").write_text(json.dumps({"x": 0.05, "y": 0.01}))
-    result = command("data_load.py", "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
+    result = command("prepare.py", "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
     assert result.returncode == 0, result.stderr
     assert "labels - network" in result.stdout and "same for all" not in result.stdout  # of few people
     assert read_image(tmp_path / "eyes.png").std() > 10
@@ -83,7 +82,7 @@ def test_the_command_tells_what_grows_with_the_face(tmp_path, command):
     checkpoint = load_checkpoint(PRETRAINED)
     del checkpoint["arguments"]["folds"]  # as before there was the option: a fifth of the people is unseen
     save_checkpoint(tmp_path / "older.pt", checkpoint)
-    result = command("data_load.py", "shift", SAMPLE, "--checkpoint", "older.pt")
+    result = command("prepare.py", "shift", SAMPLE, "--checkpoint", "older.pt")
     assert result.returncode == 0, result.stderr
     for part in ("fold 0 of 5", "growing with the face", "the same for all", "slant"):
         assert part in result.stdout
@@ -92,10 +91,10 @@ def test_the_command_tells_what_grows_with_the_face(tmp_path, command):
 def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
     arguments = ("--data", tiny, "--epochs", "1", "--batch-size", "4", "--output-dir", tmp_path / "run")
     assert command("train.py", *arguments, "--published-labels").returncode == 0
-    result = command("data_load.py", "shift", tiny, "--checkpoint", tmp_path / "run" / "best.pt")
+    result = command("prepare.py", "shift", tiny, "--checkpoint", tmp_path / "run" / "best.pt")
     assert result.returncode == 0, result.stderr
     assert "mirror disagreement" in result.stdout and "turned by 16 degrees" in result.stdout
 
 
 def test_no_data_is_one_line(command):
-    assert "nowhere" in one_line_error(command("data_load.py", "shift", "nowhere", "--checkpoint", PRETRAINED))
+    assert "nowhere" in one_line_error(command("prepare.py", "shift", "nowhere", "--checkpoint", PRETRAINED))

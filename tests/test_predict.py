@@ -13,20 +13,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, SAMPLE, one_line_error
+from conftest import PRETRAINED, REPOSITORY, SAMPLE, one_line_error
 from PIL import Image
 
-import cli
-import detect
-import geometry
 import predict
-import results
-from checkpoint import PRETRAINED, load_checkpoint
-from images import read_image, write_image
-from landmarker import MIN_FACE_SCORE, Predictions, combine, upright_frame
-from landmarks import FLIP, read_coco, read_csv, read_faces_csv, read_json, read_jsonl, read_pts
+from checkpoint import TorchNetwork, load_checkpoint
+from data_load import read_csv
+from face68 import detect, geometry
+from face68.command import arguments as commandline
+from face68.command import results
+from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts
+from face68.images import read_image, write_image
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, combine, upright_frame
+from face68.landmarks import FLIP
 from metrics import nme
-from predict import Landmarker
 
 torch.set_num_threads(2)
 
@@ -40,7 +40,7 @@ def hopper():
 
 @pytest.fixture(scope="module")
 def landmarker():
-    return Landmarker(PRETRAINED, "haar")
+    return Landmarker(TorchNetwork(PRETRAINED), "haar")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def call(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit) as exit_:
-            cli.run(predict.main)
+            commandline.run(predict.main)
         output, errors = capsys.readouterr()
         return SimpleNamespace(returncode=exit_.value.code or 0, stdout=output, stderr=errors)
 
@@ -93,7 +93,7 @@ def test_a_real_photograph(hopper, landmarker):
 def test_points_follow_a_scaled_photograph(hopper, landmarker):
     """What is found in a photo of half the size is half of what is found in the photo."""
     half = cv2.resize(hopper, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    (box,), _ = detect.haar(hopper)
+    (box,), _ = detect.Haar()(hopper)
     large = landmarker.predict([hopper], [box]).keypoints
     small = landmarker.predict([half], [(box + 0.5) / 2 - 0.5]).keypoints
     assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
@@ -202,10 +202,10 @@ def test_a_batch_is_its_images(hopper, landmarker):
 
 
 def test_what_the_network_holds_for_no_face_is_dropped(hopper):
-    doubtful = Landmarker(PRETRAINED, "haar", min_face_score=0.3)
+    doubtful = Landmarker(TorchNetwork(PRETRAINED), "haar", min_face_score=0.3)
     with torch.no_grad():
-        doubtful.model.face[-1].weight.zero_()
-        doubtful.model.face[-1].bias.fill_(-1.0)  # a probability of 0.27
+        doubtful.network.model.model.face[-1].weight.zero_()
+        doubtful.network.model.model.face[-1].bias.fill_(-1.0)  # a probability of 0.27
     assert doubtful(hopper) == []
     (face,) = doubtful(hopper, boxes=[(170, 155, 365, 350)])  # who gives a box is not doubted
     assert face.score is None and face.face_score == pytest.approx(0.269, abs=1e-3)

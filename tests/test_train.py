@@ -9,8 +9,8 @@ import torch
 from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
-from data_load import join, open_split
-from train import HISTORY, Seeded, append_history
+from data_load import Seeded, join, open_split
+from train import HISTORY, append_history
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -94,7 +94,7 @@ def test_without_data_it_says_which_it_takes(tmp_path, command):
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("data: ")
     if "sample" in result.stdout.splitlines()[0]:
-        assert "data_load.py download" in result.stdout
+        assert "prepare.py download" in result.stdout
 
 
 def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
@@ -142,7 +142,7 @@ def test_a_data_set_of_one_person_cannot_be_split(tiny, tmp_path, command):
 
 
 def test_two_data_sets_one_of_them_with_pts_files(tiny, tmp_path, command):
-    from landmarks import write_pts
+    from face68.formats import write_pts
 
     data = open_split(tiny, "training")
     other = tmp_path / "other"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 import visualize
-from cli import InputError
-from landmarks import REGIONS, Face
+from face68 import draw
+from face68.files import InputError
+from face68.landmarks import FLIP, REGIONS, Face
 
 ROOT = Path(visualize.__file__).parent
 
@@ -24,7 +25,7 @@ def gray(height=200, width=200):
 
 def face(scale=60.0, center=(100, 70)):
     """(68, 2) px."""
-    return (visualize.schematic_face() * scale + center).astype(np.float32)
+    return (draw.schematic_face() * scale + center).astype(np.float32)
 
 
 def far_away(index, point):
@@ -37,18 +38,18 @@ def far_away(index, point):
 def test_each_point_has_the_colour_of_its_region_and_the_image_is_left_alone():
     image, points = gray(1000, 1000), face(300, (500, 300))
     before = image.copy()
-    drawn = visualize.draw_keypoints(image, points)
+    drawn = draw.draw_keypoints(image, points)
     assert (image == before).all()
     for region, members in REGIONS.items():
         for x, y in np.round(points[list(members)]).astype(int):
-            assert tuple(drawn[y, x]) == visualize.COLORS[region], region
+            assert tuple(drawn[y, x]) == draw.COLORS[region], region
 
 
 @pytest.mark.parametrize("x, y", [(20, 20), (20.25, 19.5), (19.8125, 20.4375), (21.5, 20.5)])
 def test_points_are_drawn_at_sub_pixel_places(x, y):
     points = np.full((68, 2), np.nan)
     points[30] = x, y
-    drawn = visualize.draw_keypoints(gray(41, 41), points, radius=6)
+    drawn = draw.draw_keypoints(gray(41, 41), points, radius=6)
     weight = np.abs(drawn.astype(float) - 128).sum(axis=2)
     rows, columns = np.indices(weight.shape)
     centroid = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
@@ -57,7 +58,7 @@ def test_points_are_drawn_at_sub_pixel_places(x, y):
 
 def test_size_follows_the_face():
     def touched(scale):
-        drawn = visualize.draw_keypoints(gray(1600, 1600), face(scale, (800, 400)))
+        drawn = draw.draw_keypoints(gray(1600, 1600), face(scale, (800, 400)))
         return (drawn != 128).any(axis=2).sum()
 
     assert 3 < touched(600) / touched(200) < 15  # 9 when all sizes follow exactly
@@ -67,17 +68,17 @@ def test_the_truth_is_a_white_cross_at_its_place():
     points = np.full((68, 2), np.nan)
     truth = points.copy()
     truth[0] = 50, 60
-    drawn = visualize.draw_keypoints(gray(), points, truth, radius=5)
+    drawn = draw.draw_keypoints(gray(), points, truth, radius=5)
     for x, y in ((50, 60), (60, 60), (40, 60), (50, 70), (50, 50)):
         assert drawn[y, x].min() > 240
     assert (drawn[:45] == 128).all() and (drawn[:, 66:] == 128).all()
-    assert (visualize.draw_keypoints(gray(), points, None, radius=5) == 128).all()
+    assert (draw.draw_keypoints(gray(), points, None, radius=5) == 128).all()
 
 
 def test_the_error_is_a_line_from_the_truth_to_the_point():
     points, truth = np.full((2, 68, 2), np.nan)
     truth[0], points[0] = (50, 60), (150, 60)
-    drawn = visualize.draw_keypoints(gray(), points, truth, radius=3)
+    drawn = draw.draw_keypoints(gray(), points, truth, radius=3)
     assert (drawn[60, 60:140].min(axis=1) > 240).all()
 
 
@@ -91,46 +92,46 @@ def test_the_error_is_a_line_from_the_truth_to_the_point():
 def test_any_points_on_any_image(height, width, numbers, labelled):
     points = np.reshape(numbers, (68, 2)).astype(np.float32)
     image = gray(height, width)
-    drawn = visualize.draw_keypoints(image, points, truth=points[::-1], numbers=labelled)
+    drawn = draw.draw_keypoints(image, points, truth=points[::-1], numbers=labelled)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
     assert (image == 128).all()
 
 
 def test_a_point_far_outside_hides_no_point_inside():
-    drawn = visualize.draw_keypoints(gray(), far_away(30, (100, 100)), radius=4)
-    assert tuple(drawn[100, 100]) == visualize.COLORS["nose"]
+    drawn = draw.draw_keypoints(gray(), far_away(30, (100, 100)), radius=4)
+    assert tuple(drawn[100, 100]) == draw.COLORS["nose"]
 
 
 @pytest.mark.parametrize("view", [np.s_[::-1], np.s_[:, ::-1], np.s_[::2, ::2], np.s_[..., ::-1]])
 def test_views_draw_like_copies(view):
     image = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)[view]
-    drawn = visualize.draw_keypoints(image, face())
-    assert (drawn == visualize.draw_keypoints(image.copy(), face())).all()
+    drawn = draw.draw_keypoints(image, face())
+    assert (drawn == draw.draw_keypoints(image.copy(), face())).all()
 
 
 def test_faces_are_drawn_like_their_keypoints_and_have_boxes_when_asked():
     near = Face((20, 30, 180, 170), 0.5, face())
-    drawn = visualize.draw_faces(gray(), [near], boxes=True)
+    drawn = draw.draw_faces(gray(), [near], boxes=True)
     assert drawn[30, 100].min() > 220 and drawn[100, 20].min() > 220 and drawn[170, 100].min() > 220
-    assert (visualize.draw_faces(gray(), [near]) == visualize.draw_keypoints(gray(), face())).all()
-    assert (visualize.draw_faces(gray(), []) == 128).all()
+    assert (draw.draw_faces(gray(), [near]) == draw.draw_keypoints(gray(), face())).all()
+    assert (draw.draw_faces(gray(), []) == 128).all()
 
 
 @pytest.mark.parametrize("center", [(100, 70), (3, 5), (197, 190), (-20, 70), (1e4, 1e4), (-1e6, 50)])
 def test_drawing_a_part_is_drawing_the_whole(center):
     """Only the face's part of a large photo is worked on; nobody may see that."""
     points = face(40.0, center)
-    drawn = visualize.draw_faces(gray(), [Face((0, 0, 9, 9), None, points)], numbers=True)
-    np.testing.assert_allclose(drawn, visualize.draw_keypoints(gray(), points, numbers=True), atol=2)
+    drawn = draw.draw_faces(gray(), [Face((0, 0, 9, 9), None, points)], numbers=True)
+    np.testing.assert_allclose(drawn, draw.draw_keypoints(gray(), points, numbers=True), atol=2)
 
 
 def test_confidence_is_a_ring_of_the_expected_error():
     points = np.tile(np.float32([[150, 150]]), (68, 1)) + face(2.0, (0, 0))  # all near to one place
-    drawn = visualize.draw_faces(gray(300, 300), [Face((0, 0, 9, 9), None, points, np.full(68, 20.0))], confidence=True)
+    drawn = draw.draw_faces(gray(300, 300), [Face((0, 0, 9, 9), None, points, np.full(68, 20.0))], confidence=True)
     x, y = points[8]
     assert drawn[round(float(y)) + 20, round(float(x))].min() > 200
     known = Face((0, 0, 9, 9), 0.5, points, None, 0.25)
-    above = visualize.draw_faces(gray(300, 300), [known], confidence=True)[120:145]
+    above = draw.draw_faces(gray(300, 300), [known], confidence=True)[120:145]
     assert (above != 128).any(), "the score stands above the face"
 
 
@@ -148,8 +149,8 @@ def test_no_number_of_the_diagram_touches_another_or_a_point():
             written.append(text)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(visualize.ImageDraw, "Draw", lambda canvas: Pen())
-        picture = visualize.draw_landmarks(side)
+        patch.setattr(draw.ImageDraw, "Draw", lambda canvas: Pen())
+        picture = draw.draw_landmarks(side)
     assert sorted(written, key=int) == names
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         assert min(x0, y0) > 0 and max(x1, y1) < side
@@ -157,7 +158,7 @@ def test_no_number_of_the_diagram_touches_another_or_a_point():
             assert x1 < a0 or a1 < x0 or y1 < b0 or b1 < y0, (written[i], "overlaps")
     # The points are what is neither white nor blended: no number may lie on one.
     solid = np.zeros((side, side), bool)
-    for color in visualize.COLORS.values():
+    for color in draw.COLORS.values():
         solid |= (picture == color).all(axis=2)
     assert cv2.connectedComponents(solid.astype(np.uint8))[0] - 1 >= 68
     for (x0, y0, x1, y1), text in zip(boxes, written, strict=True):
@@ -165,8 +166,8 @@ def test_no_number_of_the_diagram_touches_another_or_a_point():
 
 
 def test_the_schematic_face_is_symmetric_and_upright():
-    points = visualize.schematic_face()
-    mirrored = points[visualize.FLIP] * (-1, 1)
+    points = draw.schematic_face()
+    mirrored = points[FLIP] * (-1, 1)
     assert np.allclose(mirrored, points)
     assert points[45, 0] - points[36, 0] == pytest.approx(1)
     assert points[8, 1] > points[57, 1] > points[66, 1] > points[62, 1] > points[51, 1] > points[33, 1]
@@ -175,7 +176,7 @@ def test_the_schematic_face_is_symmetric_and_upright():
 
 def test_a_sheet_shows_each_image_whole_in_its_own_tile():
     red, wide = np.full((10, 10, 3), (255, 0, 0), np.uint8), np.full((50, 200, 3), (0, 0, 255), np.uint8)
-    sheet = visualize.contact_sheet([red, wide, red], columns=2, tile=64)
+    sheet = draw.contact_sheet([red, wide, red], columns=2, tile=64)
     gap = 2
     assert sheet.shape == (3 * gap + 2 * 64, 3 * gap + 2 * 64, 3)
     tiles = [sheet[y : y + 64, x : x + 64] for y in (gap, 2 * gap + 64) for x in (gap, 2 * gap + 64)]
@@ -187,7 +188,7 @@ def test_a_sheet_shows_each_image_whole_in_its_own_tile():
 
 def test_a_caption_is_dark_ink_below_its_tile_only():
     plain = [gray(8, 8) + 80] * 2
-    sheet = visualize.contact_sheet(plain, tile=128, captions=["Zoë, 3.1%", "a very long name " * 9])
+    sheet = draw.contact_sheet(plain, tile=128, captions=["Zoë, 3.1%", "a very long name " * 9])
     ink = (sheet < 150).all(axis=2)
     assert not ink[: 4 + 128].any()
     assert ink[:, 4 : 4 + 128].sum() > 50
@@ -197,9 +198,9 @@ def test_a_caption_is_dark_ink_below_its_tile_only():
 
 def test_a_sheet_that_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="at least one"):
-        visualize.contact_sheet([])
+        draw.contact_sheet([])
     with pytest.raises(ValueError, match="2 images but 1 captions"):
-        visualize.contact_sheet([gray(), gray()], captions=["one"])
+        draw.contact_sheet([gray(), gray()], captions=["one"])
 
 
 def test_training_curves_mark_the_best_epoch():
@@ -271,7 +272,7 @@ def test_commands_write_their_picture_and_the_seed_decides(command, dataset, tmp
         assert capsys.readouterr().out.strip() == str(output)
         pictures.append(cv2.imread(str(output)))
     assert (pictures[0] == pictures[1]).all()
-    for color in visualize.COLORS.values():
+    for color in draw.COLORS.values():
         assert (np.abs(pictures[0].astype(int) - color[::-1]).max(axis=2) < 3).any()
 
 

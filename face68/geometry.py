@@ -133,3 +133,18 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, height: int, width: int, k: i
     # Pixel i of `small` covers pixels x0 + k i … x0 + k i + k - 1, whose centre is x0 + k i + (k - 1) / 2.
     offset = np.array([x0, y0]) + (k - 1) / 2
     return small, np.column_stack([matrix[:, :2] * k, matrix[:, :2] @ offset + matrix[:, 2]])
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """RGB (H, W, 3) uint8 → gray (H, W) float32 in [0, 1]."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+
+
+def normalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixels → -1 … 1 between the edges of the image, which are at -0.5 and size - 0.5."""
+    return ((2 * keypoints + 1) / np.array([width, height]) - 1).astype(np.float32)
+
+
+def denormalize_keypoints(keypoints: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The way back from `normalize_keypoints`, to pixels."""
+    return (((keypoints + 1) * np.array([width, height]) - 1) / 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How far a data set's labels lie off the faces: `python data_load.py shift DIR --checkpoint C`.
+"""How far a data set's labels lie off the faces: `python prepare.py shift DIR --checkpoint C`.
 
 Annotators or their tools may put all points a little to one side. Two kinds of network show it:
 
@@ -22,22 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
-import geometry
-import visualize
-from checkpoint import load_checkpoint
-from cli import InputError
-from data_load import (
-    FOLDS,
-    FacialKeypointsDataset,
-    Resize,
-    open_split,
-    split_by_person,
-)
-from geometry import CropPolicy
-from images import write_image
-from landmarker import Landmarker
-from landmarks import FLIP, NUM_LANDMARKS, REGIONS
-from metrics import bootstrap_interval, inter_ocular
+from checkpoint import TorchNetwork
+from data_load import FOLDS, FacialKeypointsDataset, Resize, open_split, split_by_person
+from face68 import geometry
+from face68.draw import contact_sheet, draw_keypoints
+from face68.files import InputError
+from face68.geometry import CropPolicy
+from face68.images import write_image
+from face68.landmarker import Landmarker
+from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
+from metrics import bootstrap_interval
 
 TURNS = (8, 12, 16)  # degrees
 PICTURED = 6  # faces
@@ -50,7 +44,8 @@ def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
     Raises:
         InputError: the data set or the checkpoint can't be used, or all faces took part in its training.
     """
-    landmarker, arguments = Landmarker(checkpoint_path), load_checkpoint(checkpoint_path)["arguments"]
+    network = TorchNetwork(checkpoint_path)
+    landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
     data = open_split(directory, "training").preload()
     fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
     _, unseen = split_by_person(data.people, fold, folds)
@@ -126,10 +121,10 @@ def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
             keypoints = np.full((NUM_LANDMARKS, 2), np.nan)
             keypoints[EYES] = geometry.transform_points(one.keypoints[i, EYES], matrix)
             sample = enlarge({"image": image, "keypoints": keypoints})
-            halves.append(visualize.draw_keypoints(sample["image"], sample["keypoints"], radius=3)[165:475])
+            halves.append(draw_keypoints(sample["image"], sample["keypoints"], radius=3)[165:475])
         tiles.append(np.vstack([halves[0], np.full((20, 640, 3), 255, np.uint8), halves[1]]))
     captions = ["above: as published; below: corrected"] * len(tiles)
-    return visualize.contact_sheet(tiles, columns=3, tile=640, captions=captions)
+    return contact_sheet(tiles, columns=3, tile=640, captions=captions)
 
 
 def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:

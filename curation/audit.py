@@ -1,4 +1,4 @@
-"""What a labelled set of faces holds and what is odd about it: `python data_load.py check DIR`.
+"""What a labelled set of faces holds and what is odd about it: `python prepare.py check DIR`.
 
 Nothing is changed or judged here: a test image that is also a training image, or a point outside the frame,
 may be fine for one purpose and fatal for another, so all of it is counted and named.
@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from cli import InputError
-from data_load import SPLITS, find_split, read_pts_folder
-from images import IMAGE_SUFFIXES, read_image
-from landmarks import OUTER_EYE_CORNERS, person_of, read_csv
+from data_load import SPLITS, find_split, person_of, read_csv, read_pts_folder
+from face68.files import InputError
+from face68.images import IMAGE_SUFFIXES, read_image
+from face68.landmarks import inter_ocular
 
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
@@ -104,8 +104,7 @@ class Split:
     @property
     def eye_distances(self) -> np.ndarray:
         """(len(rows),) px between the outer corners of the eyes."""
-        right, left = OUTER_EYE_CORNERS
-        return np.linalg.norm(self.keypoints[:, right] - self.keypoints[:, left], axis=1)
+        return inter_ocular(self.keypoints)
 
     @cached_property
     def grid(self) -> LabelGrid | None:
@@ -156,7 +155,7 @@ def audit(directory: str | Path) -> Audit:
     if not any(find_split(directory, name) for name in SPLITS):
         raise InputError(
             f"{directory}: no data set (neither {' or '.join(f'{name}_frames_keypoints.csv' for name in SPLITS)} nor "
-            ".pts files in it); give another folder, or get one with: python data_load.py download"
+            ".pts files in it); give another folder, or get one with: python prepare.py download"
         )
     present = [name for name in SPLITS if find_split(directory, name) or (directory / name).is_dir()]
     return Audit(directory, [_inspect_split(directory, name) for name in present])

@@ -3,27 +3,21 @@
 Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
 """
 
-import glob
 import io
 import logging
-import os
-import sys
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from cli import InputError, atomic_path
+from face68.files import InputError, atomic_path
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
 )
 MAX_PIXELS = 250_000_000
-STDIN = "-"
 
 _JPEG, _PNG, _TIFF = ("JPEG", {"quality": 92}), ("PNG", {}), ("TIFF", {"compression": "tiff_lzw"})
 _WRITERS = {  # suffix: Pillow's name of the format and its options
@@ -90,11 +84,6 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
         raise InputError(f"{name}: is damaged ({problem}); copy or download it again") from error
 
 
-def read_source(source: str) -> np.ndarray:
-    """`read_image`, where "-" stands for standard input."""
-    return read_image(sys.stdin.buffer.read(), "standard input") if source == STDIN else read_image(source)
-
-
 def _read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -124,14 +113,43 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if not image.has_transparency_data:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+    return _without_alpha(rgba)
+
+
+def _without_alpha(rgba: np.ndarray) -> np.ndarray:
+    """RGBA (H, W, 4) uint8 over white, rounded to nearest: (H, W, 3) uint8."""
     rgb = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    return rgb if rgba[..., 3].min() == 255 else _over_white(rgb, rgba[..., 3:])
-
-
-def _over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """rgb (H, W, 3) and alpha (H, W, 1), both uint8; rounded to nearest."""
-    alpha = alpha.astype(np.uint16)
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min() == 255:
+        return rgb
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray | str | Path) -> np.ndarray:
+    """An image as the library works on it, (H, W, 3) uint8 RGB.
+
+    image: a file, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of gray, RGB or RGBA samples: uint8, or floats
+        from 0 to 1. Transparent pixels lie over white, as in `read_image`.
+
+    Raises:
+        InputError: it is something else; or the file can't be read.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
+    taken = "give a path, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats from 0 to 1"
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"the image is of type {type(image).__name__}; {taken}")
+    is_image = image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4)))
+    if not is_image or (image.dtype != np.uint8 and image.dtype.kind != "f"):
+        raise InputError(f"the image is an array {image.shape} of {image.dtype}; {taken}")
+    if image.dtype != np.uint8:
+        low, high = image.min(), image.max()
+        if not (low >= 0 and high <= 1):  # NaN too
+            raise InputError(f"the image is an array of {image.dtype} from {low:g} to {high:g}; {taken}")
+        image = np.round(image.astype(np.float32) * 255).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    return image if image.shape[2] == 3 else _without_alpha(image)
 
 
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
@@ -152,26 +170,7 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             raise InputError(f"{path}: can't be written ({error}); try .png") from error
 
 
-def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped.
-
-    Raises:
-        InputError: no such folder, or none in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; check the path")
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        found += [Path(parent, name) for name in files if _is_image_name(name)]
-    if not found:
-        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"{folder}: holds no images ({suffixes}); give another folder")
-    return sorted(found)
-
-
-def _is_image_name(name: str) -> bool:
+def is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -183,67 +182,3 @@ def reduced(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
         return image, 1.0
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
-
-
-class Inputs(NamedTuple):
-    """The images that a user named.
-
-    sources: their paths as the user would write them, or "-"; for `read_source`.
-    names: of each, its path in the folder that holds them all: no two are alike.
-    problems: what names nothing.
-    """
-
-    sources: list[str]
-    names: list[Path]
-    problems: list[InputError]
-
-
-def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
-    """What files, folders, globs and "-" (standard input) stand for, each image once; `recursive` is for folders.
-
-    A file's own name is taken as it is, even where it would be a glob as well.
-    """
-    sources, folders, problems = {}, set(), []  # sources by their absolute paths; a dict keeps the order
-    for argument in arguments:
-        try:
-            if argument == STDIN:
-                found = [STDIN]
-            elif Path(argument).is_dir():
-                found = find_images(argument, recursive)
-                folders.add(_absolute(argument))
-            elif glob.has_magic(argument) and not Path(argument).exists():
-                found = _match(argument)
-            else:
-                found = [argument]
-        except InputError as error:
-            problems.append(error)
-        except OSError as error:  # a name too long, a folder that may not be entered
-            problems.append(InputError(f"{argument}: can't be read ({error.strerror}); check the path"))
-        else:
-            for source in map(str, found):
-                sources.setdefault(_absolute("stdin" if source == STDIN else source), source)
-    return Inputs(list(sources.values()), _names(list(sources), folders), problems)
-
-
-def _names(paths: list[Path], folders: set[Path]) -> list[Path]:
-    """Absolute paths as seen from the folder that holds them and `folders`; on several Windows drives, from above."""
-    if not paths:
-        return []
-    try:
-        root = os.path.commonpath(folders | {path.parent for path in paths})
-    except ValueError:  # several drives have no common folder
-        return [type(path)(path.drive.strip(":\\"), path.relative_to(path.anchor)) for path in paths]
-    return [path.relative_to(root) for path in paths]
-
-
-def _absolute(path: str) -> Path:
-    """Without `..`, but with links as they are: two links to a photo are two names."""
-    return Path(os.path.normpath(Path(path).absolute()))
-
-
-def _match(pattern: str) -> list[str]:
-    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    found = sorted(name for name in names if _is_image_name(Path(name).name))
-    if not found:
-        raise InputError(f"{pattern}: matches no image; check the pattern")
-    return found

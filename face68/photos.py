@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from cli import InputError
-from landmarker import Landmarker
-from landmarks import Face
+from face68.detect import NOTHING, Found
+from face68.files import InputError
+from face68.landmarker import Landmarker
+from face68.landmarks import Face
 
 Source, Item, Result = TypeVar("Source"), TypeVar("Item"), TypeVar("Result")
 
@@ -41,11 +42,11 @@ def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[s
 
     detect = landmarker.detect  # opened here and not in each thread
 
-    def look(source: str) -> tuple[Photo, tuple[np.ndarray, np.ndarray]]:
+    def look(source: str) -> tuple[Photo, Found]:
         try:
             photo = Photo(source, read(source))
         except InputError as error:
-            return Photo(source, problem=error), (np.zeros((0, 4)), np.zeros(0))
+            return Photo(source, problem=error), NOTHING
         return photo, detect(photo.image)
 
     def predict(group: list) -> list[Photo]:
@@ -54,11 +55,11 @@ def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[s
             photo.faces = faces
         return photos
 
-    for photos in ahead(predict, _groups(ahead(look, sources)), threads=1):
+    for photos in prefetch(predict, _groups(prefetch(look, sources)), threads=1):
         yield from photos
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS) -> Iterator[Result]:
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS) -> Iterator[Result]:
     """`map(function, items)`, computed in threads a few items ahead of who asks for them."""
     pool, pending = ThreadPoolExecutor(threads), deque()
     try:
@@ -72,7 +73,7 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: in
         pool.shutdown(wait=False, cancel_futures=True)  # after an error or Ctrl-C nothing new is begun
 
 
-def _groups(looked: Iterable[tuple[Photo, tuple]]) -> Iterator[list]:
+def _groups(looked: Iterable[tuple[Photo, Found]]) -> Iterator[list]:
     """Neighbours in lists of up to GROUP photos and about GROUP_PIXELS pixels."""
     group, pixels = [], 0
     for photo, found in looked:

@@ -1,15 +1,13 @@
-"""Download files and keep only what matches its known SHA-256; the public data set is one such download.
+"""The public data set: the folder data/ of https://github.com/udacity/P1_Facial_Keypoints, 350 MB.
 
-It is the folder data/ of https://github.com/udacity/P1_Facial_Keypoints, 350 MB. The commit is pinned and
-`data/public_files.sha256` lists every file: what arrives is what was measured, or it isn't written.
+The commit is pinned and `data/public_files.sha256` lists every file: what arrives is what was measured, or it isn't
+written.
 """
 
 import contextlib
 import hashlib
-import http.client
 import tarfile
 import time
-import urllib.error
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,54 +17,18 @@ from urllib.request import urlopen
 
 from tqdm import tqdm
 
-from cli import InputError, atomic_path
+from face68.download import ATTEMPTS, NETWORK_ERRORS, TIMEOUT, fetch, may_pass, wait_before
+from face68.files import atomic_path, sha256
 
 REPOSITORY = "udacity/P1_Facial_Keypoints"
 COMMIT = "6e55adc6bd032d9fb1ad41a4c3e68aae847cdf81"
 ARCHIVE_URL = f"https://codeload.github.com/{REPOSITORY}/tar.gz/{COMMIT}"
 FILE_URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/"
-MANIFEST = Path(__file__).parent / "data" / "public_files.sha256"
+MANIFEST = Path(__file__).parent.parent / "data" / "public_files.sha256"
 
 FEW = 200  # files: so many missing ones come faster one by one than by streaming the whole archive
 THREADS = 8
-ATTEMPTS = 4
-BACKOFF = 1.0  # s before the second attempt; doubles with each further one
-LONGEST_WAIT = 60.0  # s, however long the server asks us to stay away
-TIMEOUT = 30.0  # s without a byte from the server
-
-NETWORK_ERRORS = (OSError, http.client.HTTPException)
 STREAM_ERRORS = (*NETWORK_ERRORS, tarfile.TarError, EOFError, zlib.error)
-
-
-def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def fetch(url: str, path: str | Path, expected_sha256: str, timeout: float = TIMEOUT, attempts: int = ATTEMPTS) -> None:
-    """Download one file of a few MB; `path` is written only when the content's SHA-256 is as expected.
-
-    Busy servers (429, 5xx), time-outs and broken connections are tried again.
-
-    Args:
-        timeout: seconds without a byte after which an attempt counts as failed.
-        attempts: how many there are in all.
-
-    Raises:
-        InputError: no answer, a refusal, other content than expected, or `path` can't be written.
-    """
-    content = _get(url, timeout, attempts)
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != expected_sha256:
-        raise InputError(
-            f"{url}: the server sent other content than expected (SHA-256 {actual[:12]}…, not "
-            f"{expected_sha256[:12]}…), {path} was not written; try again from another network"
-        )
-    _write(path, content)
 
 
 def download_dataset(
@@ -119,9 +81,9 @@ def _from_archive(url: str, destination: Path, missing: dict[str, str], bar: tqd
                     return  # the rest of the stream is of no use
             return
         except STREAM_ERRORS as error:
-            if not _may_pass(error):
+            if not may_pass(error):
                 return
-            time.sleep(_wait(error, attempt))
+            time.sleep(wait_before(error, attempt))
 
 
 def _stream(url: str, wanted: dict[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -148,40 +110,6 @@ def _one_by_one(url: str, destination: Path, missing: dict[str, str], bar: tqdm)
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new is begun
 
 
-def _get(url: str, timeout: float, attempts: int) -> bytes:
-    for attempt in range(attempts):
-        try:
-            with urlopen(url, timeout=timeout) as response:
-                return response.read()
-        except NETWORK_ERRORS as error:
-            if attempt == attempts - 1 or not _may_pass(error):
-                raise InputError(
-                    f"{url}: can't be downloaded ({_reason(error)}); check the network and try again later"
-                ) from error
-            time.sleep(_wait(error, attempt))
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether another attempt makes sense: a busy server, a time-out, a connection that broke off."""
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code == 429 or error.code >= 500
-    if isinstance(error, urllib.error.URLError):  # no connection at all
-        return isinstance(error.reason, TimeoutError)
-    return True
-
-
-def _wait(error: Exception, attempt: int) -> float:
-    """Seconds until the next attempt: what the server asks for, else doubling."""
-    asked = error.headers.get("Retry-After", "") if isinstance(error, urllib.error.HTTPError) else ""
-    return min(float(asked) if asked.isdecimal() else BACKOFF * 2**attempt, LONGEST_WAIT)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    return " ".join(str(getattr(error, "reason", error) or type(error).__name__).split())  # one line
-
-
 def _read_manifest(path: str | Path) -> dict[str, str]:
     """Name to SHA-256, from lines as `sha256sum` writes them: hexadecimal digits, two spaces, name."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -205,7 +133,7 @@ def _write(path: str | Path, content: bytes) -> None:
 
 
 def _remove_leftovers(folders: set[Path]) -> None:
-    """Delete what a killed download left half-written (the temporary names of `cli.atomic_path`)."""
+    """Delete what a killed download left half-written (the temporary names of `face68.files.atomic_path`)."""
     for folder in folders:
         for leftover in folder.glob(".partial-*"):
             with contextlib.suppress(OSError):  # harmless; if the folder is read-only, writing will say so

@@ -1,17 +1,13 @@
-"""What every command shares: one-line errors, the argument parser, and files written whole or not at all."""
+"""What every command shares: the argument parser, values of options, and errors in one line."""
 
 import argparse
 import contextlib
 import math
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-
-class InputError(ValueError):
-    """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
+from face68.files import InputError
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -44,7 +40,7 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
     """Shows each option's default where it has one, and the description as it is written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -80,38 +76,3 @@ def probability(text: str) -> float:
         if 0 <= float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
-
-    A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing.
-    The suffix is kept, because cv2 and matplotlib choose the format by it.
-
-    Raises:
-        InputError: the folder can't be written to, or the disk is full.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private; a result is an ordinary file
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,4 +1,4 @@
-"""A trained network on whole images: find faces, crop as the checkpoint says, predict, map back to the image."""
+"""A trained network on whole images: find faces, crop as the network wants it, predict, map back to the image."""
 
 import math
 from collections.abc import Sequence
@@ -6,17 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-import torch
 
-import geometry
-from checkpoint import build_model, default_checkpoint, load_checkpoint
-from data_load import denormalize_keypoints, gray_tensor
-from detect import Detector, given, open_detector
-from landmarks import FLIP, Face
-from models import Outputs, join_outputs
+from face68 import geometry
+from face68.detect import Detector, Found, Given, open_detector
+from face68.images import as_rgb
+from face68.landmarks import FLIP, Face
+from face68.network import Network, OnnxNetwork, shipped_network
 
-BATCH = 64  # faces at once; more is no faster and takes more memory
 # A detection is dropped that the network holds for less likely a face than this. Up to 0.9 no validation face is lost;
 # photos unlike those have lower scores, so it is lower.
 MIN_FACE_SCORE = 0.6
@@ -41,50 +39,53 @@ class Predictions(NamedTuple):
 class Landmarker:
     """The 68 keypoints of every face of an image.
 
-        landmarker = Landmarker()  # the user's best.pt where there is one, else the network that we ship
-        for face in landmarker(rgb):
+        landmarker = Landmarker()
+        for face in landmarker("photo.jpg"):
             face.box, face.score, face.keypoints  # (x0, y0, x1, y1) px, the detector's score, (68, 2) float32 px
 
-    checkpoint: a file that train.py wrote.
-    detector: a name (see `detect.open_detector`) or a function like those that it returns.
-    device: where the network runs, as torch names it.
+    network: what predicts, or an .onnx file that export.py wrote; None: the one that comes with this package.
+    detector: a name (see `detect.open_detector`), or a detector.
     min_face_score: detections with a lower `face_score` are dropped; 0 keeps all.
 
     Raises:
-        InputError: the checkpoint can't be used; when faces are first looked for, also that the detector can't.
+        InputError: the network can't be used; when faces are first looked for, also that the detector can't.
     """
 
     def __init__(
         self,
-        checkpoint: str | Path | None = None,
+        network: Network | str | Path | None = None,
         detector: str | Detector = "auto",
-        device: str = "cpu",
         min_face_score: float = MIN_FACE_SCORE,
     ):
-        self.path = Path(checkpoint or default_checkpoint())
-        self.model, self.policy = build_model(load_checkpoint(self.path), self.path)
-        self.model.to(device)
-        self.detector, self.device, self.min_face_score = detector, device, min_face_score
+        if network is None or isinstance(network, str | Path):
+            network = OnnxNetwork(network or shipped_network())
+        self.network, self.detector, self.min_face_score = network, detector, min_face_score
 
     @cached_property
     def detect(self) -> Detector:
         """The detector itself, opened when it is first needed: who knows the boxes needs none."""
         return open_detector(self.detector) if isinstance(self.detector, str) else self.detector
 
-    def __call__(self, image: np.ndarray, boxes: Sequence | None = None) -> list[Face]:
-        """The faces of an RGB image (H, W, 3) uint8, left to right; an empty list where there is none.
+    def __call__(self, image: np.ndarray | str | Path, boxes: Sequence | None = None) -> list[Face]:
+        """The faces of an image, left to right; an empty list where there is none.
 
+        image: a file, or an array as `images.as_rgb` takes it: RGB, RGBA or gray, uint8 or float from 0 to 1.
         boxes: (N, 4) x0, y0, x1, y1 px, about those of the 68 points, in place of what the detector finds.
+
+        Raises:
+            InputError: the image is none of these.
         """
-        detect = self.detect if boxes is None else given(boxes)
+        image = as_rgb(image)
+        detect = self.detect if boxes is None else Given(boxes)
         return self.faces([image], [detect(image)])[0]
 
-    def batch(self, images: Sequence[np.ndarray]) -> list[list[Face]]:
+    def batch(self, images: Sequence[np.ndarray | str | Path]) -> list[list[Face]]:
         """The faces of each of several images; they share the network's batches."""
+        images = [as_rgb(image) for image in images]
         return self.faces(images, [self.detect(image) for image in images])
 
-    def faces(self, images: Sequence[np.ndarray], found: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[list[Face]]:
-        """The faces of each image from what a detector found in it, boxes (N, 4) and scores (N,).
+    def faces(self, images: Sequence[np.ndarray], found: Sequence[Found]) -> list[list[Face]]:
+        """The faces of each RGB image (H, W, 3) uint8 from what a detector found in it.
 
         Three passes: a detector's box is off by a tenth of the face and knows no roll. The first pass's points frame
         the face better and level its eyes for the second, whose points frame the third. That one sees the face
@@ -92,19 +93,19 @@ class Landmarker:
 
         The face score is the highest of the three, because a face that is seen as one once is one.
         """
-        owners = [i for i, (boxes, _) in enumerate(found) for _ in boxes]
+        owners = [i for i, of_image in enumerate(found) for _ in of_image.boxes]
         faces = [[] for _ in images]
         if not owners:
             return faces
-        boxes = np.concatenate([boxes for boxes, _ in found])
-        scores = np.concatenate([scores for _, scores in found])
+        boxes = np.concatenate([of_image.boxes for of_image in found])
+        scores = [score for of_image in found for score in _scores(of_image)]
         crowd = [images[i] for i in owners]
         first = self.first_pass(crowd, boxes)
         second = self.predict(crowd, *upright_frames(first.keypoints))
         third = self.predict(crowd, *upright_frames(second.keypoints), mirror=True)
         together = combine(first, second, third)
         for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(together), strict=True):
-            face = Face(tuple(box.tolist()), None if np.isnan(score) else float(score), *face)
+            face = Face(tuple(box.tolist()), score, *face)
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         return [sorted(of_image, key=lambda face: face.box) for of_image in faces]
@@ -137,53 +138,32 @@ class Landmarker:
         degrees = [0.0] * len(images) if degrees is None else degrees
         matrices = [
             # Mirroring comes before turning, and turns the other way.
-            geometry.crop_matrix(box, self.policy, degrees=-angle if mirror else angle, mirror=mirror)
+            geometry.crop_matrix(box, self.network.policy, degrees=-angle if mirror else angle, mirror=mirror)
             for box, angle in zip(boxes, degrees, strict=True)
         ]
-        outputs = self._outputs(images, matrices)
-        size = self.policy.size
-        points = denormalize_keypoints(outputs.keypoints.numpy(), size, size)  # (N, 68, 2) px of the crop
-        back = [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(points, matrices, strict=True)]
-        keypoints = np.stack(back)
-        errors, face_scores = self._judgement(outputs, matrices)
+        outputs = self.network(self._crops(images, matrices))
+        keypoints = np.stack(
+            [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(outputs.keypoints, matrices, strict=True)]
+        )
+        errors = outputs.errors
+        if errors is not None:
+            errors = errors / np.array([geometry.scale_of(matrix) for matrix in matrices], np.float32)[:, None]
         if mirror:
             keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
-        return Predictions(keypoints, errors, face_scores)
+        return Predictions(keypoints, errors, outputs.face_scores)
 
-    @torch.inference_mode()
-    def _outputs(self, images: Sequence[np.ndarray], matrices: list[np.ndarray]) -> Outputs:
-        """What the network says of the crops that N matrices (2×3) cut out of N images."""
-        size = self.policy.size
-        crops = [gray_tensor(geometry.warp(image, m, size, size)) for image, m in zip(images, matrices, strict=True)]
-        return join_outputs([self.model(part.to(self.device)) for part in torch.stack(crops).split(BATCH)])
-
-    def _judgement(self, outputs: Outputs, matrices: list[np.ndarray]):
-        if outputs.log_errors is None:
-            return None, None
-        pixels = [self.policy.size / 2 / geometry.scale_of(matrix) for matrix in matrices]  # of the image, a unit
-        errors = outputs.log_errors.exp().numpy() * np.array(pixels, np.float32)[:, None]
-        return errors, outputs.face_logits.sigmoid().numpy()
+    def _crops(self, images: Sequence[np.ndarray], matrices: list[np.ndarray]) -> np.ndarray:
+        """What N matrices (2×3) cut out of N images, as the network sees it: (N, S, S) uint8 gray."""
+        size = self.network.policy.size
+        crops = np.empty((len(images), size, size), np.uint8)
+        for crop, image, matrix in zip(crops, images, matrices, strict=True):
+            cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
+        return crops
 
 
 def is_trusted(face: Face, min_face_score: float) -> bool:
     """Whether the network holds it for a face. Given boxes are not doubted; one without a face score doubts none."""
     return face.score is None or face.face_score is None or face.face_score >= min_face_score
-
-
-def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
-    """The surest of the faces found where points (68, 2) px say that one is; None: it was missed."""
-    near = [face for face in faces if is_near(face.box, points)]
-    return max(near, key=lambda face: face.score or 0.0, default=None)
-
-
-def is_near(box, points: np.ndarray) -> bool:
-    """Whether a box (x0, y0, x1, y1) is about that of points (68, 2): its centre no further away than 0.4 of the true
-    side, its own side 0.5 to 2 times as long.
-    """
-    box, true = np.asarray(box), geometry.box_of(points)
-    side = max(true[2:] - true[:2])
-    off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
-    return bool(off < 0.4 * side and 0.5 * side < box[2] - box[0] < 2 * side)
 
 
 def combine(first: Predictions, second: Predictions, third: Predictions) -> Predictions:
@@ -220,3 +200,7 @@ def _by_face(predictions: Predictions):
     keypoints, errors, face_scores = predictions
     nothing = [None] * len(keypoints)
     return keypoints, nothing if errors is None else errors, nothing if face_scores is None else face_scores.tolist()
+
+
+def _scores(found: Found) -> Sequence[float | None]:
+    return [None] * len(found.boxes) if found.scores is None else found.scores.tolist()

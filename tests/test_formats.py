@@ -9,29 +9,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cli import InputError
-from landmarks import (
-    FLIP,
-    OUTER_EYE_CORNERS,
-    REGIONS,
-    SKELETON,
-    Face,
+from data_load import person_of, read_csv, write_csv
+from face68.files import InputError
+from face68.formats import (
     ImageResult,
     append_jsonl,
-    person_of,
     read_coco,
-    read_csv,
     read_faces_csv,
     read_json,
     read_jsonl,
     read_pts,
     write_coco,
-    write_csv,
     write_faces_csv,
     write_json,
     write_jsonl,
     write_pts,
 )
+from face68.landmarks import FLIP, OUTER_EYE_CORNERS, REGIONS, SKELETON, Face
 
 # A file is rewritten for each example, so the one folder that hypothesis' examples share does no harm.
 same_folder = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""Face detectors behind one function: image in, boxes and scores out.
+"""Face detectors: image in, boxes and scores out.
 
 Every detector frames a face in its own way. What is returned is always an estimate of the box around the 68 points,
 which is what `geometry.crop_matrix` takes: each detector's relation to that box was measured on training images.
@@ -7,17 +7,17 @@ which is what `geometry.crop_matrix` takes: each detector's relation to that box
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
-from cli import InputError
-from images import reduced
+from face68.files import InputError, sha256
+from face68.images import reduced
 
 DETECTORS = ("auto", "yunet", "haar", "none")
-Detector = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # The box around the 68 points is a square of `side` × the detector's side, `down` × that side below its centre.
 # Medians over every 12th of the 3,462 public training images and, for YuNet, every 8th of 300-W's 1,673 (LFPW, HELEN);
@@ -39,19 +39,35 @@ YUNET_SCORE = 0.7  # the least; the lowest of 499 faces of training images was 0
 YUNET_SEARCHES = (320, 640, LONGEST_SIDE)
 OVERLAP = 0.5  # of the smaller of two boxes; from there the two are one face
 
-_of_thread = threading.local()  # OpenCV's detectors keep what they search, so each thread has its own
+
+class Found(NamedTuple):
+    """Where N faces are.
+
+    boxes: (N, 4) float64, estimates of the square around the 68 points, x0, y0, x1, y1 in pixels.
+    scores: (N,) float64, the detector's own measure, higher is surer: YuNet's is up to 1, Haar's an unbounded sum. None
+        where nothing was searched for.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray | None
+
+
+NOTHING = Found(np.zeros((0, 4)), np.zeros(0))
+
+
+class Detector(Protocol):
+    """Finds the faces of an RGB image (H, W, 3) uint8; several threads may call it. name: what users call it."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> Found: ...
 
 
 def open_detector(name: str = "auto") -> Detector:
-    """A function that finds the faces of an RGB image (H, W, 3) uint8, and may be called from several threads.
+    """The detector of a name.
 
     name: "yunet", "haar", "none" (no search: the frame shows one face, roughly in the middle, as in the public data
         set), or "auto": YuNet if its file is here or comes within seconds, else Haar, saying so in a line on stderr.
-
-    The function returns:
-        boxes (N, 4) float64: estimates of the square around the 68 points, x0, y0, x1, y1 in pixels.
-        scores (N,) float64: the detector's own measure, higher is surer: YuNet's is up to 1, Haar's an unbounded sum;
-            NaN where nothing was searched for.
 
     Raises:
         InputError: there is no detector of that name, or YuNet's file isn't here and can't be fetched.
@@ -59,29 +75,39 @@ def open_detector(name: str = "auto") -> Detector:
     if name not in DETECTORS:
         raise InputError(f"--detector {name}: there is none of that name; choose from {', '.join(DETECTORS)}")
     if name == "none":
-        return whole_frame
+        return WholeFrame()
     if name == "haar":
-        return haar
+        return Haar()
     try:
         return YuNet(yunet_file(hurry=name == "auto"))
     except InputError as error:
         if name == "yunet":
             raise
         print(f"note: faces are found by Haar, which misses more than YuNet does; {error}", file=sys.stderr)
-        return haar
+        return Haar()
 
 
-def given(boxes: Sequence[Sequence[float]]) -> Detector:
-    """A detector that returns these boxes (N, 4) for any image."""
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    return lambda image: (boxes, np.full(len(boxes), np.nan))
+class Given:
+    """Finds these boxes (N, 4) in any image: somebody knows where the faces are."""
+
+    name = "given"
+
+    def __init__(self, boxes: Sequence[Sequence[float]]):
+        self.boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+
+    def __call__(self, image: np.ndarray) -> Found:
+        return Found(self.boxes, None)
 
 
-def whole_frame(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class WholeFrame:
     """The guess for a frame that shows one face in the middle."""
-    height, width = image.shape[:2]
-    center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME["down"] * height]])
-    return _squares(center, np.array([FRAME["side"] * min(height, width)])), np.full(1, np.nan)
+
+    name = "none"
+
+    def __call__(self, image: np.ndarray) -> Found:
+        height, width = image.shape[:2]
+        center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME["down"] * height]])
+        return Found(_squares(center, np.array([FRAME["side"] * min(height, width)])), None)
 
 
 # --- YuNet ----------------------------------------------------------------------------------------------------
@@ -94,13 +120,15 @@ class YuNet:
         InputError: `path` is no network that OpenCV can read.
     """
 
+    name = "yunet"
+
     def __init__(self, path: Path):
-        self.path, self.__name__ = path, "yunet"  # named as the other detectors, which are functions
+        self.path = path
         self._of_thread = threading.local()
         self._network()
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `open_detector`. A face found in the smallest picture is not looked for in the larger ones."""
+    def __call__(self, image: np.ndarray) -> Found:
+        """A face found in the smallest picture is not looked for in the larger ones."""
         found = np.zeros((0, 5))  # x, y, width, height, score
         for longest in YUNET_SEARCHES:
             rows = self._search(image, longest)
@@ -110,7 +138,7 @@ class YuNet:
         height = found[:, 3]
         center = found[:, :2] + (found[:, 2:4] - 1) / 2
         center[:, 1] += YUNET["down"] * height
-        return _squares(center, YUNET["side"] * height), found[:, 4]
+        return Found(_squares(center, YUNET["side"] * height), found[:, 4])
 
     def _search(self, image: np.ndarray, longest: int) -> np.ndarray:
         """Rows x, y, width, height (pixels of the image, edges), score of what is found in a reduced picture."""
@@ -147,10 +175,10 @@ def yunet_file(hurry: bool = False) -> Path:
         if not Path(named).is_file():
             raise InputError(f"{named}: no such file; let YUNET_FILE name {Path(YUNET_URL).name}")
         return Path(named)
-    import download  # here, because it takes a while and the file is mostly here
+    from face68 import download  # here, because its import takes a while and the file is mostly here
 
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks", Path(YUNET_URL).name)
-    if not (path.is_file() and download.sha256(path) == YUNET_SHA256):
+    if not (path.is_file() and sha256(path) == YUNET_SHA256):
         patience = {"timeout": 3, "attempts": 1} if hurry else {}
         download.fetch(YUNET_URL, path, YUNET_SHA256, **patience)
     return path
@@ -168,31 +196,37 @@ def _overlaps(row: np.ndarray, others: np.ndarray) -> bool:
 # --- Haar -----------------------------------------------------------------------------------------------------
 
 
-def haar(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Haar:
     """Upright frontal faces by the boosted cascade of Viola & Jones (2001) that ships with OpenCV."""
-    small, factor = reduced(image, LONGEST_SIDE)
-    if min(small.shape[:2]) < SMALLEST_FACE:
-        return np.zeros((0, 4)), np.zeros(0)
-    found, _, scores = _cascade().detectMultiScale3(
-        cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),
-        scaleFactor=1.1,
-        minNeighbors=5,
-        minSize=(SMALLEST_FACE, SMALLEST_FACE),
-        outputRejectLevels=True,
-    )
-    found = np.asarray(found, dtype=np.float64).reshape(-1, 4)  # x, y, width, height; always square
-    side = found[:, 2]
-    center = found[:, :2] + (found[:, 2:] - 1) / 2
-    center[:, 1] += HAAR["down"] * side
-    boxes = _squares((center + 0.5) / factor - 0.5, HAAR["side"] * side / factor)
-    return boxes, np.asarray(scores, dtype=np.float64).reshape(-1)
 
+    name = "haar"
 
-def _cascade() -> cv2.CascadeClassifier:
-    if not hasattr(_of_thread, "cascade"):
-        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
-        _of_thread.cascade = cv2.CascadeClassifier(str(file))
-    return _of_thread.cascade
+    def __init__(self):
+        self._of_thread = threading.local()  # OpenCV's detectors keep what they search, so each thread has its own
+
+    def __call__(self, image: np.ndarray) -> Found:
+        small, factor = reduced(image, LONGEST_SIDE)
+        if min(small.shape[:2]) < SMALLEST_FACE:
+            return NOTHING
+        found, _, scores = self._cascade().detectMultiScale3(
+            cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),
+            scaleFactor=1.1,
+            minNeighbors=5,
+            minSize=(SMALLEST_FACE, SMALLEST_FACE),
+            outputRejectLevels=True,
+        )
+        found = np.asarray(found, dtype=np.float64).reshape(-1, 4)  # x, y, width, height; always square
+        side = found[:, 2]
+        center = found[:, :2] + (found[:, 2:] - 1) / 2
+        center[:, 1] += HAAR["down"] * side
+        boxes = _squares((center + 0.5) / factor - 0.5, HAAR["side"] * side / factor)
+        return Found(boxes, np.asarray(scores, dtype=np.float64).reshape(-1))
+
+    def _cascade(self) -> cv2.CascadeClassifier:
+        if not hasattr(self._of_thread, "cascade"):
+            file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+            self._of_thread.cascade = cv2.CascadeClassifier(str(file))
+        return self._of_thread.cascade
 
 
 def _squares(center: np.ndarray, side: np.ndarray) -> np.ndarray:

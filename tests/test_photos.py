@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
-import stream
-from cli import InputError
-from landmarks import Face
+from face68 import photos
+from face68.files import InputError
+from face68.landmarks import Face
 
 
-def test_ahead_keeps_the_order_and_runs_at_the_same_time():
+def test_prefetch_keeps_the_order_and_runs_at_the_same_time():
     barrier = threading.Barrier(2, timeout=10)  # breaks unless two calls are under way together
 
     def work(i):
@@ -19,10 +19,10 @@ def test_ahead_keeps_the_order_and_runs_at_the_same_time():
         time.sleep(0.02 * (i % 2 == 0))
         return i
 
-    assert list(stream.ahead(work, range(10), threads=2)) == list(range(10))
+    assert list(photos.prefetch(work, range(10), threads=2)) == list(range(10))
 
 
-def test_ahead_takes_no_more_than_it_may():
+def test_prefetch_takes_no_more_than_it_may():
     taken = []
 
     def items():
@@ -30,7 +30,7 @@ def test_ahead_takes_no_more_than_it_may():
             taken.append(i)
             yield i
 
-    for i in stream.ahead(lambda item: item, items(), threads=3):
+    for i in photos.prefetch(lambda item: item, items(), threads=3):
         assert len(taken) <= i + 4
 
 
@@ -40,7 +40,7 @@ def test_an_error_comes_in_its_place_and_ends_it():
             raise InputError("three")
         return i
 
-    results = stream.ahead(work, range(1000), threads=2)
+    results = photos.prefetch(work, range(1000), threads=2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="three"):
         next(results)
@@ -61,7 +61,7 @@ class FakeLandmarker:
 
 
 def test_photos_share_batches_and_stay_in_order(monkeypatch):
-    monkeypatch.setattr(stream, "GROUP_PIXELS", 1000)
+    monkeypatch.setattr(photos, "GROUP_PIXELS", 1000)
 
     def read(source):
         number = int(source)
@@ -71,9 +71,9 @@ def test_photos_share_batches_and_stay_in_order(monkeypatch):
         return np.full((side, side, 3), number, np.uint8)
 
     landmarker = FakeLandmarker()
-    photos = list(stream.find_faces(landmarker, map(str, range(50)), read))
-    assert [photo.source for photo in photos] == [str(i) for i in range(50)]
-    for i, photo in enumerate(photos):
+    found = list(photos.find_faces(landmarker, map(str, range(50)), read))
+    assert [photo.source for photo in found] == [str(i) for i in range(50)]
+    for i, photo in enumerate(found):
         if i == 7:
             assert str(photo.problem) == "7: broken" and photo.faces == [] and photo.image is None
         else:

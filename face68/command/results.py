@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cli import InputError
-from images import STDIN, WRITABLE_SUFFIXES, Inputs, reduced, write_image
-from landmarks import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
-from stream import Photo
-from visualize import contact_sheet
+from face68.command.inputs import STDIN, Inputs
+from face68.draw import contact_sheet
+from face68.files import InputError
+from face68.formats import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
+from face68.images import WRITABLE_SUFFIXES, reduced, write_image
+from face68.photos import Photo
 
 PAGE, COLUMNS, THUMBNAIL = 48, 8, 224  # photos on a contact sheet, in a row of it, and pixels of each
 

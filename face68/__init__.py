@@ -1,0 +1,16 @@
+"""Find the 68 facial keypoints of every face in a photo: fast, small, and without PyTorch.
+
+from face68 import Landmarker
+
+landmarker = Landmarker()
+for face in landmarker("photo.jpg"):
+    print(face.box, face.keypoints)  # (x0, y0, x1, y1) and (68, 2), in pixels
+"""
+
+from face68.files import InputError
+from face68.images import read_image
+from face68.landmarker import Landmarker
+from face68.landmarks import Face
+from face68.network import OnnxNetwork
+
+__all__ = ["Face", "InputError", "Landmarker", "OnnxNetwork", "read_image"]

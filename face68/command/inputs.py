@@ -1,0 +1,103 @@
+"""What files, folders, globs and "-" on a command line stand for."""
+
+import glob
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from face68.files import InputError
+from face68.images import IMAGE_SUFFIXES, is_image_name, read_image
+
+STDIN = "-"
+
+
+class Inputs(NamedTuple):
+    """The images that a user named.
+
+    sources: their paths as the user would write them, or "-"; for `read_source`.
+    names: of each, its path in the folder that holds them all: no two are alike.
+    problems: what names nothing.
+    """
+
+    sources: list[str]
+    names: list[Path]
+    problems: list[InputError]
+
+
+def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
+    """What files, folders, globs and "-" (standard input) stand for, each image once; `recursive` is for folders.
+
+    A file's own name is taken as it is, even where it would be a glob as well.
+    """
+    sources, folders, problems = {}, set(), []  # sources by their absolute paths; a dict keeps the order
+    for argument in arguments:
+        try:
+            if argument == STDIN:
+                found = [STDIN]
+            elif Path(argument).is_dir():
+                found = find_images(argument, recursive)
+                folders.add(_absolute(argument))
+            elif glob.has_magic(argument) and not Path(argument).exists():
+                found = _match(argument)
+            else:
+                found = [argument]
+        except InputError as error:
+            problems.append(error)
+        except OSError as error:  # a name too long, a folder that may not be entered
+            problems.append(InputError(f"{argument}: can't be read ({error.strerror}); check the path"))
+        else:
+            for source in map(str, found):
+                sources.setdefault(_absolute("stdin" if source == STDIN else source), source)
+    return Inputs(list(sources.values()), _names(list(sources), folders), problems)
+
+
+def _names(paths: list[Path], folders: set[Path]) -> list[Path]:
+    """Absolute paths as seen from the folder that holds them and `folders`; on several Windows drives, from above."""
+    if not paths:
+        return []
+    try:
+        root = os.path.commonpath(folders | {path.parent for path in paths})
+    except ValueError:  # several drives have no common folder
+        return [type(path)(path.drive.strip(":\\"), path.relative_to(path.anchor)) for path in paths]
+    return [path.relative_to(root) for path in paths]
+
+
+def _absolute(path: str) -> Path:
+    """Without `..`, but with links as they are: two links to a photo are two names."""
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _match(pattern: str) -> list[str]:
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    found = sorted(name for name in names if is_image_name(Path(name).name))
+    if not found:
+        raise InputError(f"{pattern}: matches no image; check the pattern")
+    return found
+
+
+def read_source(source: str) -> np.ndarray:
+    """`read_image`, where "-" stands for standard input."""
+    return read_image(sys.stdin.buffer.read(), "standard input") if source == STDIN else read_image(source)
+
+
+def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; check the path")
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        found += [Path(parent, name) for name in files if is_image_name(name)]
+    if not found:
+        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{folder}: holds no images ({suffixes}); give another folder")
+    return sorted(found)

@@ -1,0 +1,93 @@
+"""The 68 facial points of iBUG/Multi-PIE (Gross et al., 2010; Sagonas et al., 2013), and a face that has them.
+
+Right and left are the person's own: the right eye (points 36 to 41) is on the left of the picture.
+Keypoints are always (68, 2) float32, x before y, in pixels, 0-based, pixel centres at integers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_LANDMARKS = 68
+
+REGIONS = {
+    "jaw": range(0, 17),
+    "brows": range(17, 27),
+    "nose": range(27, 36),
+    "eyes": range(36, 48),
+    "mouth": range(48, 68),
+}
+
+# The lines of a drawn face: (region, its points in drawing order, whether the last one joins the first).
+SKELETON = (
+    ("jaw", range(0, 17), False),
+    ("brows", range(17, 22), False),  # right brow
+    ("brows", range(22, 27), False),  # left brow
+    ("nose", range(27, 31), False),  # bridge
+    ("nose", range(31, 36), False),  # nostrils
+    ("eyes", range(36, 42), True),  # right eye
+    ("eyes", range(42, 48), True),  # left eye
+    ("mouth", range(48, 60), True),  # outer lips
+    ("mouth", range(60, 68), True),  # inner lips
+)
+
+# In a mirrored picture the right eye is where the left one was: `mirrored_keypoints[FLIP]` renumbers the points.
+FLIP = np.array(
+    [
+        *[16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0],  # jaw
+        *[26, 25, 24, 23, 22, 21, 20, 19, 18, 17],  # brows
+        *[27, 28, 29, 30],  # bridge of the nose: on the axis, stays
+        *[35, 34, 33, 32, 31],  # nostrils
+        *[45, 44, 43, 42, 47, 46],  # right eye from left: corners and upper lid, then lower lid
+        *[39, 38, 37, 36, 41, 40],  # left eye from right
+        *[54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55],  # outer lips: upper, then lower
+        *[64, 63, 62, 61, 60, 67, 66, 65],  # inner lips
+    ]
+)
+
+OUTER_EYE_CORNERS = (36, 45)  # their distance normalises errors: "inter-ocular"
+
+
+def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
+    """Distance between the outer eye corners, in the keypoints' unit: (..., 68, 2) → (...)."""
+    right, left = OUTER_EYE_CORNERS
+    return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal
+class Face:
+    """A face of an image.
+
+    box: x0, y0, x1, y1 px, where the face was looked for: about the square around the 68 points.
+    score: the detector's own measure of how surely this is a face; None where the box was given.
+    keypoints: (68, 2) float32 px.
+    errors: (68,) float32, how far from the truth the network expects each keypoint to be, in px: its confidence.
+    face_score: how surely this is a face, 0 … 1, by the landmark network; both are None where it doesn't say.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float | None
+    keypoints: np.ndarray
+    errors: np.ndarray | None = None
+    face_score: float | None = None
+
+    def to_dict(self) -> dict:
+        """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits."""
+        return {
+            "box": rounded(self.box),
+            "score": rounded_score(self.score),
+            "face_score": rounded_score(self.face_score),
+            "keypoints": [rounded(point) for point in self.keypoints],
+            "errors": None if self.errors is None else rounded(self.errors),
+        }
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    """Coordinates as results have them: to 0.01 px."""
+    return [round(float(value), 2) for value in values]
+
+
+def rounded_score(value: float | None) -> float | None:
+    """A score as results have it: to 4 digits."""
+    return None if value is None else round(float(value), 4)

@@ -1,0 +1,99 @@
+"""What runs a network: gray crops in, arrays out. Exported files say of themselves all that running them takes.
+
+`OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Anything else with a `policy`, a `path` and the same call will
+do in its place, as `TorchNetwork` at the root does for a checkpoint that is being trained.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import onnxruntime
+
+from face68.files import InputError
+from face68.geometry import CropPolicy
+
+FORMAT = "1"  # of the metadata, under "face68"; a file of another format is refused
+BATCH = 64  # crops at once; more is no faster and takes more memory
+_HERE = Path(__file__).resolve().parent
+
+
+class Outputs(NamedTuple):
+    """What a network says about B crops; the last two are None where it doesn't judge its own work.
+
+    keypoints: (B, 68, 2) float32 px of the crop, x before y.
+    errors: (B, 68) float32, each point's expected distance from the truth, in px of the crop.
+    face_scores: (B,) float32 in 0 … 1, how surely the crop shows an upright face.
+    """
+
+    keypoints: np.ndarray
+    errors: np.ndarray | None
+    face_scores: np.ndarray | None
+
+
+class Network(Protocol):
+    """policy: how faces are cropped for it. path: the file that it comes from."""
+
+    policy: CropPolicy
+    path: Path
+
+    def __call__(self, crops: np.ndarray) -> Outputs:
+        """crops: (B, S, S) uint8 gray, B ≥ 1."""
+        ...
+
+
+def join_outputs(parts: list[Outputs]) -> Outputs:
+    """What was said about several batches as if about one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Outputs(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def shipped_network() -> Path:
+    """The network that comes with this package: in it when it is installed, in saved_models/ of a checkout."""
+    installed = _HERE / "pretrained.onnx"
+    return installed if installed.is_file() else _HERE.parent / "saved_models" / "pretrained.onnx"
+
+
+class OnnxNetwork:
+    """A network that export.py wrote, run by ONNX Runtime on the CPU. Several threads may call it.
+
+    threads: that compute one call. One is best beside other work, and for single faces; none of them spins while it
+        waits.
+
+    `metadata` is what the file says of itself: text by key.
+
+    Raises:
+        InputError: the file is not there, or no such network.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"{path}: no such network; name an .onnx file that export.py wrote")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # fatal only: what goes wrong is raised too
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give a file of export.py") from error
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        if self.metadata.get("face68") != FORMAT:
+            raise InputError(f"{path}: doesn't say how to crop faces for it; give a file of this version's export.py")
+        self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
+
+    def __call__(self, crops: np.ndarray) -> Outputs:
+        """See `Network`."""
+        parts = []
+        for i in range(0, len(crops), BATCH):
+            values = self._session.run(self._outputs, {"crops": crops[i : i + BATCH, None]})  # (B, 1, S, S)
+            said = dict(zip(self._outputs, values, strict=True))
+            parts.append(Outputs(said["keypoints"], said.get("errors"), said.get("face_scores")))
+        return join_outputs(parts)

@@ -1,0 +1,32 @@
+"""Which trained network a command runs, and what runs it. Without torch, for those who run an exported one."""
+
+from pathlib import Path
+
+from face68.files import sha256
+from face68.network import Network, OnnxNetwork, shipped_network
+
+SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
+BEST = SAVED_MODELS / "best.pt"
+
+
+def default_network() -> Path:
+    """The user's own network where there is one, `best.onnx` if it was made from `best.pt`, else the shipped one."""
+    exported = BEST.with_suffix(".onnx")
+    if not BEST.is_file():
+        return exported if exported.is_file() else shipped_network()
+    if exported.is_file() and OnnxNetwork(exported).metadata.get("checkpoint_sha256") == sha256(BEST):
+        return exported
+    return BEST
+
+
+def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:
+    """What runs a network's file: an .onnx in ONNX Runtime on some threads of the CPU, a .pt in torch on a device.
+
+    Raises:
+        InputError: the file is not there, or no such network.
+    """
+    if Path(path).suffix.lower() == ".onnx":
+        return OnnxNetwork(path, threads)
+    from checkpoint import TorchNetwork  # here, because importing torch takes longer than a photo does
+
+    return TorchNetwork(path, device)

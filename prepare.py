@@ -1,0 +1,40 @@
+"""The care of data sets: get the public one, look for faults, measure a shift of the labels, draw the sample anew.
+
+python prepare.py download                    # the public data set into data/ (350 MB), verified file by file
+python prepare.py check data                  # an audit of a data set
+python prepare.py shift data --checkpoint C   # how far its labels lie off the faces
+"""
+
+from pathlib import Path
+
+from curation import audit, label_shift, public_set
+from data_load import DATA_DIR
+from face68.command.arguments import parser, run
+
+
+def parse_arguments():
+    p = parser(__doc__)
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift}")
+    get = commands.add_parser("download", help="get the public data set, or what is missing of it")
+    get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
+    check = commands.add_parser("check", help="print an audit of a data set")
+    check.add_argument("directory", type=Path, help="folder of the data set")
+    shift = commands.add_parser("shift", help="measure how far a data set's labels lie off the faces")
+    shift.add_argument("directory", type=Path, help="folder of the data set")
+    shift.add_argument("--checkpoint", type=Path, required=True, help="the network, see curation/label_shift.py")
+    shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
+    return p.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.command == "download":
+        public_set.download_dataset(args.data)
+    elif args.command == "check":
+        audit.check(args.directory)
+    else:
+        label_shift.measure(args.directory, args.checkpoint, args.output)
+
+
+if __name__ == "__main__":
+    run(main)
