@@ -10,7 +10,7 @@ from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
 from data_load import Seeded, join, open_split
-from train import HISTORY, append_history
+from runs import HISTORY, append_history
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -102,6 +102,26 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
     assert "--lr" in one_line_error(result)
 
 
+def test_a_diverged_training_is_one_line_and_leaves_best_as_it_was(tiny, tmp_path, command):
+    assert train(command, tiny, tmp_path / "run", "--epochs", "1").returncode == 0
+    before = (tmp_path / "run" / "best.pt").read_bytes()
+    result = train(command, tiny, tmp_path / "run", "--epochs", "1", "--optimizer", "sgd", "--lr", "1000")
+    assert "diverged" in one_line_error(result)
+    assert (tmp_path / "run" / "best.pt").read_bytes() == before
+
+
+def test_the_best_of_an_earlier_training_is_kept_aside(tiny, tmp_path, command):
+    best, previous = tmp_path / "run" / "best.pt", tmp_path / "run" / "best.previous.pt"
+    result = train(command, tiny, tmp_path / "run", "--epochs", "1")
+    first = best.read_bytes()
+    assert "best.previous.pt" not in result.stdout and not previous.exists()
+    result = train(command, tiny, tmp_path / "run", "--epochs", "2", "--lr", "1e-4")
+    assert result.stdout.count("kept as best.previous.pt") == 1
+    assert previous.read_bytes() == first and best.read_bytes() != first
+    result = train(command, tiny, tmp_path / "run", "--epochs", "2", "--lr", "1e-4", "--resume")
+    assert result.returncode == 0 and previous.read_bytes() == first, "going on is no other training"
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -171,9 +191,9 @@ def test_balance_shows_each_data_set_equally_often():
 def test_the_history_has_each_epoch_once(tmp_path):
     path = tmp_path / "history.csv"
     for epoch in (1, 2, 3, 3, 4):  # killed after the third, before last.pt
-        append_history(path, (epoch, 0.5, 0.25, 0.1, 1.0))
+        append_history(tmp_path, (epoch, 0.5, 0.25, 0.1, 1.0))
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] and set(rows[0]) == set(HISTORY)
-    append_history(path, (1, 0.5, 0.25, 0.1, 1.0))
+    append_history(tmp_path, (1, 0.5, 0.25, 0.1, 1.0))
     assert len(path.read_text().splitlines()) == 2  # a new run

@@ -1,0 +1,67 @@
+"""The folder of a training: best.pt, last.pt and history.csv; and how a run goes on where it was interrupted."""
+
+import csv
+import shutil
+from pathlib import Path
+
+from checkpoint import load_checkpoint
+from face68.files import InputError, atomic_path
+
+BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
+HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
+MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run")
+
+
+def keep_previous(folder: Path) -> None:
+    """Copy the best.pt of an earlier training, before the first one of another takes its place, and say so."""
+    best = folder / BEST
+    if best.is_file():
+        with atomic_path(folder / PREVIOUS) as temporary:
+            shutil.copyfile(best, temporary)
+        print(f"{best} of an earlier training is kept as {PREVIOUS}")
+
+
+def load_state(folder: Path, arguments: dict, faces: str) -> dict:
+    """The training state in last.pt, for a run with these settings and a digest of these faces.
+
+    Raises:
+        InputError: there is none, or it was begun with other settings or other faces.
+    """
+    path = folder / LAST
+    checkpoint = load_checkpoint(path)
+    if "training" not in checkpoint:
+        raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
+    for option, before in checkpoint["arguments"].items():
+        if before != arguments.get(option) and option not in MAY_DIFFER:
+            was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
+            raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
+    if checkpoint["training"]["faces"] != faces:
+        raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
+    return checkpoint["training"]
+
+
+def _as_typed(option: str, value) -> str:
+    """An option as it stands on the command line, behind "with" or "without"."""
+    flag = "--" + option.replace("_", "-")
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {flag}"
+    return f"with {flag} {value}"
+
+
+def append_history(folder: Path, row: tuple) -> None:
+    """Put an epoch's row behind those of the epochs before it in history.csv.
+
+    A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew.
+    """
+    path = folder / CURVE
+    before = path.read_text().splitlines()[1 : int(row[0])] if row[0] > 1 and path.is_file() else []
+    lines = [",".join(HISTORY), *before, ",".join(f"{value:.6g}" for value in row)]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """The columns of history.csv."""
+    with (folder / CURVE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in HISTORY}
