@@ -4,7 +4,7 @@ Every number is a fraction (0.05 is 5%) and says its normaliser: here the distan
 (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013/2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -49,17 +49,30 @@ def region_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {name: float(errors[:, list(points)].mean()) for name, points in REGIONS.items()}
 
 
-def bootstrap_interval(values: np.ndarray, groups, samples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95% interval of the mean by bootstrap over groups (Efron, 1979): people are drawn, not their images.
+def bootstrap(
+    statistic: Callable[..., np.ndarray], terms: Sequence[np.ndarray], groups, samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """A statistic of the sums of terms over faces, with its 95% interval by bootstrap over groups (Efron, 1979).
 
-    Images of one person resemble each other, so drawing single images would make the interval too narrow.
+    People are drawn, not their images: images of one person resemble each other, so drawing single images would make
+    the interval too narrow.
+
+    statistic: takes the sum of each term, any shape (…,), and gives values of that shape, or several of it stacked.
+    terms: arrays (N,), a number a face; groups: (N,), whose face each one is.
+
+    Returns:
+        (…, 3): the statistic, and the ends of its interval.
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(group, weights=values)
-    counts = np.bincount(group)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(samples, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    sums = np.stack([np.bincount(group, weights=term) for term in terms])  # (terms, groups)
+    drawn = np.random.default_rng(seed).integers(sums.shape[1], size=(samples, sums.shape[1]))
+    low, high = np.quantile(statistic(*sums[:, drawn].sum(axis=2)), [0.025, 0.975], axis=-1)
+    return np.stack([statistic(*sums.sum(axis=1)), low, high], axis=-1)
+
+
+def bootstrap_interval(values: np.ndarray, groups, samples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95% interval of the mean of values (N,), see `bootstrap`."""
+    _, low, high = bootstrap(np.divide, (values, np.ones(len(values))), groups, samples, seed)
     return float(low), float(high)
 
 

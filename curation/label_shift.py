@@ -31,7 +31,7 @@ from face68.geometry import CropPolicy
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
-from metrics import bootstrap_interval
+from metrics import bootstrap, bootstrap_interval
 
 TURNS = (8, 12, 16)  # degrees
 PICTURED = 6  # faces
@@ -145,7 +145,7 @@ def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarr
         pixels = (n * uv - u * v) / (n * uu - u * u)
         return np.array([(v - pixels * u) / n, pixels])
 
-    return _of_sums(line, (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse), people)
+    return bootstrap(line, (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse), people)
 
 
 def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
@@ -156,20 +156,7 @@ def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
     """
     down, x = offsets[..., 1], data.keypoints[..., 0] / inter_ocular(data.keypoints)[:, None]  # (N, 68)
     lower, across = down - down[:, FLIP], x - x[:, FLIP]
-    return _of_sums(np.divide, ((lower * across).sum(axis=1), (across**2).sum(axis=1)), data.people)
-
-
-def _of_sums(statistic, terms, people) -> np.ndarray:
-    """A statistic of the sums of several terms (N,) over all faces, and its 95% interval by bootstrap over people.
-
-    Returns:
-        (…, 3): the statistic, of any shape, and the ends of the interval.
-    """
-    _, group = np.unique(np.asarray(people), return_inverse=True)
-    sums = np.stack([np.bincount(group, weights=term) for term in terms])  # (terms, people)
-    drawn = np.random.default_rng(0).integers(sums.shape[1], size=(2000, sums.shape[1]))
-    low, high = np.quantile(statistic(*sums[:, drawn].sum(axis=2)), [0.025, 0.975], axis=-1)
-    return np.stack([statistic(*sums.sum(axis=1)), low, high], axis=-1)
+    return bootstrap(np.divide, ((lower * across).sum(axis=1), (across**2).sum(axis=1)), data.people)
 
 
 def _parts(shifts: np.ndarray, data: FacialKeypointsDataset, columns: int = 2) -> str:

@@ -186,13 +186,14 @@ def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
 
     It is as large as the box of the points once they are turned, and has that box's centre.
     """
-    x, y = points[42:48].mean(axis=0) - points[36:42].mean(axis=0)
-    degrees = -math.degrees(math.atan2(y, x))
-    turn = geometry.similarity((0, 0), (0, 0), degrees=degrees)
-    box = geometry.box_of(geometry.transform_points(points, turn))
-    center = geometry.transform_points((box[:2] + box[2:]) / 2, geometry.invert(turn)).astype(np.float64)
-    half = max(box[2:] - box[:2]) / 2
-    return np.concatenate([center - half, center + half]), degrees
+    x, y = (points[42:48] - points[36:42]).sum(axis=0, dtype=np.float64)
+    length = math.hypot(x, y) or 1.0
+    turn = np.array([[x, -y], [y, x]]) / length  # rows are points: level = points @ turn, and back with its transpose
+    level = points @ turn
+    low, high = level.min(axis=0), level.max(axis=0)
+    center = (low + high) / 2 @ turn.T
+    half = (high - low).max() / 2
+    return np.concatenate([center - half, center + half]), -math.degrees(math.atan2(y, x))
 
 
 def _by_face(predictions: Predictions):
