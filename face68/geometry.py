@@ -50,8 +50,9 @@ def similarity(
     A positive angle turns the picture clockwise as it is seen, y pointing down. Mirroring comes first.
     """
     cos, sin = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
-    linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
-    return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(center)])
+    a, b, c, d = (-cos, -sin, -sin, cos) if mirror else (cos, -sin, sin, cos)
+    x, y = center
+    return np.array([[a, b, target[0] - (a * x + b * y)], [c, d, target[1] - (c * x + d * y)]])
 
 
 def crop_matrix(
@@ -72,7 +73,7 @@ def crop_matrix(
     Raises:
         ValueError: the box has no extent.
     """
-    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    x0, y0, x1, y1 = map(float, box)
     side = max(x1 - x0, y1 - y0) * policy.margin
     if not side > 0:
         raise ValueError(f"the box {x0, y0, x1, y1} has no extent")
@@ -90,13 +91,16 @@ def resize_matrix(height: int, width: int, new_height: int, new_width: int) -> n
 
 def invert(matrix: np.ndarray) -> np.ndarray:
     """The 2×3 matrix of the way back."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([linear, -linear @ matrix[:, 2]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    determinant = a * d - b * c
+    a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 
 
 def scale_of(matrix: np.ndarray) -> float:
     """How many times longer a 2×3 matrix makes a line (of a similarity: any line)."""
-    return math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return math.sqrt(abs(a * d - b * c))
 
 
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
