@@ -40,7 +40,7 @@ def as_outputs(said: Outputs | Tensor) -> Outputs:
     """
     if isinstance(said, Outputs):
         return said
-    if isinstance(said, Tensor) and said[0].numel() == 2 * NUM_LANDMARKS:
+    if isinstance(said, Tensor) and said.ndim > 1 and said[0].numel() == 2 * NUM_LANDMARKS:
         return Outputs(said.reshape(-1, NUM_LANDMARKS, 2))
     what = f"a tensor {tuple(said.shape)}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
     raise ValueError(f"the network returned {what}; Outputs or keypoints (B, {NUM_LANDMARKS}, 2) are expected")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from hypothesis import settings
@@ -13,7 +14,9 @@ from hypothesis import settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 PRETRAINED = REPOSITORY / "saved_models" / "pretrained.pt"
-SHARED = REPOSITORY.parent / "shared"
+# Real data, where it is: $REAL_DATA is the public set's folder, or one that holds it as `dataset/` beside others.
+SHARED = Path(os.environ.get("REAL_DATA", REPOSITORY.parent / "shared")).resolve()
+PUBLIC_SET = SHARED / "dataset" if (SHARED / "dataset").is_dir() else SHARED
 YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not
 
@@ -53,23 +56,28 @@ def tiny(tmp_path):
 
 @pytest.fixture(scope="session")
 def real_data(tmp_path_factory):
-    """The first 40 rows of the real data set, where it stands beside the checkout; else the test is skipped."""
-    if not (SHARED / "dataset").is_dir():
+    """The first 40 rows of both splits of the public set, where it is (see above); else the test is skipped."""
+    if not (PUBLIC_SET / "test_frames_keypoints.csv").is_file():
         pytest.skip("the real data set is not here")
-    import cv2
-
     root = tmp_path_factory.mktemp("real")
     for split in ("training", "test"):
         (root / split).mkdir()
         csv_name = f"{split}_frames_keypoints.csv"
-        lines = (SHARED / "dataset" / csv_name).read_text().splitlines()[:41]
+        lines = (PUBLIC_SET / csv_name).read_text().splitlines()[:41]
         (root / csv_name).write_text("\n".join(lines) + "\n")
-        for line in lines[1:]:
-            name = Path(line.split(",")[0])
-            bgr = cv2.imread(str(SHARED / "dataset" / split / f"{name.stem}.webp"))
-            _, png = cv2.imencode(".png", cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA))  # RGBA PNG under .jpg, as published
-            (root / split / name).write_bytes(png.tobytes())
+        for name in (line.split(",")[0] for line in lines[1:]):
+            copy_as_published(PUBLIC_SET / split / name, root / split / name)
     return root
+
+
+def copy_as_published(source: Path, destination: Path) -> None:
+    """An image of the public set: an RGBA PNG under .jpg; where it lies as WebP, without loss, it is made one."""
+    if source.is_file():
+        shutil.copy(source, destination)
+        return
+    bgr = cv2.imread(str(source.with_suffix(".webp")))
+    _, png = cv2.imencode(".png", cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA))
+    destination.write_bytes(png.tobytes())
 
 
 def one_line_error(result: subprocess.CompletedProcess) -> str:

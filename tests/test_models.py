@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import MODELS, Outputs, create_model, join_outputs, position_and_width, predicts_errors, spatial_softmax
+from models import (
+    MODELS,
+    Outputs,
+    PixelOutputs,
+    as_outputs,
+    create_model,
+    join_outputs,
+    position_and_width,
+    predicts_errors,
+    spatial_softmax,
+)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -73,3 +83,33 @@ def test_the_shipped_network_is_small():
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, model.input_size, model.input_size))
     assert counter.get_total_flops() / 2 < 100_000_000, "multiply-adds"
+
+
+@pytest.mark.parametrize("shape", [(3, 136), (3, 68, 2), (3, 68, 2, 1)])
+def test_a_plain_tensor_is_keypoints(shape):
+    said = torch.arange(3 * 136.0).reshape(shape)
+    outputs = as_outputs(said)
+    assert torch.equal(outputs.keypoints, said.reshape(3, 68, 2)) and outputs[1:] == (None, None, None)
+
+
+@pytest.mark.parametrize("said", [torch.zeros(3, 10), {"keypoints": torch.zeros(3, 136)}, torch.zeros(())])
+def test_what_is_no_keypoints_is_named(said):
+    with pytest.raises(ValueError, match="the network returned"):
+        as_outputs(said)
+
+
+def test_pixels_of_the_crop_by_hand():
+    """-1 and 1 are the edges, at -0.5 and 7.5 of eight pixels; an error of 1 is half a side."""
+
+    class Says(torch.nn.Module):
+        def forward(self, images):
+            assert images.dtype == torch.float32 and images.max() == 1
+            keypoints = torch.zeros(1, 68, 2)
+            keypoints[0, :2] = torch.tensor([[-1.0, 1.0], [0.0, 0.125]])
+            return Outputs(keypoints, torch.full((1, 68), 0.5).log(), torch.zeros(1))
+
+    network = PixelOutputs(Says(), 8)
+    keypoints, errors, scores = network(torch.full((1, 1, 8, 8), 255, dtype=torch.uint8))
+    assert keypoints[0, :2].tolist() == [[-0.5, 7.5], [3.5, 4.0]]
+    torch.testing.assert_close(errors, torch.full((1, 68), 2.0))
+    assert scores.tolist() == [0.5]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import create_model
-from optimizers import OPTIMIZERS, Muon, create_optimizers, orthogonalize
+from optimizers import OPTIMIZERS, Muon, WeightAverage, create_optimizers, one_cycle, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(24, 60), (60, 24), (30, 30), (1, 40)])
@@ -54,3 +54,35 @@ def test_every_weight_has_one_optimizer(name, model):
         muon, adam = create_optimizers(name, network, 1e-3)
         assert isinstance(muon, Muon) and {p.ndim for p in muon.param_groups[0]["params"]} == {4}
         assert any(p.shape[1] == 1 for p in adam.param_groups[0]["params"] if p.ndim == 4), "what reads the image"
+
+
+def test_one_cycle_by_hand():
+    assert one_cycle(0) == 0.01 and one_cycle(0.05) == pytest.approx(0.51) and one_cycle(0.0999) == 1
+    assert one_cycle(0.1) == 1 and one_cycle(0.55) == pytest.approx(0.5) and one_cycle(1) == pytest.approx(0)
+
+
+def test_the_average_of_weights_is_torchs_own():
+    """Against torch's AveragedModel, which asks the device for its count at each tensor."""
+    torch.manual_seed(0)
+    model = create_model("heatmap")
+
+    def exponential(average, value, count):
+        weight = max(0.01, 1 / (1 + count.item() / 2))
+        return torch.lerp(average, value, weight) if value.is_floating_point() else value
+
+    expected = torch.optim.swa_utils.AveragedModel(model, avg_fn=exponential, use_buffers=True)
+    average = WeightAverage(model)
+    for _ in range(4):
+        with torch.no_grad():
+            for tensor in (*model.parameters(), *model.buffers()):
+                tensor.add_(torch.randn(tensor.shape)) if tensor.is_floating_point() else tensor.add_(1)
+        expected.update_parameters(model)
+        average.update(model)
+    for name, value in expected.module.state_dict().items():
+        assert torch.equal(average.model.state_dict()[name], value), name
+    again = WeightAverage(create_model("heatmap"))
+    again.load_state_dict(average.state_dict())
+    again.update(model)
+    average.update(model)
+    for name, value in average.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
