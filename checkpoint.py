@@ -79,10 +79,11 @@ def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPoli
     try:
         model = create_model(checkpoint["model"], **checkpoint["options"])
         model.load_state_dict(checkpoint["weights"])
-    except (KeyError, TypeError, RuntimeError) as error:
+        policy = CropPolicy(**checkpoint["policy"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: does not fit this version of models.py ({reason}); train it again") from error
-    return model.eval(), CropPolicy(**checkpoint["policy"])
+    return model.eval(), policy
 
 
 class TorchNetwork:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from face68.files import sha256
+from face68.files import InputError, sha256
 from face68.network import Network, OnnxNetwork, shipped_network
 
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
@@ -14,9 +14,14 @@ def default_network() -> Path:
     exported = BEST.with_suffix(".onnx")
     if not BEST.is_file():
         return exported if exported.is_file() else shipped_network()
-    if exported.is_file() and OnnxNetwork(exported).metadata.get("checkpoint_sha256") == sha256(BEST):
-        return exported
-    return BEST
+    return exported if exported.is_file() and _was_made_from(BEST, exported) else BEST
+
+
+def _was_made_from(checkpoint: Path, exported: Path) -> bool:
+    try:
+        return OnnxNetwork(exported).metadata.get("checkpoint_sha256") == sha256(checkpoint)
+    except InputError:  # damaged, or of another version: the checkpoint will do
+        return False
 
 
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:

@@ -6,8 +6,8 @@
     python train.py --epochs 30 --resume                 # go on after an interruption
     python train.py --dry-run                            # two steps and a validation, to see that all works
 
-Writes into --output-dir: best.pt (lowest NME on people that training never saw), last.pt (all that --resume needs),
-history.csv, training_curves.png and validation_faces.png.
+Writes into --output-dir: best.pt (lowest NME on people that training never saw) and the same as best.onnx, last.pt (all
+that --resume needs), history.csv, training_curves.png and validation_faces.png.
 """
 
 import math
@@ -43,6 +43,7 @@ from data_load import (
     training_transform,
     upright_transform,
 )
+from exporting import export_network
 from face68.command.arguments import parser, positive_float, positive_int, run, whole_number
 from face68.draw import contact_sheet, draw_keypoints
 from face68.files import InputError
@@ -413,6 +414,17 @@ def train(training: Training, train_data: Seeded, val_data: FacialKeypointsDatas
     return True
 
 
+def export_best(path: Path) -> None:
+    """best.onnx beside best.pt, for prediction without torch."""
+    exported = path.with_suffix(".onnx")
+    try:
+        export_network(path, exported)
+    except InputError as error:
+        print(f"{exported} is not written: {error}")
+    else:
+        print(f"{exported}: the same network for predict.py and face68, without PyTorch")
+
+
 def main() -> int:
     settings = parse_arguments()
     keep_freed_memory()
@@ -434,6 +446,7 @@ def main() -> int:
     path = settings.output_dir / runs.BEST
     best, _ = build_model(load_checkpoint(path), path)
     draw_results(settings, best.to(device), val_data, policy, device)
+    export_best(path)
     print(f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, training_curves.png and validation_faces.png")
     return 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from face68.files import InputError, atomic_path
-from face68.landmarks import NUM_LANDMARKS, REGIONS, SKELETON, Face, rounded, rounded_score
+from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded, rounded_score
 
 
 def read_pts(path: str | Path) -> np.ndarray:
@@ -279,8 +279,7 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
         images.append({"id": i, "file_name": result.image, "width": result.width, "height": result.height})
         annotations += [_coco_annotation(face, i) for face in result.faces]
     annotations = [{"id": i, **annotation} for i, annotation in enumerate(annotations, start=1)]
-    names = [f"{region}_{i}" for region, points in REGIONS.items() for i in points]
-    category = {"id": 1, "name": "face", "supercategory": "person", "keypoints": names, "skeleton": _coco_skeleton()}
+    category = {"id": 1, "name": "face", "supercategory": "person", "keypoints": NAMES, "skeleton": _coco_skeleton()}
     data = {"images": images, "annotations": annotations, "categories": [category]}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")

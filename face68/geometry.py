@@ -23,6 +23,12 @@ class CropPolicy:
     size: int = 112
     margin: float = 1.2
 
+    def __post_init__(self):
+        """Raises ValueError: a policy makes no sense, as one read from a file may."""
+        sane = isinstance(self.size, int) and isinstance(self.margin, int | float)
+        if not (sane and 8 <= self.size <= 1024 and 0.1 <= self.margin <= 10):
+            raise ValueError(f"a crop of {self.size} px at a margin of {self.margin} makes no sense")
+
 
 def box_of(points: np.ndarray) -> np.ndarray:
     """The tight box (x0, y0, x1, y1) around points (N, 2)."""

@@ -19,6 +19,8 @@ REGIONS = {
     "mouth": range(48, 68),
 }
 
+NAMES = [f"{region}_{i}" for region, points in REGIONS.items() for i in points]  # of the points, 0 … 67
+
 # The lines of a drawn face: (region, its points in drawing order, whether the last one joins the first).
 SKELETON = (
     ("jaw", range(0, 17), False),

@@ -85,9 +85,13 @@ class OnnxNetwork:
             raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give a file of export.py") from error
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self._outputs = [output.name for output in self._session.get_outputs()]
-        if self.metadata.get("face68") != FORMAT:
+        try:
+            known = self.metadata["face68"] == FORMAT and self._outputs[0] == "keypoints"
+            self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
+        except (KeyError, TypeError, ValueError, IndexError):
+            known = False
+        if not known:
             raise InputError(f"{path}: doesn't say how to crop faces for it; give a file of this version's export.py")
-        self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
 
     def __call__(self, crops: np.ndarray) -> Outputs:
         """See `Network`."""

@@ -14,6 +14,7 @@ from hypothesis import settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 PRETRAINED = REPOSITORY / "saved_models" / "pretrained.pt"
+SHIPPED = REPOSITORY / "saved_models" / "pretrained.onnx"
 # Real data, where it is: $REAL_DATA is the public set's folder, or one that holds it as `dataset/` beside others.
 SHARED = Path(os.environ.get("REAL_DATA", REPOSITORY.parent / "shared")).resolve()
 PUBLIC_SET = SHARED / "dataset" if (SHARED / "dataset").is_dir() else SHARED

@@ -10,6 +10,7 @@ from models import (
     create_model,
     join_outputs,
     position_and_width,
+    position_and_width_of_cells,
     predicts_errors,
     spatial_softmax,
 )
@@ -113,3 +114,11 @@ def test_pixels_of_the_crop_by_hand():
     assert keypoints[0, :2].tolist() == [[-0.5, 7.5], [3.5, 4.0]]
     torch.testing.assert_close(errors, torch.full((1, 68), 2.0))
     assert scores.tolist() == [0.5]
+
+
+def test_cells_give_what_their_maps_give():
+    torch.manual_seed(0)
+    cells = 4 * torch.randn(2, 4 * 5, 6, 9)
+    expected = position_and_width(spatial_softmax(torch.nn.functional.pixel_shuffle(cells, 2)))
+    for value, of_maps in zip(position_and_width_of_cells(cells), expected, strict=True):
+        torch.testing.assert_close(value, of_maps, atol=1e-5, rtol=1e-4)

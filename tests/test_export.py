@@ -1,0 +1,120 @@
+"""An exported network says what its checkpoint says, of faces and of itself; the shipped file is the checkpoint's."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
+
+import exporting
+from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
+from data_load import open_split
+from export import crops_of
+from face68.files import InputError, sha256
+from face68.landmarks import FLIP
+from face68.network import OnnxNetwork
+from models import create_model
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """Drawn faces as the network sees them, and their points."""
+    return crops_of(open_split(SAMPLE, "test"), 20, TorchNetwork(PRETRAINED).policy)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "fp32.onnx"
+    exporting.export_network(PRETRAINED, path, "mine")
+    return OnnxNetwork(path)
+
+
+def test_it_says_what_the_checkpoint_says_of_any_number_of_faces(exported, faces):
+    crops, _ = faces
+    for count in (1, 3, len(crops)):
+        for of_file, of_checkpoint in zip(
+            exported(crops[:count]), TorchNetwork(PRETRAINED)(crops[:count]), strict=True
+        ):
+            np.testing.assert_allclose(of_file, of_checkpoint, atol=1e-3)
+
+
+def test_it_says_of_itself_what_the_checkpoint_says(exported):
+    said, checkpoint = exported.metadata, load_checkpoint(PRETRAINED)
+    for key in ("options", "policy", "arguments", "versions", "epoch", "metrics"):
+        assert json.loads(said[key]) == checkpoint[key], key
+    assert said["checkpoint_sha256"] == sha256(PRETRAINED) and said["licence"] == "mine"
+    assert said["model"] == "heatmap" and said["precision"] == "fp32" and said["color"] == "gray"
+    assert json.loads(said["flip"]) == FLIP.tolist() and json.loads(said["landmarks"])[36] == "eyes_36"
+    assert (exported.policy.size, exported.policy.margin) == (112, 1.2)
+    model = onnx.load(exported.path, load_external_data=False)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [exporting.OPSET]
+    assert not list(exported.path.parent.glob("*.data"))
+
+
+def test_a_network_that_gives_keypoints_alone(tmp_path):
+    torch.manual_seed(0)
+    model = create_model("net")
+    of_net = {"model": "net", "weights": model.state_dict(), "policy": {"size": 224, "margin": 1.2}}
+    save_checkpoint(tmp_path / "net.pt", load_checkpoint(PRETRAINED) | of_net)
+    exporting.export_network(tmp_path / "net.pt", tmp_path / "net.onnx")
+    crops = np.random.default_rng(0).integers(0, 256, (2, 224, 224), dtype=np.uint8)
+    said = OnnxNetwork(tmp_path / "net.onnx")(crops)
+    np.testing.assert_allclose(said.keypoints, TorchNetwork(tmp_path / "net.pt")(crops).keypoints, atol=1e-3)
+    assert said.errors is None and said.face_scores is None
+
+
+def test_the_shipped_file_is_the_shipped_checkpoints(faces):
+    """8 bits move points by a tenth of a pixel of the crop, its size is a quarter."""
+    shipped, crops = OnnxNetwork(SHIPPED), faces[0]
+    assert shipped.metadata["checkpoint_sha256"] == sha256(PRETRAINED)
+    assert shipped.metadata["precision"] == "int8" and "research" in shipped.metadata["licence"]
+    assert SHIPPED.stat().st_size < 0.3 * PRETRAINED.stat().st_size
+    one, other = shipped(crops), TorchNetwork(PRETRAINED)(crops)
+    off = np.linalg.norm(one.keypoints - other.keypoints, axis=-1)
+    assert np.median(off) < 0.2 and off.max() < 3
+    np.testing.assert_allclose(one.face_scores, other.face_scores, atol=0.1)
+    assert np.median(np.abs(one.errors / other.errors - 1)) < 0.1
+
+
+def test_the_command_quantizes_compares_and_tells_how_to_use_it(tmp_path, command):
+    result = command("export.py", "--checkpoint", PRETRAINED, "--output", "small.onnx", "--int8", "--data", SAMPLE)
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "px of the crop from the checkpoint's" in result.stdout and "in int8" in result.stdout
+    assert "python predict.py --checkpoint small.onnx" in result.stdout
+    assert OnnxNetwork(tmp_path / "small.onnx").metadata["precision"] == "int8"
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def test_what_differs_too_much_is_refused(monkeypatch, exported, faces):
+    import export
+
+    class Worse:
+        path, policy = exported.path, exported.policy
+
+        def __init__(self, by):
+            self.by = by
+
+        def __call__(self, crops):
+            said = exported(crops)
+            return said._replace(keypoints=said.keypoints + np.float32(self.by))
+
+    crops, points = faces
+    with pytest.raises(InputError, match="nothing was written"):
+        export.check_fp32(Worse([0.06, 0]), exported, crops)
+    export.check_fp32(Worse([0.01, 0]), exported, crops)
+    with pytest.raises(InputError, match="nothing was written"):
+        export.check_int8(Worse([9, 9]), exported, crops, points)
+    export.check_int8(exported, exported, crops, points)
+
+
+def test_missing_packages_are_one_line(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(InputError, match="pip install onnx onnxscript"):
+        exporting.export_network(PRETRAINED, tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_checkpoint_is_one_line(command):
+    assert "nowhere.pt" in one_line_error(command("export.py", "--checkpoint", "nowhere.pt"))
