@@ -136,11 +136,11 @@ def place_pts(inputs: Inputs, folder: Path) -> dict[str, Path]:
             raise InputError(f"{source}: its .pts could be that of another photo's face; rename it")
         families.add(_family(chosen))
         places[source] = folder / chosen.with_name(f"{chosen.name}.pts")
-    beside = set()
-    for photo in (Path(source) for source in inputs.sources if source != STDIN):
-        beside |= {Path(os.path.realpath(photo.parent)), Path(os.path.realpath(photo)).parent}  # links have two places
+    photos = [Path(source) for source in inputs.sources if source != STDIN]
+    links = [Path(os.path.realpath(photo)) for photo in photos if photo.is_symlink()]  # labels may lie at either end
+    beside = {os.path.realpath(parent) for parent in {photo.parent for photo in [*photos, *links]}}
     for parent, place in {place.parent: place for place in places.values()}.items():
-        if Path(os.path.realpath(parent)) in beside:
+        if os.path.realpath(parent) in beside:
             raise InputError(f"{place}: would lie among photos, as their labels do; give --pts another folder")
     return places
 
