@@ -13,17 +13,18 @@ From Python:
 """
 
 import argparse
-import sys
+import importlib.util
 from functools import partial
 from pathlib import Path
 
-from face68.command.arguments import parser, probability, run
-from face68.command.inputs import Inputs, find_inputs, read_source
-from face68.command.results import Results, place_pictures, place_pts, place_sheets, protect
+from face68.command.arguments import add_overwrite, complain, parser, positive_int, probability, run, say
+from face68.command.inputs import STDIN, Inputs, find_inputs, read_source
+from face68.command.places import check_places, place_pictures, place_pts, place_sheets
+from face68.command.results import Results
 from face68.detect import DETECTORS, Given
 from face68.draw import draw_faces
-from face68.files import InputError
-from face68.formats import write_coco, write_faces_csv, write_json
+from face68.files import InputError, printable
+from face68.formats import read_jsonl, write_coco, write_faces_csv, write_json
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from face68.photos import find_faces, prefetch
 from networks import default_network, open_network
@@ -41,6 +42,7 @@ def parse_arguments():
     )
     p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
     p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    p.add_argument("--threads", type=positive_int, default=1, help="processor threads that the network computes in")
     finding = p.add_argument_group("finding faces")
     finding.add_argument(
         "--detector",
@@ -70,6 +72,7 @@ def parse_arguments():
     files.add_argument("--pts", type=Path, metavar="FOLDER", help="an iBUG .pts file a face")
     files.add_argument("--jsonl", type=Path, help="a line a photo, written as it goes")
     files.add_argument("--resume", action="store_true", help="skip photos that --jsonl has, and append to it")
+    add_overwrite(files)
     drawing = p.add_argument_group("pictures")
     drawing.add_argument("--boxes", action="store_true", help="draw where each face was looked for")
     drawing.add_argument("--numbers", action="store_true", help="write each point's number, 0 to 67")
@@ -98,71 +101,76 @@ def box(text: str) -> tuple[float, ...]:
 
 def open_inputs(args) -> tuple[Inputs, bool]:
     """The photos, and whether it is a single one that was named itself."""
-    if args.image is None:
-        from matplotlib import cbook  # here, because it takes a while and only the demonstration needs it
-
-        args.image = [cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)]
-    inputs = find_inputs(args.image, args.recursive)
-    return inputs, inputs.sources == args.image and len(args.image) == 1
+    named = args.image or [str(demonstration_photo())]
+    inputs = find_inputs(named, args.recursive)
+    return inputs, inputs.sources == named and len(named) == 1
 
 
-def open_results(inputs: Inputs, single: bool, args) -> Results:
+def demonstration_photo() -> Path:
+    """A photograph that comes with matplotlib, found without its import, which takes longer than the prediction.
+
+    Raises:
+        InputError: it isn't there.
+    """
+    package = importlib.util.find_spec("matplotlib")
+    if package is None:
+        raise InputError("--image: the photo of the demonstration comes with matplotlib, which isn't here; name one")
+    return Path(package.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+
+
+def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     """Plan all files before the first is written."""
+    earlier = read_jsonl(args.jsonl) if args.resume and args.jsonl.exists() else []
+    done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
+    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output)
     pts = place_pts(inputs, args.pts) if args.pts else {}
-    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output or Path("outputs"))
-    writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
-    summaries = {path: write for path, write in writers.items() if path}
+    of_photos = [path for plan in (pictures, sheets, pts) for source, path in plan.items() if source not in done]
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
-    protect(inputs.sources, [*pictures.values(), *sheets.values(), *pts.values(), *named])
+    photos = [source for source in inputs.sources if source != STDIN]
+    check_places([*named, *of_photos], [network, *photos], args.overwrite)
+    writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
     return Results(
+        partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
         pictures=pictures,
         pts=pts,
-        draw=partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
         sheets=sheets,
-        summaries=summaries,
+        summaries={path: write for path, write in writers.items() if path},
         jsonl=args.jsonl,
-        resume=args.resume,
+        earlier=earlier,
+        overwrite=args.overwrite,
     )
 
 
 def main() -> int:
     args = parse_arguments()
     inputs, single = open_inputs(args)
-    results = open_results(inputs, single, args)
+    network = args.checkpoint or default_network()
+    results = open_results(inputs, single, network, args)
     detector = Given(args.box) if args.box else args.detector
-    network = open_network(args.checkpoint or default_network())
-    landmarker = Landmarker(network, detector, min_face_score=args.min_face_score)
-    print(f"network: {network.path}")
+    landmarker = Landmarker(open_network(network, args.threads), detector, min_face_score=args.min_face_score)
+    say(f"network: {network}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]
     if args.resume:
-        print(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
-    for problem in inputs.problems:
-        complain(problem)
-    failed = len(inputs.problems)
+        say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
+    failed = complain(inputs.problems)
     try:
         for photo in prefetch(results.write, find_faces(landmarker, todo, read_source)):
             if photo.problem:
-                complain(photo.problem)
-                failed += 1
+                failed += complain([photo.problem])
                 continue
-            results.add(photo)
+            failed += complain(results.add(photo))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
             picture = results.pictures.get(photo.source)
-            print(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""), flush=True)
+            say(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
             if args.show:
                 from visualize import show  # here, because matplotlib takes a while and few open windows
 
-                show(photo.image, Path(photo.source).name)
+                show(photo.picture, printable(Path(photo.source).name))
     finally:
-        results.close()
+        failed += complain(results.close())
     return 2 if failed else 0
-
-
-def complain(problem: InputError) -> None:
-    """What `cli.run` does with an error, for those after which the run goes on."""
-    print(f"error: {problem}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,52 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+MARK = "face68"  # how a file says that this program wrote it, see `images.is_marked` and `formats.is_result`
+
 
 class InputError(ValueError):
     """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
+
+
+def as_problem(name: str | Path, error: Exception) -> InputError:
+    """Whatever went wrong with one file of many, as the line that tells of it; the others go on."""
+    if isinstance(error, InputError):
+        return error
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return InputError(f"{name}: failed ({reason[:200]}); convert it, or leave it out")
+
+
+def unwritable(path: str | Path, error: OSError) -> InputError:
+    return InputError(f"{path}: can't be written ({error.strerror or error}); give another place")
+
+
+def printable(text: str) -> str:
+    """A text for the terminal: one line, whatever a file name holds. What would move the cursor, colour or turn round
+    what follows, or is no text at all is written as its escape.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+_DESCRIPTOR = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether a path is written to and never replaced: a pipe, a device, or what this process has open already."""
+    if _DESCRIPTOR.fullmatch(str(path)):
+        return True
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # not there, or a path that no file can have
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextlib.contextmanager
@@ -19,7 +56,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
 
     A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing. A link is
-    followed; what is no regular file, a device or a pipe, is written to and not replaced.
+    followed; a stream (see `is_stream`) is written to and not replaced.
     The suffix is kept, because cv2 and matplotlib choose the format by it.
 
     Raises:
@@ -28,24 +65,42 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
-        target = Path(os.path.realpath(path))
-        special = target.exists() and not target.is_file()
-        folder = Path(tempfile.gettempdir()) if special else target.parent
+        target, stream = Path(os.path.realpath(path)), is_stream(path)
+        folder = Path(tempfile.gettempdir()) if stream else target.parent
         folder.mkdir(parents=True, exist_ok=True)
         temporary = _new_file(folder, path.suffix)
         yield temporary
-        if special:
-            with temporary.open("rb") as source, target.open("wb") as sink:
+        if stream:
+            with temporary.open("rb") as source, path.open("ab") as sink:  # a shell's file may hold lines already
                 shutil.copyfileobj(source, sink)
             return
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """See that `atomic_path(path)` can make a file, now and not after hours of work. Leaves nothing behind.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        if is_stream(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(None, "not for writing")
+            return
+        folder = Path(os.path.realpath(path)).parent
+        while not folder.exists():
+            folder = folder.parent
+        _new_file(folder, "").unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _new_file(folder: Path, suffix: str) -> Path:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from face68.files import InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path, unwritable
 from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded, rounded_score
+
+_PTS_HEAD = f"version: 1 {MARK}\n"  # readers skip three lines, or all up to the brace
 
 
 def read_pts(path: str | Path) -> np.ndarray:
@@ -49,7 +51,8 @@ def read_pts(path: str | Path) -> np.ndarray:
 
 
 def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
-    """Write keypoints (68, 2) px, 0-based, as an iBUG `.pts` file, which counts from 1.
+    """Write keypoints (68, 2) px, 0-based, as an iBUG `.pts` file, which counts from 1. Its first line tells it from
+    labels that somebody made, see `is_result`.
 
     Raises:
         InputError: the file can't be written.
@@ -57,7 +60,7 @@ def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
     one_based = np.asarray(keypoints, np.float64) + 1
     points = "".join(f"{x:.4f} {y:.4f}\n" for x, y in one_based)
     with atomic_path(path) as temporary:
-        temporary.write_text(f"version: 1\nn_points: {len(one_based)}\n{{\n{points}}}\n", encoding="utf-8")
+        temporary.write_text(f"{_PTS_HEAD}n_points: {len(one_based)}\n{{\n{points}}}\n", encoding="utf-8")
 
 
 # --- Results: the faces found in images -----------------------------------------------------------------------
@@ -108,7 +111,7 @@ def append_jsonl(path: str | Path, result: ImageResult) -> None:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(_json_line(result) + "\n")
     except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
+        raise unwritable(path, error) from error
 
 
 def _json_line(result: ImageResult) -> str:
@@ -265,6 +268,9 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
+_COCO_INFO = {"description": f"faces found by {MARK}"}
+
+
 def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
     """Write results as COCO keypoints (Lin et al., 2014; cocodataset.org, "Data format"): an annotation a face.
 
@@ -280,7 +286,7 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
         annotations += [_coco_annotation(face, i) for face in result.faces]
     annotations = [{"id": i, **annotation} for i, annotation in enumerate(annotations, start=1)]
     category = {"id": 1, "name": "face", "supercategory": "person", "keypoints": NAMES, "skeleton": _coco_skeleton()}
-    data = {"images": images, "annotations": annotations, "categories": [category]}
+    data = {"info": _COCO_INFO, "images": images, "annotations": annotations, "categories": [category]}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -336,6 +342,20 @@ def read_coco(path: str | Path) -> list[ImageResult]:
             raise InputError(f'{where}: "image_id" of an image, "bbox" and "keypoints" expected') from error
         faces.append(_face_from_json(where, face))
     return list(results.values())
+
+
+_JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": "([^"\\]|\\.)*", "width": \d+, "height": \d+, "faces": \[')
+_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS) + "\n", json.dumps({"info": _COCO_INFO})[:-1] + ", ")
+
+
+def is_result(path: str | Path) -> bool:
+    """Whether a file begins as those do that this module writes. What somebody labelled, or else wrote, doesn't."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            head = file.read(1 << 16)
+    except OSError:
+        return False
+    return head.startswith(_HEADS) or _JSON_HEAD.match(head) is not None
 
 
 def csv_rows(path: str | Path) -> list[tuple[int, list[str]]]:

@@ -3,34 +3,44 @@
 Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
 """
 
+import importlib.util
 import io
-import logging
-import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from face68.files import InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
 )
-MAX_PIXELS = 250_000_000
+# Pillow's names of what is read, by content: other formats of its are rare in photos, and one runs Ghostscript.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")  # the first ones are loaded already
+if importlib.util.find_spec("PIL.AvifImagePlugin"):  # since Pillow 11.3
+    _FORMATS += ("AVIF",)
 
-_JPEG, _PNG, _TIFF = ("JPEG", {"quality": 92}), ("PNG", {}), ("TIFF", {"compression": "tiff_lzw"})
+_EXIF_ORIENTATION, _EXIF_SOFTWARE = 0x0112, 0x0131
+_EXIF, _TEXT = Image.Exif(), PngInfo()  # in which our pictures say whose they are
+_EXIF[_EXIF_SOFTWARE] = MARK
+_TEXT.add_text("Software", MARK)
+
+_JPEG, _PNG = ("JPEG", {"quality": 92, "exif": _EXIF}), ("PNG", {"pnginfo": _TEXT})
+_TIFF = ("TIFF", {"compression": "tiff_lzw", "software": MARK})
 _WRITERS = {  # suffix: Pillow's name of the format and its options
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".png": _PNG,
-    ".webp": ("WEBP", {"quality": 92}),
+    ".webp": ("WEBP", {"quality": 92, "exif": _EXIF}),
     ".bmp": ("BMP", {}),
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
 
 WRITABLE_SUFFIXES = frozenset(_WRITERS)
+MARKED_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # BMP has no metadata
 
 _UPRIGHT = {  # EXIF orientation: what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -41,11 +51,6 @@ _UPRIGHT = {  # EXIF orientation: what makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_EXIF_ORIENTATION = 0x0112
-
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
-warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarray:
@@ -58,7 +63,8 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
         (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: not there, empty, no image, damaged, with 32-bit samples, or above 250 megapixels.
+        InputError: not there, empty, no image, damaged, with 32-bit samples, or above Pillow's limit: twice
+            `Image.MAX_IMAGE_PIXELS`, 178 megapixels unless the program sets another.
     """
     if isinstance(source, bytes):
         data = source
@@ -67,16 +73,16 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
     if not data:
         raise InputError(f"{name}: is empty; copy or download it again")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
             return _to_rgb(_upright(image))
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{name}: is not an image; give a JPEG, PNG, TIFF, WebP, BMP or GIF file") from error
-    except Image.DecompressionBombError as error:
-        limit = MAX_PIXELS // 1_000_000
-        raise InputError(f"{name}: has more than {limit} megapixels; scale it down first") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # where warnings are errors
+        limit = Image.MAX_IMAGE_PIXELS * (2 if isinstance(error, Image.DecompressionBombError) else 1)
+        raise InputError(f"{name}: has more than {limit // 1_000_000} megapixels; scale it down first") from error
     except MemoryError as error:
         raise InputError(f"{name}: is too large for this machine's memory; scale it down first") from error
     except Exception as error:  # Pillow's decoders meet damage with nearly any exception
@@ -155,6 +161,8 @@ def as_rgb(image: np.ndarray | str | Path) -> np.ndarray:
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB, whole or not at all, in the format of the suffix; JPEG and WebP at quality 92.
 
+    The metadata name this program, so that `is_marked` knows the picture again; in a BMP there is no room for that.
+
     Raises:
         InputError: an unknown suffix, a place that can't be written to, or a picture too large for the format.
     """
@@ -168,6 +176,17 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             Image.fromarray(rgb).save(temporary, image_format, **options)
         except ValueError as error:
             raise InputError(f"{path}: can't be written ({error}); try .png") from error
+
+
+def is_marked(path: str | Path) -> bool:
+    """Whether a file is a picture that `write_image` wrote, or a PNG that names MARK as its software. Decodes none."""
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.format == "PNG":
+                return image.info.get("Software") == MARK
+            return image.getexif().get(_EXIF_SOFTWARE) == MARK
+    except Exception:  # no picture, or a damaged one; Pillow's readers meet that with nearly any exception
+        return False
 
 
 def is_image_name(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from face68.detect import NOTHING, Found
-from face68.files import InputError
+from face68.files import InputError, as_problem
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 
@@ -26,36 +26,44 @@ GROUP_PIXELS = 16_000_000  # … unless they have more pixels than these: then f
 
 @dataclass
 class Photo:
-    """What became of a source: its image (H, W, 3) uint8 RGB and faces, or why it can't be read."""
+    """What became of a source: image and drawing (H, W, 3) uint8 RGB and faces, or what went wrong."""
 
     source: str
     image: np.ndarray | None = None
     faces: list[Face] = field(default_factory=list)
     problem: InputError | None = None
+    picture: np.ndarray | None = None
 
 
 def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[str], np.ndarray]) -> Iterator[Photo]:
     """Read each source and find its faces; the photos come in the order of their sources.
 
-    read: gives a source's picture, or raises InputError; it is called from several threads.
+    read: gives a source's picture; it is called from several threads. Whatever it, the detector or the network raises
+        is that photo's problem, and the others go on.
     """
 
     detect = landmarker.detect  # opened here and not in each thread
 
-    def look(source: str) -> tuple[Photo, Found]:
+    def search(source: str) -> tuple[Photo, Found]:
         try:
             photo = Photo(source, read(source))
-        except InputError as error:
-            return Photo(source, problem=error), NOTHING
-        return photo, detect(photo.image)
+            return photo, detect(photo.image)
+        except Exception as error:
+            return Photo(source, problem=as_problem(source, error)), NOTHING
 
-    def predict(group: list) -> list[Photo]:
+    def predict(group: list[tuple[Photo, Found]]) -> list[Photo]:
         photos, found = zip(*group, strict=True)
-        for photo, faces in zip(photos, landmarker.faces([photo.image for photo in photos], found), strict=True):
+        try:
+            together = landmarker.faces([photo.image for photo in photos], found)
+        except Exception as error:
+            if len(group) > 1:  # the others have done nothing wrong
+                return [photo for one in group for photo in predict([one])]
+            return [Photo(photos[0].source, problem=as_problem(photos[0].source, error))]
+        for photo, faces in zip(photos, together, strict=True):
             photo.faces = faces
         return photos
 
-    for photos in prefetch(predict, _groups(prefetch(look, sources)), threads=1):
+    for photos in prefetch(predict, _groups(prefetch(search, sources)), threads=1):
         yield from photos
 
 

@@ -1,15 +1,25 @@
 """What the tests share: the commands as a user runs them, small data sets, and the real ones where they are."""
 
+import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
+
+import predict
+from checkpoint import TorchNetwork
+from face68.command.arguments import run as run_command
+from face68.images import read_image
+from face68.landmarker import Landmarker
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -36,6 +46,45 @@ def command(tmp_path):
         return subprocess.run(line, capture_output=True, text=True, timeout=timeout, cwd=tmp_path)
 
     return run
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Run predict.py's `main` as the command does, but in this process: torch is there already."""
+
+    def run(*arguments, detector="haar"):
+        detecting = [] if detector is None else ["--detector", detector]
+        line = ["predict.py", "--checkpoint", PRETRAINED, *detecting, *arguments]
+        monkeypatch.setattr(sys, "argv", list(map(str, line)))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a command sets
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as exit_:
+            run_command(predict.main)
+        output, errors = capsys.readouterr()
+        return SimpleNamespace(returncode=exit_.value.code or 0, stdout=output, stderr=errors)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def hopper():
+    """The photograph that comes with matplotlib, (600, 512, 3) uint8 RGB."""
+    return read_image(predict.demonstration_photo())
+
+
+@pytest.fixture(scope="module")
+def landmarker():
+    return Landmarker(TorchNetwork(PRETRAINED), "haar")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of six drawn faces, as whole frames: "photos/0.jpg" … "photos/5.jpg"."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, path in enumerate(sorted((SAMPLE / "test").glob("*.jpg"))[:6]):
+        (folder / f"{i}.jpg").write_bytes(path.read_bytes())
+    return folder
 
 
 @pytest.fixture
@@ -79,6 +128,18 @@ def copy_as_published(source: Path, destination: Path) -> None:
     bgr = cv2.imread(str(source.with_suffix(".webp")))
     _, png = cv2.imencode(".png", cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA))
     destination.write_bytes(png.tobytes())
+
+
+def encoded(image: Image.Image, file_format: str, **options) -> bytes:
+    """The content of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def digests(folder: Path) -> dict[Path, str]:
+    """The SHA-256 of every file in a folder and its folders: equal before and after, nothing has changed."""
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def one_line_error(result: subprocess.CompletedProcess) -> str:

@@ -14,6 +14,7 @@ from face68.files import InputError
 from face68.formats import (
     ImageResult,
     append_jsonl,
+    is_result,
     read_coco,
     read_faces_csv,
     read_json,
@@ -200,8 +201,18 @@ def test_pts_counts_from_one(tmp_path, keypoints):
     keypoints[0, 0] = 0, 9.5
     write_pts(path, keypoints[0])
     lines = path.read_text().splitlines()
-    assert lines[:4] == ["version: 1", "n_points: 68", "{", "1.0000 10.5000"]
+    assert lines[:4] == ["version: 1 face68", "n_points: 68", "{", "1.0000 10.5000"]
     assert lines[-1] == "}"
+
+
+def test_pts_are_read_by_what_others_use(tmp_path, keypoints):
+    path = tmp_path / "face.pts"
+    write_pts(path, keypoints[0])
+    rows = path.read_text().splitlines()
+    one_based = keypoints[0] + 1
+    np.testing.assert_allclose(np.loadtxt(path, comments=("version:", "n_points:", "{", "}")), one_based, atol=1e-3)
+    np.testing.assert_allclose(np.genfromtxt(path, skip_header=3, skip_footer=1), one_based, atol=1e-3)
+    np.testing.assert_allclose(np.loadtxt(rows[rows.index("{") + 1 : rows.index("}")]), one_based, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +289,39 @@ def test_results_round_trip_to_a_hundredth_of_a_pixel(tmp_path, write, read, wri
             assert (read_face.errors is None) == (face.errors is None)
             if face.errors is not None:
                 np.testing.assert_allclose(read_face.errors, face.errors, atol=0.01)
+
+
+@pytest.mark.parametrize("write", [write for write, _ in FORMATS])
+@same_folder
+@given(written=st.lists(results, min_size=1, max_size=3, unique_by=lambda result: result.image))
+def test_results_are_known_again(tmp_path, write, written):
+    write(tmp_path / "faces.txt", written)
+    assert is_result(tmp_path / "faces.txt")
+
+
+def test_what_somebody_labelled_is_no_result(tmp_path, keypoints):
+    path = tmp_path / "mine"
+    assert not is_result(path) and not is_result(tmp_path)
+    write_pts(path, keypoints[0])
+    assert is_result(path)
+    path.write_text(path.read_text().replace(" face68", ""))  # as annotation tools write them
+    assert not is_result(path)
+    write_coco(path, [ImageResult("a.jpg", 9, 9, [])])
+    coco = json.loads(path.read_text())
+    path.write_text(json.dumps({key: coco[key] for key in ("images", "annotations", "categories")}))
+    assert not is_result(path)
+    write_csv(path, ["a.jpg"], keypoints[:1])  # labels, a row an image
+    assert not is_result(path)
+    for content in (
+        b"",
+        b"PK\x03\x04",
+        b'{"images": []}',
+        b'{"image": "a.jpg"}\n',
+        b"image,width,height\n",
+        b"\xff\xfe",
+    ):
+        path.write_bytes(content)
+        assert not is_result(path), content
 
 
 @pytest.mark.parametrize(("write", "read"), FORMATS)

@@ -1,25 +1,22 @@
 """Every kind of image file comes out as the pixels that went in, and every bad one as one line."""
 
-import io
-import ntpath
 import struct
 import subprocess
 import sys
 import time
+import warnings
 import zlib
-from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
 import pytest
+from conftest import REPOSITORY, encoded
 from PIL import Image
 
-from face68.command import inputs
-from face68.command.inputs import find_images, find_inputs
 from face68.files import InputError
-from face68.images import read_image, write_image
+from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked, read_image, write_image
 
-# pytest shows warnings that images.py silences; test_nothing_goes_to_stderr looks at a process without pytest.
+# Pillow's, of odd metadata; commands silence them, see test_arguments.py.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 NAMES = ("plain.png", "two words.png", "Jürgen Groß.png", "😀 face.png")
@@ -36,12 +33,6 @@ def smooth():
     """(40, 60, 3) uint8 ramps, which JPEG keeps to a few levels."""
     y, x = np.mgrid[0:40, 0:60]
     return np.stack([x * 4, y * 6, 255 - x * 2 - y], axis=-1).astype(np.uint8)
-
-
-def saved(image, file_format, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -71,9 +62,9 @@ def test_lossless_formats_keep_every_pixel_under_any_suffix(tmp_path, rgb, file_
 
 
 def test_lossless_webp_and_compressed_tiff(rgb):
-    np.testing.assert_array_equal(read_image(saved(Image.fromarray(rgb), "WEBP", lossless=True)), rgb)
+    np.testing.assert_array_equal(read_image(encoded(Image.fromarray(rgb), "WEBP", lossless=True)), rgb)
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
-        data = saved(Image.fromarray(rgb), "TIFF", compression=compression)
+        data = encoded(Image.fromarray(rgb), "TIFF", compression=compression)
         np.testing.assert_array_equal(read_image(data), rgb)
 
 
@@ -101,10 +92,10 @@ def test_jpeg_equals_opencv(tmp_path, smooth):
 
 def test_gray_and_one_bit(rgb):
     gray = rgb[..., 0]
-    np.testing.assert_array_equal(read_image(saved(Image.fromarray(gray), "PNG")), np.dstack([gray] * 3))
+    np.testing.assert_array_equal(read_image(encoded(Image.fromarray(gray), "PNG")), np.dstack([gray] * 3))
     bits = np.where(gray > 127, 255, 0).astype(np.uint8)
     for file_format in ("PNG", "TIFF"):
-        data = saved(Image.fromarray(bits).convert("1"), file_format)
+        data = encoded(Image.fromarray(bits).convert("1"), file_format)
         np.testing.assert_array_equal(read_image(data), np.dstack([bits] * 3))
 
 
@@ -116,8 +107,8 @@ def test_palette_and_the_first_frame_of_a_gif():
         frame = Image.fromarray((indices + shift) % 3, "L").convert("P")
         frame.putpalette(colours.flatten().tolist())
         frames.append(frame)
-    np.testing.assert_array_equal(read_image(saved(frames[0], "PNG")), colours[indices])
-    animation = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    np.testing.assert_array_equal(read_image(encoded(frames[0], "PNG")), colours[indices])
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     np.testing.assert_array_equal(read_image(animation), colours[indices])
 
 
@@ -134,7 +125,7 @@ def test_16_bit_samples_keep_their_upper_byte(tmp_path, rgb):
 def test_transparency_lies_over_white(rgb):
     alpha = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
     alpha[0, 0], alpha[0, 1] = 0, 255
-    image = read_image(saved(Image.fromarray(np.dstack([rgb, alpha])), "PNG"))
+    image = read_image(encoded(Image.fromarray(np.dstack([rgb, alpha])), "PNG"))
     share = alpha[..., None] / 255
     np.testing.assert_allclose(image, rgb * share + 255 * (1 - share), atol=0.51)
     assert image[0, 0].tolist() == [255, 255, 255]
@@ -144,15 +135,15 @@ def test_transparency_lies_over_white(rgb):
 def test_a_transparent_palette_entry_and_gray_with_alpha():
     palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
     palette.putpalette([10, 20, 30, 40, 50, 60])
-    assert read_image(saved(palette, "PNG", transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    assert read_image(encoded(palette, "PNG", transparency=1)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
     gray = Image.fromarray(np.array([[[100, 255], [100, 0]]], np.uint8), "LA")
-    assert read_image(saved(gray, "PNG")).tolist() == [[[100] * 3, [255] * 3]]
+    assert read_image(encoded(gray, "PNG")).tolist() == [[[100] * 3, [255] * 3]]
 
 
 def test_cmyk_jpeg():
     colours = {"white": (255, 255, 255), "red": (255, 0, 0), "dark": (40, 40, 40)}
     for colour in colours.values():
-        data = saved(Image.new("RGB", (16, 16), colour).convert("CMYK"), "JPEG", quality=95)
+        data = encoded(Image.new("RGB", (16, 16), colour).convert("CMYK"), "JPEG", quality=95)
         assert np.abs(read_image(data).astype(int) - colour).max() <= 4
 
 
@@ -173,14 +164,14 @@ def test_exif_orientation_is_taken_out(smooth, file_format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"quality": 100, "subsampling": 0} if file_format == "JPEG" else {}
-    data = saved(Image.fromarray(np.ascontiguousarray(stored)), file_format, exif=exif, **options)
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), file_format, exif=exif, **options)
     image = read_image(data)
     assert image.shape == smooth.shape
     assert np.abs(image.astype(int) - smooth).max() <= (4 if file_format == "JPEG" else 0)
 
 
 def test_a_damaged_exif_block_does_not_hide_the_picture(smooth):
-    data = saved(Image.fromarray(smooth), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
+    data = encoded(Image.fromarray(smooth), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
     assert read_image(data).shape == smooth.shape
 
 
@@ -198,7 +189,7 @@ def test_what_is_no_image_gives_one_line_that_names_it(tmp_path, smooth):
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_cut_off_file_is_an_error_not_a_half_gray_picture(tmp_path, rgb, file_format, share):
-    data = saved(Image.fromarray(rgb), file_format)
+    data = encoded(Image.fromarray(rgb), file_format)
     path = tmp_path / "cut.jpg"
     path.write_bytes(data[: int(len(data) * share)])
     assert one_line_error(path).startswith(f"{path}: ")
@@ -206,7 +197,7 @@ def test_a_cut_off_file_is_an_error_not_a_half_gray_picture(tmp_path, rgb, file_
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "GIF"])
 def test_damage_never_raises_anything_else(smooth, file_format):
-    data = saved(Image.fromarray(smooth), file_format)
+    data = encoded(Image.fromarray(smooth), file_format)
     rng = np.random.default_rng(2)
     refused = 0
     for _ in range(60):
@@ -222,41 +213,54 @@ def test_damage_never_raises_anything_else(smooth, file_format):
     assert refused > 0
 
 
-def test_above_250_megapixels_is_refused_by_the_header():
-    assert "more than 250 megapixels" in one_line_error(png_without_pixels(16_000, 16_000))
+def test_what_is_too_large_is_refused_by_the_header(monkeypatch):
+    """The limit is Pillow's, and the host's to set."""
+    assert "more than 178 megapixels" in one_line_error(png_without_pixels(16_000, 16_000))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
+    assert "more than 4 megapixels" in one_line_error(png_without_pixels(2001, 2000))
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert "is damaged" in one_line_error(png_without_pixels(2000, 2000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "more than 2 megapixels" in one_line_error(png_without_pixels(2000, 2000))
+
+
+def test_the_library_leaves_its_host_alone():
+    """Pillow's limit, its log and the warnings are the program's that imports it."""
+    code = """
+import logging, warnings
+import cv2, numpy, onnxruntime  # which have ideas of their own
+from PIL import Image
+def settings():
+    return Image.MAX_IMAGE_PIXELS, list(warnings.filters), logging.getLogger("PIL").level
+before = settings()
+import face68, face68.draw, face68.photos
+print(settings() == before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("file_format", ["EPS", "PCX", "ICO", "TGA"])
+def test_formats_that_are_not_meant_are_no_images(tmp_path, rgb, file_format):
+    """Pillow would read them; EPS by running Ghostscript on what a stranger wrote."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(rgb).save(path, file_format)
+    assert "is not an image" in one_line_error(path)
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "JPEG2000", "MPO"])
+def test_formats_that_are_meant_and_rare(smooth, file_format):
+    Image.init()
+    if file_format not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {file_format}")
+    assert np.abs(read_image(encoded(Image.fromarray(smooth), file_format)).astype(int) - smooth).mean() < 4
 
 
 def test_32_bit_samples_are_refused(tmp_path):
     path = tmp_path / "depth.tif"
     Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(path)
     assert one_line_error(path) == f"{path}: has 32-bit samples; save it with 8 or 16 bits"
-
-
-def test_nothing_goes_to_stderr(tmp_path, rgb):
-    jpeg = saved(Image.fromarray(rgb), "JPEG")
-    (tmp_path / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
-    (tmp_path / "junk_exif.jpg").write_bytes(
-        saved(Image.fromarray(rgb), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
-    )
-    profile = png_chunk(b"iCCP", b"bad\0\0" + zlib.compress(b"no profile"))
-    png = saved(Image.fromarray(rgb), "PNG")
-    (tmp_path / "profile.png").write_bytes(png[:33] + profile + png[33:])
-    tiff = saved(Image.fromarray(rgb), "TIFF", compression="tiff_lzw")
-    (tmp_path / "cut.tif").write_bytes(tiff[:-7])
-    code = (
-        "import sys\nfrom face68.files import InputError\nfrom face68.command.inputs import find_images\nfrom face68.images import read_image\n"
-        "for path in find_images(sys.argv[1]):\n"
-        "    try: read_image(path)\n"
-        "    except InputError: print('refused', path.name)\n"
-        "    else: print('read', path.name)\n"
-    )
-    repository = Path(__file__).parents[1]
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert "refused cut.jpg" in done.stdout
-    assert "read junk_exif.jpg" in done.stdout
-    assert "read profile.png" in done.stdout
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF"])
@@ -292,50 +296,26 @@ def test_a_picture_too_large_for_its_format_leaves_the_old_file(tmp_path, rgb):
     assert path.read_bytes() == before
 
 
-def test_find_images(tmp_path):
-    names = ["b.PNG", "a photo.jpg", "ü.Jpeg", "notes.txt", ".hidden.jpg", "sub/c.webp", ".git/d.png", "sub/😀.gif"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
-    top = ["a photo.jpg", "b.PNG", "ü.Jpeg"]
-    assert find_images(tmp_path) == [tmp_path / name for name in top]
-    assert find_images(str(tmp_path), recursive=True) == sorted(
-        tmp_path / name for name in [*top, "sub/c.webp", "sub/😀.gif"]
-    )
+@pytest.mark.parametrize("suffix", sorted(WRITABLE_SUFFIXES))
+def test_written_pictures_say_whose_they_are(tmp_path, rgb, smooth, suffix):
+    """Until another program writes them anew. In a BMP there is no room for it."""
+    path = tmp_path / f"out{suffix}"
+    write_image(path, rgb)
+    assert is_marked(path) == (suffix != ".bmp") == (suffix in MARKED_SUFFIXES)
+    Image.fromarray(smooth).save(path)
+    assert not is_marked(path)
 
 
-def test_find_images_says_when_there_is_nothing(tmp_path):
-    with pytest.raises(InputError, match=r"holds no images .*\.jpg"):
-        find_images(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        find_images(tmp_path / "missing")
-
-
-def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatch):
-    for name in ("a/x.png", "a/deep/y.png", "b/x.png", "b/[1].png", "notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    monkeypatch.chdir(tmp_path / "a")
-
-    def names(*arguments, recursive=False):
-        inputs = find_inputs(arguments, recursive)
-        return [name.as_posix() for name in inputs.names], [str(problem).split(":")[0] for problem in inputs.problems]
-
-    assert names("x.png") == (["x.png"], [])
-    assert names("../a", recursive=True) == (["deep/y.png", "x.png"], [])
-    assert names(".", "../b/x.png", "../a/x.png") == (["a/x.png", "b/x.png"], []), "each once"
-    assert names("../b/[1].png", "-") == (["b/[1].png", "a/stdin"], []), "a file's own name is no glob"
-    assert names("../*/*.png") == (["a/x.png", "b/[1].png", "b/x.png"], [])
-    assert names("missing.png", "no*thing", "..", "y" * 300) == (["missing.png"], ["no*thing", "..", "y" * 300])
-    assert find_inputs([]) == ([], [], [])
-
-
-def test_photos_on_several_windows_drives_are_named_by_their_drives(monkeypatch):
-    monkeypatch.setattr(inputs.os, "path", ntpath)
-    one, other = PureWindowsPath(r"C:\photos\x.png"), PureWindowsPath(r"D:\y.png")
-    assert inputs._names([one, other], set()) == [PureWindowsPath(r"C\photos\x.png"), PureWindowsPath(r"D\y.png")]
-    assert inputs._names([one], set()) == [PureWindowsPath("x.png")]
+def test_what_is_no_picture_of_ours_has_no_mark(tmp_path, smooth):
+    path = tmp_path / "a.png"
+    assert not is_marked(path)
+    for content in (b"", b"face68", encoded(Image.fromarray(smooth), "JPEG")[:40], png_without_pixels(10**5, 10**5)):
+        path.write_bytes(content)
+        assert not is_marked(path)
+    exif = Image.Exif()
+    exif[0x0131] = "somebody's camera"
+    path.write_bytes(encoded(Image.fromarray(smooth), "JPEG", exif=exif))
+    assert not is_marked(path)
 
 
 def test_reading_is_as_fast_as_opencv(tmp_path):

@@ -79,3 +79,44 @@ def test_photos_share_batches_and_stay_in_order(monkeypatch):
         else:
             assert photo.problem is None and photo.faces[0].box == (i, i, i, i)
     assert landmarker.groups == [16, 5, 16, 13]
+
+
+def test_whatever_goes_wrong_with_a_photo_is_its_line():
+    """In reading, in finding faces, or in the network, where the group it was in is done again one by one."""
+
+    def read(source):
+        if source == "unreadable":
+            raise OSError("the disk\nis gone")
+        return np.full((5, 5, 3), int(source), np.uint8)
+
+    class Breaking(FakeLandmarker):
+        def detect(self, image):
+            if image[0, 0, 0] == 2:
+                raise RuntimeError("detector")
+            return super().detect(image)
+
+        def faces(self, images, found):
+            if any(image is not None and image[0, 0, 0] == 3 for image in images):
+                raise MemoryError
+            return super().faces(images, found)
+
+    sources = ["1", "unreadable", "2", "3", "4"]
+    found = {photo.source: photo for photo in photos.find_faces(Breaking(), sources, read)}
+    assert list(found) == sources
+    for source, told in (("unreadable", "OSError: the disk is gone"), ("2", "detector"), ("3", "MemoryError")):
+        line = str(found[source].problem)
+        assert line.startswith(f"{source}: failed (") and told in line and found[source].faces == []
+    assert [found[source].faces[0].box[0] for source in ("1", "4")] == [1, 4]
+
+
+@pytest.mark.parametrize("place", ["read", "detect", "faces"])
+def test_ctrl_c_is_no_photos_problem(place):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    landmarker = FakeLandmarker()
+    read = interrupt if place == "read" else lambda source: np.zeros((5, 5, 3), np.uint8)
+    if place != "read":
+        setattr(landmarker, place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(photos.find_faces(landmarker, ["a", "b"], read))

@@ -1,242 +1,26 @@
-"""The prediction command on whatever a user has, and the class behind it."""
+"""The prediction command on whatever a user has."""
 
-import hashlib
-import io
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SAMPLE, one_line_error
+from conftest import PRETRAINED, REPOSITORY, digests, encoded, one_line_error
 from PIL import Image
 
 import predict
-from checkpoint import TorchNetwork, load_checkpoint
-from data_load import read_csv
-from face68 import detect, geometry
-from face68.command import arguments as commandline
+from checkpoint import load_checkpoint
 from face68.command import results
+from face68.files import InputError
 from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts
 from face68.images import read_image, write_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, combine, upright_frame
-from face68.landmarks import FLIP
 from metrics import nme
 
-torch.set_num_threads(2)
-
-
-@pytest.fixture(scope="module")
-def hopper():
-    from matplotlib import cbook
-
-    return read_image(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-
-
-@pytest.fixture(scope="module")
-def landmarker():
-    return Landmarker(TorchNetwork(PRETRAINED), "haar")
-
-
-@pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run predict.py's `main` as the command does, but in this process: torch is there already."""
-
-    def run(*arguments, detector="haar"):
-        detecting = [] if detector is None else ["--detector", detector]
-        line = ["predict.py", "--checkpoint", PRETRAINED, *detecting, *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, line)))
-        monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as exit_:
-            commandline.run(predict.main)
-        output, errors = capsys.readouterr()
-        return SimpleNamespace(returncode=exit_.value.code or 0, stdout=output, stderr=errors)
-
-    return run
-
-
-@pytest.fixture
-def photos(tmp_path, hopper):
-    """A folder of six drawn faces, as whole frames: "photos/0.jpg" … "photos/5.jpg"."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i, path in enumerate(sorted((SAMPLE / "test").glob("*.jpg"))[:6]):
-        (folder / f"{i}.jpg").write_bytes(path.read_bytes())
-    return folder
-
-
-def digests(folder) -> dict:
-    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
-
-
-# --- The class ------------------------------------------------------------------------------------------------
-
-
-def test_a_real_photograph(hopper, landmarker):
-    """The eyes, the nose and the mouth are where they are seen in the picture, looked up by hand in an enlargement.
-
-    The limit is a twentieth of the distance between the outer eye corners, 120 px here.
-    """
-    (face,) = landmarker(hopper)
-    seen = {(36, 42): (222, 190), (42, 48): (307, 187), (31, 36): (267, 248), (48, 68): (269, 279)}
-    for (first, last), place in seen.items():
-        np.testing.assert_allclose(face.keypoints[first:last].mean(axis=0), place, atol=6)
-    x0, y0, x1, y1 = face.box
-    assert 140 < x0 < 200 and 120 < y0 < 180 and 330 < x1 < 390 and 320 < y1 < 370
-
-
-def test_points_follow_a_scaled_photograph(hopper, landmarker):
-    """What is found in a photo of half the size is half of what is found in the photo."""
-    half = cv2.resize(hopper, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    (box,), _ = detect.Haar()(hopper)
-    large = landmarker.predict([hopper], [box]).keypoints
-    small = landmarker.predict([half], [(box + 0.5) / 2 - 0.5]).keypoints
-    assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
-
-
-@pytest.mark.parametrize("degrees", [-35, -15, 15, 35, 90, 180, 270])
-def test_points_follow_a_turned_photograph(hopper, landmarker, degrees):
-    """Later passes level the eyes, so a head on the shoulder has the points of an upright one. The first one turns a
-    photo that lies on its side or stands on its head.
-    """
-    matrix = geometry.similarity((269, 250), (300, 300), degrees=degrees)
-    turned = geometry.warp(hopper, matrix, 600, 600)
-    (upright,) = landmarker(hopper)
-    center = geometry.transform_points(np.array([268, 252]), matrix)
-    (face,) = landmarker(turned, boxes=[(*center - 98, *center + 98)])
-    expected = geometry.transform_points(upright.keypoints, matrix)
-    assert nme(face.keypoints[None], expected[None])[0] < 0.03
-
-
-def test_the_upright_frame_of_turned_points_is_theirs_turned(hopper, landmarker):
-    points = landmarker(hopper)[0].keypoints
-    box, degrees = upright_frame(points)
-    matrix = geometry.similarity((250, 260), (90, 40), scale=2, degrees=25)
-    turned_box, turned_degrees = upright_frame(geometry.transform_points(points, matrix))
-    assert turned_degrees == pytest.approx(degrees - 25, abs=1e-3)
-    centers = (box[:2] + box[2:]) / 2, (turned_box[:2] + turned_box[2:]) / 2
-    np.testing.assert_allclose(geometry.transform_points(centers[0], matrix), centers[1], atol=1e-2)
-    assert turned_box[2] - turned_box[0] == pytest.approx(2 * (box[2] - box[0]), abs=1e-2)
-
-
-def test_a_mirrored_pass_is_that_over_the_mirrored_photograph(hopper, landmarker):
-    """Turned boxes too: what mirrors the crop must turn it the other way and renumber the points."""
-    box, degrees = upright_frame(landmarker(hopper)[0].keypoints)
-    one = landmarker.predict([hopper], [box], [degrees + 10], mirror=True)
-    last = hopper.shape[1] - 1
-    flipped = np.ascontiguousarray(hopper[:, ::-1])
-    other = landmarker.predict([flipped], [(last - box[2], box[1], last - box[0], box[3])], [-degrees - 10])
-    np.testing.assert_allclose(one.keypoints[..., 0], last - other.keypoints[:, FLIP, 0], atol=0.05)
-    np.testing.assert_allclose(one.keypoints[..., 1], other.keypoints[:, FLIP, 1], atol=0.05)
-    np.testing.assert_allclose(one.errors, other.errors[:, FLIP], rtol=0.01)
-    assert nme(one.keypoints, landmarker.predict([hopper], [box], [degrees]).keypoints)[0] < 0.03
-
-
-def test_the_points_of_a_face_that_is_turned_are_not_trusted(hopper, landmarker):
-    """The face score tells where one pass is lost."""
-    (face,) = landmarker(hopper)
-    scores = landmarker.predict([hopper] * 4, [face.box] * 4, [0, 90, 180, 270]).face_scores
-    assert scores[0] > 0.9 and (scores[1:] < MIN_FACE_SCORE).all()
-
-
-def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypatch):
-    """Four faces: upright for sure, on its head, none however it is turned, upright but not surely."""
-    scores = {
-        0: [0.99, 0.50, 0.10, 0.90],
-        90: [1.00, 0.70, 0.30, 0.70],
-        180: [1.00, 0.99, 0.50, 0.97],
-        270: [1.00, 0.80, 0.20, 0.85],
-    }
-
-    def predict(images, boxes, degrees=(0,)):
-        faces = boxes[:, 0].astype(int)
-        points = np.full((len(faces), 68, 2), degrees[0], np.float32)
-        return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
-
-    monkeypatch.setattr(landmarker, "predict", predict)
-    found = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4))
-    assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
-    assert found.face_scores.tolist() == pytest.approx([0.99, 0.99, 0.1, 0.9])
-
-
-def test_passes_are_combined():
-    def say(value, score):
-        return Predictions(np.full((1, 68, 2), value), np.full((1, 68), value), np.array([score]))
-
-    together = combine(say(9.0, 0.2), say(1.0, 0.9), say(2.0, 0.4))  # the first only frames the second
-    assert (together.keypoints == 1.5).all() and (together.errors == 1.5).all() and together.face_scores == [0.9]
-    silent = [Predictions(np.full((1, 68, 2), value), None, None) for value in (9.0, 1.0, 2.0)]
-    assert combine(*silent)[1:] == (None, None) and (combine(*silent).keypoints == 1.5).all()
-
-
-def test_two_faces_come_left_to_right(hopper, landmarker):
-    faces = landmarker(np.hstack([hopper, hopper]))
-    assert len(faces) == 2
-    # Haar frames the two a little differently, so their points differ by a few pixels.
-    np.testing.assert_allclose(faces[1].keypoints[:, 0] - faces[0].keypoints[:, 0], hopper.shape[1], atol=8)
-
-
-def test_a_batch_is_its_images(hopper, landmarker):
-    images = [hopper, np.zeros((50, 60, 3), np.uint8), np.hstack([hopper, hopper])]
-    together = landmarker.batch(images)
-    assert [len(faces) for faces in together] == [1, 0, 2]
-    for image, faces in zip(images, together, strict=True):
-        for alone, face in zip(landmarker(image), faces, strict=True):
-            assert alone.box == face.box
-            # A pass's last digits move the next one's crop, which is cut to 1/32 px.
-            np.testing.assert_allclose(alone.keypoints, face.keypoints, atol=0.05)
-            np.testing.assert_allclose(alone.errors, face.errors, rtol=0.01)
-    assert landmarker.batch([]) == []
-
-    boxes = [(170, 155, 365, 350), (160, 150, 370, 360)]
-    both = landmarker.predict([hopper, hopper], boxes)
-    for i, box in enumerate(boxes):
-        alone = landmarker.predict([hopper], [box])
-        np.testing.assert_allclose(alone.keypoints[0], both.keypoints[i], atol=1e-2)
-        np.testing.assert_allclose(alone.errors[0], both.errors[i], rtol=1e-3)
-
-
-def test_what_the_network_holds_for_no_face_is_dropped(hopper):
-    doubtful = Landmarker(TorchNetwork(PRETRAINED), "haar", min_face_score=0.3)
-    with torch.no_grad():
-        doubtful.network.model.model.face[-1].weight.zero_()
-        doubtful.network.model.model.face[-1].bias.fill_(-1.0)  # a probability of 0.27
-    assert doubtful(hopper) == []
-    (face,) = doubtful(hopper, boxes=[(170, 155, 365, 350)])  # who gives a box is not doubted
-    assert face.score is None and face.face_score == pytest.approx(0.269, abs=1e-3)
-    doubtful.min_face_score = 0.25
-    assert len(doubtful(hopper)) == 1
-
-
-def test_the_readme_snippet_runs(tmp_path, monkeypatch, capsys, hopper):
-    write_image(tmp_path / "photo.jpg", hopper)
-    monkeypatch.chdir(tmp_path)
-    section = (REPOSITORY / "README.md").read_text().partition("## Predict")[2].partition("\n## ")[0]
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(snippet, {})
-    assert "(68, 2)" in capsys.readouterr().out
-
-
-def test_the_shipped_network_on_real_faces(real_data, landmarker):
-    """A regression bound well above the measured error: a wrong crop, colour or shift would break it."""
-    names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
-    images = [read_image(real_data / "test" / name) for name in names]
-    predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
-    assert nme(predicted.keypoints, keypoints).mean() < 0.065
-
-
 # --- Input ----------------------------------------------------------------------------------------------------
-
-
-def encoded(image: Image.Image, file_format: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
 
 
 def write_every_kind(folder, rgb) -> None:
@@ -342,11 +126,86 @@ def test_a_photo_is_never_overwritten(photos, call, option):
 
 
 def test_a_folder_of_photos_takes_no_results_of_theirs(photos, call):
-    (photos / "0.pts").write_text("somebody's labels")
+    """Nor does a folder of it: the labels of nested sets are what stands beside the photos."""
+    (photos / "lfpw").mkdir()
+    (photos / "0.jpg").rename(photos / "lfpw" / "0.jpg")
+    (photos / "lfpw" / "0.pts").write_text("somebody's labels")
+    (photos / "1.pts").write_text("somebody's labels")
     before = digests(photos)
     for option in ("--output", "--pts"):
-        assert "photos" in one_line_error(call("--image", "photos", option, "photos", detector="none"))
+        for more in ((), ("--recursive",), ("--recursive", "--overwrite")):
+            assert "photos" in one_line_error(call("--image", "photos", option, "photos", *more, detector="none"))
     assert digests(photos) == before
+
+
+def test_a_command_that_is_run_again_replaces_what_it_wrote(tmp_path, call, photos):
+    (photos / "0.jpg").rename(photos / "0.bmp")  # the content decides; a BMP of ours couldn't say whose it is
+    files = ("--json", "all.json", "--csv", "all.csv", "--coco", "all.coco", "--jsonl", "all.jsonl", "--pts", "pts")
+    run = ("--image", "photos", "--output", "out", *files)
+    for _ in range(2):
+        assert call(*run, detector="none").returncode == 0
+    before = digests(tmp_path)
+    assert len([path for path in before if "out" in path.parts]) == 6 + 1
+    assert call(*run, detector="none").returncode == 0
+    assert digests(tmp_path) == before
+
+
+def test_what_somebody_else_wrote_is_not_replaced(tmp_path, call, photos):
+    somebodys = {
+        "out/1.jpg": (photos / "2.jpg").read_bytes(),
+        "ck.pt": b"weights",
+        "labels.csv": b"name,x0\na.jpg,1\n",
+        "pts/3.pts": b"version: 1\nn_points: 68\n{\n",
+    }
+    for name, content in somebodys.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    before = digests(tmp_path)
+    places = {"out/1.jpg": ("--output", "out"), "ck.pt": ("--json", "ck.pt"), "labels.csv": ("--csv", "labels.csv")}
+    for name, place in (places | {"pts/3.pts": ("--pts", "pts")}).items():
+        line = one_line_error(call("--image", "photos", *place, detector="none"))
+        assert f"error: {name}: " in line and "--overwrite" in line
+        assert digests(tmp_path) == before
+        assert call("--image", "photos", *place, "--overwrite", detector="none").returncode == 0
+        assert (tmp_path / name).read_bytes() != somebodys[name]
+        for path in set(digests(tmp_path)) - set(before):
+            path.unlink()
+        (tmp_path / name).write_bytes(somebodys[name])
+
+
+def test_the_network_is_not_replaced_by_its_results(tmp_path, call, photos):
+    (tmp_path / "net.pt").write_bytes(PRETRAINED.read_bytes())
+    arguments = ("--checkpoint", "net.pt", "--json", "net.pt", "--overwrite")
+    assert "net.pt: is read by this run" in one_line_error(call("--image", "photos", *arguments, detector="none"))
+    assert (tmp_path / "net.pt").read_bytes() == PRETRAINED.read_bytes()
+
+
+def test_a_place_that_will_not_do_is_told_before_the_work(tmp_path, call, photos):
+    (tmp_path / "file").touch()
+    for option in ("--json", "--csv", "--coco", "--jsonl", "--output", "--pts"):
+        result = call("--image", "photos", option, "file/deep/all.x", detector="none")
+        assert "file/deep/all.x" in one_line_error(result) and result.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
+
+
+def test_one_photo_that_fails_costs_no_other(tmp_path, call, photos):
+    """OpenCV warps no picture with a side of 32,768 pixels or more."""
+    Image.new("RGB", (40_000, 9)).save(photos / "2.png")
+    result = call("--image", "photos", "--json", "all.json", "--output", "out", detector="none")
+    assert "photos/2.png" in one_line_error(result)
+    assert len(read_json(tmp_path / "all.json")) == 6 and len(list((tmp_path / "out").iterdir())) == 6 + 1
+
+
+def test_names_that_play_with_the_terminal(tmp_path, call, photos):
+    (photos / "0.jpg").rename(photos / "a\nb.jpg")
+    (photos / "1.jpg").rename(photos / "\x1b[31mred.jpg")
+    (photos / "bad\x1b[2J\n.jpg").write_bytes(b"")
+    result = call("--image", "photos", "--json", "all.json", detector="none")
+    assert r"photos/bad\x1b[2J\n.jpg: is empty" in one_line_error(result)
+    assert len(result.stdout.splitlines()) == 1 + 6 and "\x1b" not in result.stdout + result.stderr
+    assert r"photos/a\nb.jpg: 1 face -> outputs/a\nb.jpg" in result.stdout
+    names = {image.image for image in read_json(tmp_path / "all.json")}
+    assert {"photos/a\nb.jpg", "photos/\x1b[31mred.jpg"} <= names, "results hold the names themselves"
 
 
 @pytest.mark.parametrize(
@@ -426,10 +285,13 @@ def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call,
 
 def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos, monkeypatch):
     monkeypatch.setenv("YUNET_FILE", "missing.onnx")
-    (tmp_path / "all.jsonl").write_text("precious\n")
     run = ("--image", "photos", "--jsonl", "all.jsonl")
+    call(*run, detector="none")
+    before = digests(tmp_path)
     assert "missing.pt" in one_line_error(call(*run, "--checkpoint", "missing.pt"))
     assert "missing.onnx" in one_line_error(call(*run, detector="yunet"))
+    assert digests(tmp_path) == before
+    (tmp_path / "all.jsonl").write_text("precious\n")
     assert "all.jsonl: line 1: not JSON" in one_line_error(call(*run, "--resume"))
     assert (tmp_path / "all.jsonl").read_text() == "precious\n"
 
@@ -471,6 +333,47 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, photos):
     assert [image.image for image in read_json(tmp_path / "all.json")] == [image.image for image in done]
     assert all((tmp_path / "outputs" / image.image.rpartition("/")[2]).exists() for image in done)
     assert not list(tmp_path.rglob(".partial-*"))
+
+
+def test_results_go_through_pipes(tmp_path, photos):
+    os.mkfifo(tmp_path / "fifo")
+    reader = subprocess.Popen(["cat", "fifo"], cwd=tmp_path, stdout=subprocess.PIPE)
+    arguments = ["--checkpoint", PRETRAINED, "--detector", "none", "--no-pictures", "--json", "fifo"]
+    line = [sys.executable, REPOSITORY / "predict.py", "--image", "photos", *arguments]
+    subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert len(json.loads(reader.communicate(timeout=10)[0])["images"]) == 6
+    assert (tmp_path / "fifo").is_fifo()
+
+
+# --- The command itself ---------------------------------------------------------------------------------------
+
+
+def test_help_waits_for_nothing_heavy():
+    code = """
+import sys, predict
+sys.argv = ["predict.py", "--help"]
+try:
+    predict.parse_arguments()
+finally:
+    heavy = {"torch", "matplotlib", "pandas", "http", "urllib.request", "email", "multiprocessing", "asyncio"}
+    print("heavy:", heavy & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert "--overwrite" in done.stdout and done.stdout.endswith("heavy: set()\n"), done.stderr
+
+
+def test_without_matplotlib_a_photo_must_be_named(call, monkeypatch):
+    monkeypatch.setattr(predict.importlib.util, "find_spec", lambda name: None)
+    assert "comes with matplotlib" in one_line_error(call())
+
+
+@pytest.mark.parametrize(("arguments", "threads"), [((), 1), (("--threads", "3"), 3)])
+def test_the_network_computes_in_as_many_threads_as_are_asked_for(call, monkeypatch, arguments, threads):
+    def open_network(path, count):
+        raise InputError(f"{path}: asked for {count} threads")
+
+    monkeypatch.setattr(predict, "open_network", open_network)
+    assert f"asked for {threads} threads" in one_line_error(call(*arguments))
 
 
 # --- Checkpoints ----------------------------------------------------------------------------------------------

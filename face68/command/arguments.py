@@ -2,24 +2,34 @@
 
 import argparse
 import contextlib
+import logging
 import math
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
-from face68.files import InputError
+from PIL import Image
+
+from face68.files import InputError, printable
+
+MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
 
 def run(main: Callable[[], int | None]) -> None:
     """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError`, 130 after Ctrl-C.
 
-    The error goes to stderr as one line; a traceback on a user's screen is a bug of ours.
+    The error goes to stderr as one line; a traceback on a user's screen is a bug of ours. The process is the command's
+    own, so Pillow's settings are too: it reads up to MAX_PIXELS and says nothing by itself.
     """
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names may be bytes that are no text
+    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may lack letters of a file's name
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         sys.exit(main())
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain([error])
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
@@ -29,11 +39,23 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(0)
 
 
+def say(line: str) -> None:
+    """Print a line at once, whatever the file names in it hold."""
+    print(printable(line), flush=True)
+
+
+def complain(problems: Sequence[InputError]) -> int:
+    """Print each problem as a line on stderr, after which the run may go on. Returns how many they are."""
+    for problem in problems:
+        print(printable(f"error: {problem}"), file=sys.stderr, flush=True)
+    return len(problems)
+
+
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line and not the whole usage."""
 
     def error(self, message: str):
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, printable(f"error: {message}; see {self.prog} --help") + "\n")
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -46,6 +68,11 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionH
 def parser(doc: str) -> argparse.ArgumentParser:
     """An argument parser that shows the module's docstring as it is and each option's default."""
     return OneLineParser(description=doc, formatter_class=Formatter, allow_abbrev=False)
+
+
+def add_overwrite(options: argparse._ActionsContainer) -> None:
+    """The option --overwrite of a parser or a group of it, see `places.check_places`."""
+    options.add_argument("--overwrite", action="store_true", help="replace files that this program didn't write, too")
 
 
 def positive_int(text: str) -> int:

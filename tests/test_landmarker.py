@@ -1,0 +1,170 @@
+"""A network on whole images: its three passes, and the points of a real photograph."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import PRETRAINED, REPOSITORY
+
+from checkpoint import TorchNetwork
+from data_load import read_csv
+from face68 import detect, geometry
+from face68.images import read_image, write_image
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, combine, upright_frame
+from face68.landmarks import FLIP
+from metrics import nme
+
+
+def test_a_real_photograph(hopper, landmarker):
+    """The eyes, the nose and the mouth are where they are seen in the picture, looked up by hand in an enlargement.
+
+    The limit is a twentieth of the distance between the outer eye corners, 120 px here.
+    """
+    (face,) = landmarker(hopper)
+    seen = {(36, 42): (222, 190), (42, 48): (307, 187), (31, 36): (267, 248), (48, 68): (269, 279)}
+    for (first, last), place in seen.items():
+        np.testing.assert_allclose(face.keypoints[first:last].mean(axis=0), place, atol=6)
+    x0, y0, x1, y1 = face.box
+    assert 140 < x0 < 200 and 120 < y0 < 180 and 330 < x1 < 390 and 320 < y1 < 370
+
+
+def test_points_follow_a_scaled_photograph(hopper, landmarker):
+    """What is found in a photo of half the size is half of what is found in the photo."""
+    half = cv2.resize(hopper, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    (box,), _ = detect.Haar()(hopper)
+    large = landmarker.predict([hopper], [box]).keypoints
+    small = landmarker.predict([half], [(box + 0.5) / 2 - 0.5]).keypoints
+    assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
+
+
+@pytest.mark.parametrize("degrees", [-35, -15, 15, 35, 90, 180, 270])
+def test_points_follow_a_turned_photograph(hopper, landmarker, degrees):
+    """Later passes level the eyes, so a head on the shoulder has the points of an upright one. The first one turns a
+    photo that lies on its side or stands on its head.
+    """
+    matrix = geometry.similarity((269, 250), (300, 300), degrees=degrees)
+    turned = geometry.warp(hopper, matrix, 600, 600)
+    (upright,) = landmarker(hopper)
+    center = geometry.transform_points(np.array([268, 252]), matrix)
+    (face,) = landmarker(turned, boxes=[(*center - 98, *center + 98)])
+    expected = geometry.transform_points(upright.keypoints, matrix)
+    assert nme(face.keypoints[None], expected[None])[0] < 0.03
+
+
+def test_the_upright_frame_of_turned_points_is_theirs_turned(hopper, landmarker):
+    points = landmarker(hopper)[0].keypoints
+    box, degrees = upright_frame(points)
+    matrix = geometry.similarity((250, 260), (90, 40), scale=2, degrees=25)
+    turned_box, turned_degrees = upright_frame(geometry.transform_points(points, matrix))
+    assert turned_degrees == pytest.approx(degrees - 25, abs=1e-3)
+    centers = (box[:2] + box[2:]) / 2, (turned_box[:2] + turned_box[2:]) / 2
+    np.testing.assert_allclose(geometry.transform_points(centers[0], matrix), centers[1], atol=1e-2)
+    assert turned_box[2] - turned_box[0] == pytest.approx(2 * (box[2] - box[0]), abs=1e-2)
+
+
+def test_a_mirrored_pass_is_that_over_the_mirrored_photograph(hopper, landmarker):
+    """Turned boxes too: what mirrors the crop must turn it the other way and renumber the points."""
+    box, degrees = upright_frame(landmarker(hopper)[0].keypoints)
+    one = landmarker.predict([hopper], [box], [degrees + 10], mirror=True)
+    last = hopper.shape[1] - 1
+    flipped = np.ascontiguousarray(hopper[:, ::-1])
+    other = landmarker.predict([flipped], [(last - box[2], box[1], last - box[0], box[3])], [-degrees - 10])
+    np.testing.assert_allclose(one.keypoints[..., 0], last - other.keypoints[:, FLIP, 0], atol=0.05)
+    np.testing.assert_allclose(one.keypoints[..., 1], other.keypoints[:, FLIP, 1], atol=0.05)
+    np.testing.assert_allclose(one.errors, other.errors[:, FLIP], rtol=0.01)
+    assert nme(one.keypoints, landmarker.predict([hopper], [box], [degrees]).keypoints)[0] < 0.03
+
+
+def test_the_points_of_a_face_that_is_turned_are_not_trusted(hopper, landmarker):
+    """The face score tells where one pass is lost."""
+    (face,) = landmarker(hopper)
+    scores = landmarker.predict([hopper] * 4, [face.box] * 4, [0, 90, 180, 270]).face_scores
+    assert scores[0] > 0.9 and (scores[1:] < MIN_FACE_SCORE).all()
+
+
+def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypatch):
+    """Four faces: upright for sure, on its head, none however it is turned, upright but not surely."""
+    scores = {
+        0: [0.99, 0.50, 0.10, 0.90],
+        90: [1.00, 0.70, 0.30, 0.70],
+        180: [1.00, 0.99, 0.50, 0.97],
+        270: [1.00, 0.80, 0.20, 0.85],
+    }
+
+    def predict(images, boxes, degrees=(0,)):
+        faces = boxes[:, 0].astype(int)
+        points = np.full((len(faces), 68, 2), degrees[0], np.float32)
+        return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
+
+    monkeypatch.setattr(landmarker, "predict", predict)
+    found = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4))
+    assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
+    assert found.face_scores.tolist() == pytest.approx([0.99, 0.99, 0.1, 0.9])
+
+
+def test_passes_are_combined():
+    def say(value, score):
+        return Predictions(np.full((1, 68, 2), value), np.full((1, 68), value), np.array([score]))
+
+    together = combine(say(9.0, 0.2), say(1.0, 0.9), say(2.0, 0.4))  # the first only frames the second
+    assert (together.keypoints == 1.5).all() and (together.errors == 1.5).all() and together.face_scores == [0.9]
+    silent = [Predictions(np.full((1, 68, 2), value), None, None) for value in (9.0, 1.0, 2.0)]
+    assert combine(*silent)[1:] == (None, None) and (combine(*silent).keypoints == 1.5).all()
+
+
+def test_two_faces_come_left_to_right(hopper, landmarker):
+    faces = landmarker(np.hstack([hopper, hopper]))
+    assert len(faces) == 2
+    # Haar frames the two a little differently, so their points differ by a few pixels.
+    np.testing.assert_allclose(faces[1].keypoints[:, 0] - faces[0].keypoints[:, 0], hopper.shape[1], atol=8)
+
+
+def test_a_batch_is_its_images(hopper, landmarker):
+    images = [hopper, np.zeros((50, 60, 3), np.uint8), np.hstack([hopper, hopper])]
+    together = landmarker.batch(images)
+    assert [len(faces) for faces in together] == [1, 0, 2]
+    for image, faces in zip(images, together, strict=True):
+        for alone, face in zip(landmarker(image), faces, strict=True):
+            assert alone.box == face.box
+            # A pass's last digits move the next one's crop, which is cut to 1/32 px.
+            np.testing.assert_allclose(alone.keypoints, face.keypoints, atol=0.05)
+            np.testing.assert_allclose(alone.errors, face.errors, rtol=0.01)
+    assert landmarker.batch([]) == []
+
+    boxes = [(170, 155, 365, 350), (160, 150, 370, 360)]
+    both = landmarker.predict([hopper, hopper], boxes)
+    for i, box in enumerate(boxes):
+        alone = landmarker.predict([hopper], [box])
+        np.testing.assert_allclose(alone.keypoints[0], both.keypoints[i], atol=1e-2)
+        np.testing.assert_allclose(alone.errors[0], both.errors[i], rtol=1e-3)
+
+
+def test_what_the_network_holds_for_no_face_is_dropped(hopper):
+    doubtful = Landmarker(TorchNetwork(PRETRAINED), "haar", min_face_score=0.3)
+    with torch.no_grad():
+        doubtful.network.model.model.face[-1].weight.zero_()
+        doubtful.network.model.model.face[-1].bias.fill_(-1.0)  # a probability of 0.27
+    assert doubtful(hopper) == []
+    (face,) = doubtful(hopper, boxes=[(170, 155, 365, 350)])  # who gives a box is not doubted
+    assert face.score is None and face.face_score == pytest.approx(0.269, abs=1e-3)
+    doubtful.min_face_score = 0.25
+    assert len(doubtful(hopper)) == 1
+
+
+def test_the_readme_snippet_runs(tmp_path, monkeypatch, capsys, hopper):
+    write_image(tmp_path / "photo.jpg", hopper)
+    monkeypatch.chdir(tmp_path)
+    section = (REPOSITORY / "README.md").read_text().partition("## Predict")[2].partition("\n## ")[0]
+    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(snippet, {})
+    assert "(68, 2)" in capsys.readouterr().out
+
+
+def test_the_shipped_network_on_real_faces(real_data, landmarker):
+    """A regression bound well above the measured error: a wrong crop, colour or shift would break it."""
+    names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
+    images = [read_image(real_data / "test" / name) for name in names]
+    predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
+    assert nme(predicted.keypoints, keypoints).mean() < 0.065
