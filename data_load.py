@@ -196,9 +196,14 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
     return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
 
 
+def public_layout(directory: str | Path, split: str) -> tuple[Path, Path]:
+    """Where the public layout has a split's CSV file and its folder of images."""
+    return Path(directory, f"{split}_frames_keypoints.csv"), Path(directory, split)
+
+
 def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | None:
     """A split's CSV file and folder of images; no CSV where `.pts` files lie in the folder; None: no such split."""
-    csv_file, images = Path(directory, f"{split}_frames_keypoints.csv"), Path(directory, split)
+    csv_file, images = public_layout(directory, split)
     if csv_file.is_file():
         return csv_file, images
     if not images.is_dir() and split == "training":
@@ -307,20 +312,23 @@ def _problem_of(cell: str) -> str | None:
     return None if np.isfinite(value) else f"{cell!r} is not a finite number; correct it"
 
 
-def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray) -> None:
-    """Write keypoints (N, 68, 2) px of the images `names` as `read_csv` reads them. Exact for float32.
+def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray, decimals: int | None = None) -> None:
+    """Write keypoints (N, 68, 2) px of the images `names` as `read_csv` reads them.
+
+    decimals: how many each number has; None: as many as its float32 needs to be read back exactly.
 
     Raises:
         InputError: the file can't be written.
     """
-    rows = np.asarray(keypoints, np.float32).reshape(len(names), -1)  # (N, 136)
+    values = np.asarray(keypoints).reshape(len(names), -1)  # (N, 136)
+    rows = values.astype(np.float32).astype(str) if decimals is None else np.char.mod(f"%.{decimals}f", values)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["", *range(2 * NUM_LANDMARKS)])
-        writer.writerows([name, *map(str, row)] for name, row in zip(names, rows, strict=True))
+        writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
 
 
 def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:

@@ -3,18 +3,20 @@
 python prepare.py download                    # the public data set into data/ (350 MB), verified file by file
 python prepare.py check data                  # an audit of a data set
 python prepare.py shift data --checkpoint C   # how far its labels lie off the faces
+python prepare.py sample                      # draw data/sample/ anew (about a minute)
 """
 
 from pathlib import Path
 
 from curation import audit, label_shift, public_set
-from data_load import DATA_DIR
-from face68.command.arguments import parser, run
+from curation.drawn import sample
+from data_load import DATA_DIR, SAMPLE_DIR
+from face68.command.arguments import parser, run, whole_number
 
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -23,6 +25,9 @@ def parse_arguments():
     shift.add_argument("directory", type=Path, help="folder of the data set")
     shift.add_argument("--checkpoint", type=Path, required=True, help="the network, see curation/label_shift.py")
     shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
+    draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")
+    draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
+    draw.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
     return p.parse_args()
 
 
@@ -32,8 +37,10 @@ def main() -> None:
         public_set.download_dataset(args.data)
     elif args.command == "check":
         audit.check(args.directory)
-    else:
+    elif args.command == "shift":
         label_shift.measure(args.directory, args.checkpoint, args.output)
+    else:
+        sample.write_sample(args.output_dir, args.seed)
 
 
 if __name__ == "__main__":
