@@ -1,0 +1,73 @@
+"""`pip install .` gives a library that predicts anywhere, without torch and without the checkout."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from conftest import REPOSITORY
+from PIL import Image
+
+from face68 import Landmarker
+
+FOREIGN = (
+    "images",
+    "models",
+    "metrics",
+    "geometry",
+    "files",
+    "checkpoint",
+)  # modules of somebody else's by these names
+BOX = (170, 155, 365, 350)
+CODE = """
+import json, sys
+from face68 import Landmarker
+
+for name in ("torch", "matplotlib", "pandas"):
+    try:
+        __import__(name)
+    except ImportError:
+        continue
+    sys.exit(f"{name} is here")
+(face,) = Landmarker(detector="haar")("photo.png")
+print(json.dumps(Landmarker()("photo.png", boxes=[json.loads(sys.argv[1])])[0].to_dict()))
+"""
+
+
+def run(*line, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(list(map(str, line)), cwd=cwd, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_wheel_predicts_from_another_folder(tmp_path, hopper):
+    wheels, place = tmp_path / "wheels", tmp_path / "elsewhere"
+    place.mkdir()
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, REPOSITORY, cwd=place)
+    (wheel,) = wheels.glob("face68-*.whl")
+    assert wheel.stat().st_size < 2_000_000
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=place)
+    python = next((tmp_path / "venv").glob("[bS]*/python*"))
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=place)
+    for name in FOREIGN:
+        (place / f"{name}.py").write_text("raise SystemExit('somebody else's')")
+    Image.fromarray(hopper).save(place / "photo.png")
+    said = json.loads(run(python, "-c", CODE, json.dumps(BOX), cwd=place))
+    assert said == Landmarker()(hopper, boxes=[BOX])[0].to_dict()
+    np.testing.assert_allclose(said["box"], BOX)
+
+
+def requirement(line: str) -> tuple[str, str]:
+    return re.fullmatch(r"([a-z-]+)([<>=].*)", line.partition("#")[0].strip()).groups()
+
+
+def test_the_wheel_and_requirements_txt_agree():
+    tomllib = pytest.importorskip("tomllib")  # since Python 3.11
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wheel = dict(map(requirement, [*project["dependencies"], *project["optional-dependencies"]["train"]]))
+    lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    assert wheel == dict(map(requirement, lines))
