@@ -4,7 +4,8 @@
     python benchmark.py detectors --data 300w --split training    # or on any other labelled set
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
-    python benchmark.py start                        # one photo from cold: where the seconds go
+    python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
+    python benchmark.py network                      # from crop and box to points, against the network alone
 
 NME is inter-ocular (by the distance of the outer eye corners). Times are those of this machine as it is now: only
 figures of the same run compare.
@@ -12,9 +13,9 @@ figures of the same run compare.
 
 import itertools
 import math
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,16 +24,22 @@ import cv2
 import numpy as np
 
 from data_load import SPLITS, default_data, open_split
+from exporting import export_network
 from face68 import geometry
 from face68.command.arguments import parser, positive_int, probability, run
-from face68.command.inputs import find_images
+from face68.command.inputs import demonstration_photo, find_images
 from face68.detect import Found, Given, Haar, WholeFrame, open_detector
+from face68.files import InputError
 from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
 from face68.landmarks import FLIP
+from face68.network import OnnxNetwork, shipped_network
 from face68.photos import find_faces
 from metrics import FAILURE, labelled_face, nme
-from networks import default_network, open_network
+from networks import SAVED_MODELS, default_network, open_network
+
+PREDICT = Path(__file__).resolve().parent / "predict.py"
+SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
 
 
 def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -184,38 +191,110 @@ def compare_stream(args) -> None:
         peaks, streamed = [], []
         for photo in find_faces(landmarker, paths, read_image):
             streamed.append(photo.faces)
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # MB on Linux
+            peaks.append(peak_memory())
         end = time.perf_counter()
         same = all(len(a) == len(b) for a, b in zip(plain, streamed, strict=True))
         print(
             f"round {turn}: plain loop {len(paths) / (middle - start):.1f} photos/s, "
             f"stream {len(paths) / (end - middle):.1f} photos/s, same faces: {same}; "
-            f"peak memory after a tenth {peaks[len(peaks) // 10]:.0f} MB, at the end {peaks[-1]:.0f} MB"
+            f"peak memory after a tenth {peaks[len(peaks) // 10]:.0f} MiB, at the end {peaks[-1]:.0f} MiB"
         )
 
 
 def measure_start(args) -> None:
-    """One photo in a new process, step by step; the median of three."""
-    steps = f"""
-import time
-clock = [time.perf_counter()]
-def tick(): clock.append(time.perf_counter())
-import torch; tick()
-import predict; tick()
-landmarker = predict.Landmarker({args.checkpoint and str(args.checkpoint)!r}); landmarker.detect; tick()
-from matplotlib import cbook
-path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False); clock[-1] = time.perf_counter()
-image = predict.read_source(path); tick()
-found = landmarker.detect(image); tick()
-faces = landmarker.faces([image], [found])[0]; tick()
-picture = predict.visualize.draw_faces(image, faces); tick()
-print(*(b - a for a, b in zip(clock, clock[1:])))
+    """One photo in a new process against `import torch` in one, in turn: seconds from cold, and peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        predict = [
+            sys.executable,
+            str(PREDICT),
+            "--image",
+            str(args.photo),
+            "--output",
+            str(Path(folder, "marked.png")),
+        ]
+        commands = {
+            "import torch": [sys.executable, "-c", "import torch"],
+            "predict.py, the shipped network": [*predict, "--checkpoint", str(shipped_network())],
+            "predict.py, its checkpoint in torch": [*predict, "--checkpoint", str(SHIPPED_CHECKPOINT)],
+        }
+        runs = {name: [] for name in commands}
+        for i in range(args.rounds + 1):
+            for name, command in commands.items():
+                seconds_and_memory = from_cold(command)
+                if i:  # the first round brings the files into memory
+                    runs[name].append(seconds_and_memory)
+    seconds = {name: np.array(of_name)[:, 0] for name, of_name in runs.items()}
+    print_times(seconds, "s")
+    for name, of_name in runs.items():
+        print(f"{name:40}peak memory {np.median(np.array(of_name)[:, 1]):5.0f} MiB")
+
+
+# Run in a process of its own, since a child's peak memory begins with that of the process that it is forked from.
+FROM_COLD = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-    runs = [subprocess.run([sys.executable, "-c", steps], capture_output=True, text=True, check=True) for _ in range(3)]
-    seconds = np.median([[float(value) for value in result.stdout.split()] for result in runs], axis=0)
-    names = ("import torch", "other imports", "load the network and detector", "read", "detect", "network", "draw")
-    for name, value in zip(names, seconds, strict=True):
-        print(f"{name:30} {value:6.3f} s  {value / seconds.sum():4.0%}")
+
+
+def from_cold(command: list[str]) -> tuple[float, float]:
+    """Seconds that a command takes, and its peak memory in MiB. Not on Windows, which doesn't tell."""
+    result = subprocess.run([sys.executable, "-c", FROM_COLD, *command], stdout=subprocess.PIPE, text=True, check=True)
+    seconds, peak = map(float, result.stdout.split())
+    return seconds, mebibytes(peak)
+
+
+def compare_network(args) -> None:
+    """Milliseconds of one pass and of all passes over a face, against the network alone in fp32, in turn."""
+    photo = read_image(args.photo)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        export_network(SHIPPED_CHECKPOINT, Path(folder, "fp32.onnx"))
+        fp32 = OnnxNetwork(Path(folder, "fp32.onnx"))
+    shipped = OnnxNetwork(shipped_network())
+    landmarker = Landmarker(shipped)
+    found = Found(landmarker.detect(photo).boxes[:1], None)
+    if not len(found.boxes):
+        raise InputError(f"{args.photo}: no face is found there; give --photo another")
+    crop = np.full((1, fp32.policy.size, fp32.policy.size), 128, np.uint8)
+    steps = {
+        "the network alone, fp32": lambda: fp32(crop),
+        "the network alone, as shipped": lambda: shipped(crop),
+        "crop to points, one pass": lambda: landmarker.predict([photo], found.boxes),
+        "box to points, all passes": lambda: landmarker.faces([photo], [found]),
+    }
+    milliseconds = {name: [] for name in steps}
+    for i in range(args.rounds + 20):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if i >= 20:  # the first ones warm up
+                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    print_times({name: np.array(values) for name, values in milliseconds.items()}, "ms")
+
+
+def print_times(times: dict[str, np.ndarray], unit: str) -> None:
+    """A table of times measured in turn, (rounds,) each; ratios are those of the same round to the first row's."""
+    first = next(iter(times.values()))
+    print(f"{'':40}{'median':>10}{'least':>10}{'most':>10}   against the first")
+    for name, values in times.items():
+        figures = "".join(f"{value:7.2f} {unit:2}" for value in (np.median(values), values.min(), values.max()))
+        print(f"{name:40}{figures}{np.median(values / first):12.2f} ×")
+
+
+def mebibytes(peak: float) -> float:
+    """`ru_maxrss` in MiB: macOS counts bytes, Linux KiB."""
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_memory() -> float:
+    """Of this process so far, in MiB; NaN where the system doesn't tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return math.nan
+    return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def parse_arguments():
@@ -236,7 +315,11 @@ def parse_arguments():
     c.add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     c.add_argument("--count", type=positive_int, default=1000, help="photos in all")
     c.set_defaults(function=compare_stream)
-    commands.add_parser("start", help=measure_start.__doc__.splitlines()[0]).set_defaults(function=measure_start)
+    for name, function, rounds in (("start", measure_start, 5), ("network", compare_network, 500)):
+        c = commands.add_parser(name, help=function.__doc__.splitlines()[0])
+        c.add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
+        c.add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
+        c.set_defaults(function=function)
     return p.parse_args()
 
 

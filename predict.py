@@ -13,17 +13,16 @@ From Python:
 """
 
 import argparse
-import importlib.util
 from functools import partial
 from pathlib import Path
 
 from face68.command.arguments import add_overwrite, complain, parser, positive_int, probability, run, say
-from face68.command.inputs import STDIN, Inputs, find_inputs, read_source
+from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, read_source
 from face68.command.places import check_places, place_pictures, place_pts, place_sheets
 from face68.command.results import Results
 from face68.detect import DETECTORS, Given
 from face68.draw import draw_faces
-from face68.files import InputError, printable
+from face68.files import printable
 from face68.formats import read_jsonl, write_coco, write_faces_csv, write_json
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from face68.photos import find_faces, prefetch
@@ -104,18 +103,6 @@ def open_inputs(args) -> tuple[Inputs, bool]:
     named = args.image or [str(demonstration_photo())]
     inputs = find_inputs(named, args.recursive)
     return inputs, inputs.sources == named and len(named) == 1
-
-
-def demonstration_photo() -> Path:
-    """A photograph that comes with matplotlib, found without its import, which takes longer than the prediction.
-
-    Raises:
-        InputError: it isn't there.
-    """
-    package = importlib.util.find_spec("matplotlib")
-    if package is None:
-        raise InputError("--image: the photo of the demonstration comes with matplotlib, which isn't here; name one")
-    return Path(package.origin).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
 
 
 def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:

@@ -99,8 +99,7 @@ class Landmarker:
             return faces
         boxes = np.concatenate([of_image.boxes for of_image in found])
         scores = [score for of_image in found for score in _scores(of_image)]
-        gray = {i: cv2.cvtColor(images[i], cv2.COLOR_RGB2GRAY) for i in set(owners)}  # once, for three passes
-        crowd = [gray[i] for i in owners]
+        crowd = [images[i] for i in owners]
         first = self.first_pass(crowd, boxes)
         second = self.predict(crowd, *upright_frames(first.keypoints))
         third = self.predict(crowd, *upright_frames(second.keypoints), mirror=True)
@@ -134,7 +133,7 @@ class Landmarker:
     ) -> Predictions:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first.
 
-        images: (H, W, 3) uint8 RGB, or (H, W) uint8 gray.
+        images: (H, W, 3) uint8 RGB.
         mirror: show the network mirrored faces; what it says is mirrored back.
         """
         degrees = [0.0] * len(images) if degrees is None else degrees
@@ -159,8 +158,7 @@ class Landmarker:
         size = self.network.policy.size
         crops = np.empty((len(images), size, size), np.uint8)
         for crop, image, matrix in zip(crops, images, matrices, strict=True):
-            warped = geometry.warp(image, matrix, size, size)
-            crop[:] = warped if warped.ndim == 2 else cv2.cvtColor(warped, cv2.COLOR_RGB2GRAY)
+            cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
         return crops
 
 
