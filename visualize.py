@@ -55,9 +55,10 @@ def plot_training_curves(history: dict[str, list[float]]):
         label = f"best: {percent[best]:.2f}% in epoch {epochs[best]:g}"
         right.plot(epochs[best], percent[best], "o", color=_hex(BLUE), markersize=9, label=label)
         right.legend(frameon=False)
+    _plain_log_ticks(left.yaxis)
     right.set(xlabel="epoch", ylabel="NME (inter-ocular), %", title="Validation on unseen people")
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
     return figure
 
 
@@ -93,8 +94,7 @@ def plot_calibration(table):
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
     axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("{x:g}")
+        _plain_log_ticks(axis)
     axes.legend(frameon=False, loc="upper left")
     return figure
 
@@ -125,6 +125,15 @@ def _figure(width: float, height: float, columns: int = 1):
         one.set_axisbelow(True)
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _plain_log_ticks(axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def _hex(color: tuple[int, int, int]) -> str:

@@ -219,6 +219,19 @@ def test_training_curves_mark_the_best_epoch():
     assert right.get_legend().get_texts()[0].get_text() == "best: 4.12% in epoch 3"
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
+def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
+    history = {name: np.linspace(0.9, 0.11, epochs).tolist() for name in ("train_loss", "val_loss", "val_nme")}
+    figure = visualize.plot_training_curves(history | {"epoch": list(range(1, epochs + 1))})
+    figure.canvas.draw()
+    for axes in figure.axes:
+        (low, high), ticks = axes.get_xlim(), axes.get_xticks()
+        assert ((low <= ticks) & (ticks <= high)).any()
+        assert (ticks == np.round(ticks)).all()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len([float(label) for label in labels]) > 1
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_training_curves_of_a_run_that_just_began(epochs, tmp_path):
     history = {name: [1.0] * epochs for name in ("epoch", "train_loss", "val_loss", "val_nme")}
