@@ -21,8 +21,6 @@ from data_load import (
     FOLDS,
     SPLITS,
     FacialKeypointsDataset,
-    Resize,
-    crop_face,
     default_data,
     open_split,
     random_background,
@@ -31,9 +29,7 @@ from data_load import (
 from face68 import geometry
 from face68.command.arguments import parser, positive_int, run, whole_number
 from face68.detect import WholeFrame
-from face68.draw import contact_sheet, draw_keypoints
 from face68.files import InputError, atomic_path
-from face68.geometry import CropPolicy
 from face68.images import write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import inter_ocular
@@ -133,17 +129,9 @@ def print_report(report: dict) -> None:
 
 
 def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.ndarray:
-    """A sheet of the worst faces, prediction and truth drawn on the face's crop: (H, W, 3) uint8."""
-    tiles, captions = [], []
-    enlarge, policy = Resize(320), CropPolicy(size=160, margin=1.6)
-    for i in np.argsort(errors)[::-1][:WORST]:
-        matrix = geometry.crop_matrix(geometry.box_of(labels[i]), policy)
-        points = geometry.transform_points(predicted[i], matrix)
-        truth = crop_face({"image": data.image(i), "keypoints": labels[i]}, policy)
-        truth, drawn = enlarge(truth), enlarge({**truth, "keypoints": points})
-        tiles.append(draw_keypoints(drawn["image"], drawn["keypoints"], truth=truth["keypoints"]))
-        captions.append(f"{errors[i]:.1%} {data.names[i]}")
-    return contact_sheet(tiles, captions=captions, tile=320)
+    """A sheet of the worst faces, worst first: (H, W, 3) uint8."""
+    worst = np.argsort(errors)[::-1][:WORST]
+    return visualize.error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
 
 
 def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:

@@ -74,7 +74,11 @@ def parse_arguments():
     add_overwrite(files)
     drawing = p.add_argument_group("pictures")
     drawing.add_argument("--boxes", action="store_true", help="draw where each face was looked for")
-    drawing.add_argument("--numbers", action="store_true", help="write each point's number, 0 to 67")
+    drawing.add_argument(
+        "--numbers",
+        action="store_true",
+        help="write each point's number, 0 to 67; the picture is enlarged until they have room, up to 16 megapixels",
+    )
     drawing.add_argument(
         "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
     )

@@ -31,9 +31,7 @@ from compute import choose_device, keep_freed_memory
 from data_load import (
     DATA_DIR,
     FOLDS,
-    CropFace,
     FacialKeypointsDataset,
-    Resize,
     Seeded,
     default_data,
     evaluation_transform,
@@ -44,10 +42,10 @@ from data_load import (
     upright_transform,
 )
 from exporting import export_network
+from face68 import geometry
 from face68.command.arguments import parser, positive_float, positive_int, run, whole_number
-from face68.draw import contact_sheet, draw_keypoints
 from face68.files import InputError
-from face68.geometry import CropPolicy, denormalize_keypoints
+from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.images import write_image
 from losses import LOSSES, confidence_loss, heatmap_loss, keypoint_loss
 from models import MODELS, as_outputs, create_model, input_size, join_outputs, predicts_errors
@@ -342,18 +340,14 @@ def draw_results(settings: Settings, model: nn.Module, data: FacialKeypointsData
     curves = visualize.plot_training_curves(runs.read_history(settings.output_dir))
     visualize.save_figure(curves, settings.output_dir / "training_curves.png")
     found = validate(model, data, settings, device)
-    errors = found.nme
-    chosen = np.argsort(errors)[np.linspace(0, len(errors) - 1, min(12, len(errors))).astype(int)]
-    crop = CropFace(policy)
-    faces = []
-    for i in chosen:
-        sample = crop({"image": data.image(i), "keypoints": data.keypoints[i]})
-        doubled = Resize(2 * policy.size)  # so that the points don't cover the face
-        predicted = denormalize_keypoints(found.predicted[i], policy.size, policy.size)
-        image, points = doubled({**sample, "keypoints": predicted}), doubled(sample)["keypoints"]
-        faces.append(draw_keypoints(image["image"], image["keypoints"], truth=points))
-    captions = [f"NME {errors[i]:.1%}" for i in chosen]
-    write_image(settings.output_dir / "validation_faces.png", contact_sheet(faces, captions=captions))
+    matrices = [geometry.crop_matrix(geometry.box_of(points), policy) for points in data.keypoints]
+    crops = denormalize_keypoints(found.predicted, policy.size, policy.size)
+    predicted = np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
+    count = min(12, len(data))
+    chosen = np.argsort(found.nme)[np.linspace(0, len(data) - 1, count).astype(int)]
+    title = "Validation faces from best to worst"
+    sheet = visualize.error_sheet(data, chosen, predicted, data.keypoints, title)
+    write_image(settings.output_dir / "validation_faces.png", sheet)
 
 
 def describe(training: Training, found: Validation | None) -> dict:

@@ -1,12 +1,13 @@
-"""Drawings of faces and plots of runs, for the other commands and for looking at data.
+"""Look at the data and at what becomes of it; and the plots and sheets of faces that training and evaluation write.
 
     python visualize.py samples                  # faces of a data set with their keypoints
     python visualize.py transforms               # one face through each transform of data_load.py
     python visualize.py landmarks                # the numbered picture of the 68 points
 
-The drawing functions take arrays and return arrays, (H, W, 3) uint8 RGB; the plots return matplotlib figures.
+Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,15 @@ from face68.draw import (
     SKY,
     VERMILION,
     contact_sheet,
-    draw_keypoints,
     draw_landmarks,
-    fit,
+    face_tile,
 )
 from face68.files import InputError, atomic_path
 from face68.images import write_image
 
 # --- Plots ----------------------------------------------------------------------------------------------------
-# Figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed,
-# because prediction draws with OpenCV alone and shouldn't wait for it.
+# Figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed: those who
+# train or look at samples shouldn't wait for it.
 
 
 def plot_training_curves(history: dict[str, list[float]]):
@@ -55,9 +55,10 @@ def plot_training_curves(history: dict[str, list[float]]):
         label = f"best: {percent[best]:.2f}% in epoch {epochs[best]:g}"
         right.plot(epochs[best], percent[best], "o", color=_hex(BLUE), markersize=9, label=label)
         right.legend(frameon=False)
+    _plain_log_ticks(left.yaxis)
     right.set(xlabel="epoch", ylabel="NME (inter-ocular), %", title="Validation on unseen people")
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
     return figure
 
 
@@ -93,8 +94,7 @@ def plot_calibration(table):
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
     axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("{x:g}")
+        _plain_log_ticks(axis)
     axes.legend(frameon=False, loc="upper left")
     return figure
 
@@ -127,17 +127,40 @@ def _figure(width: float, height: float, columns: int = 1):
     return figure, axes
 
 
+def _plain_log_ticks(axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
+
+
 def _hex(color: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-# --- Commands -------------------------------------------------------------------------------------------------
+# --- Sheets of faces ------------------------------------------------------------------------------------------
+
+
+def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
+    """Predictions and the truth on the chosen faces of a data set, each with its error and its file's name.
+
+    predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images.
+    """
+    errors = metrics.nme(predicted, truth)
+    boxes = {i: geometry.box_of(truth[i]) for i in chosen}
+    tiles = [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
+    captions = [f"{errors[i]:.1%}  {Path(dataset.names[i]).stem}" for i in chosen]
+    title += ": NME (inter-ocular); in colour what was predicted, white crosses are the truth"
+    return contact_sheet(tiles, tile=320, captions=captions, title=title)
 
 
 def sample_sheet(dataset, count: int, seed: int) -> np.ndarray:
     """`count` faces of the data set, drawn at random, with keypoints and file names."""
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
-    tiles = [_tile(dataset[i]) for i in chosen]
+    boxes = {i: geometry.box_of(dataset.keypoints[i]) for i in chosen}
+    tiles = [face_tile(dataset.image(i), dataset.keypoints[i], box=box) for i, box in boxes.items()]
     return contact_sheet(tiles, captions=[Path(dataset.names[i]).stem for i in chosen])
 
 
@@ -171,13 +194,11 @@ def transform_sheet(dataset, seed: int) -> np.ndarray:
     ):
         shown += [(type(transform).__name__, transform(source)) for _ in range(5)]
     captions = [f"{name}, {one['image'].shape[1]}×{one['image'].shape[0]}" for name, one in shown]
-    return contact_sheet([_tile(one) for _, one in shown], columns=5, captions=captions)
+    tiles = [face_tile(one["image"], one["keypoints"]) for _, one in shown]
+    return contact_sheet(tiles, columns=5, captions=captions)
 
 
-def _tile(sample: dict, side: int = 256) -> np.ndarray:
-    """The sample at the size of a tile, drawn on there, so that points are crisp on a small image too."""
-    sample = fit(sample, side)
-    return draw_keypoints(sample["image"], sample["keypoints"])
+# --- Commands -------------------------------------------------------------------------------------------------
 
 
 def show(picture: np.ndarray, title: str) -> None:
@@ -199,7 +220,7 @@ def show(picture: np.ndarray, title: str) -> None:
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
-    arguments = parser(__doc__.split("\n\nThe drawing")[0])
+    arguments = parser(__doc__.split("\n\nPlots are")[0])
     commands = arguments.add_subparsers(dest="command", required=True, metavar="{samples,transforms,landmarks}")
     helps = {
         "samples": "faces of a data set with their keypoints",

@@ -23,11 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from checkpoint import TorchNetwork
-from data_load import FOLDS, FacialKeypointsDataset, Resize, open_split, split_by_person
+from data_load import FOLDS, FacialKeypointsDataset, open_split, split_by_person
 from face68 import geometry
-from face68.draw import contact_sheet, draw_keypoints
+from face68.draw import contact_sheet, face_tile
 from face68.files import InputError
-from face68.geometry import CropPolicy
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
@@ -108,23 +107,23 @@ def predict(
 
 def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
     """The eyes of the largest faces of a few people: published labels above, corrected ones below. (H, W, 3) uint8."""
-    published, policy, enlarge = data.as_published(), CropPolicy(size=160, margin=1.4), Resize(640)
     people, largest = data.people, {}
     for i in np.argsort(-inter_ocular(data.keypoints)):
         largest.setdefault(people[i], i)
+    chosen = list(largest.values())[:PICTURED]
     tiles = []
-    for i in list(largest.values())[:PICTURED]:
-        matrix = geometry.crop_matrix(geometry.box_of(data.keypoints[i, EYES]), policy)
-        image = geometry.warp(data.image(i), matrix, policy.size, policy.size)
-        halves = []
-        for one in (published, data):
-            keypoints = np.full((NUM_LANDMARKS, 2), np.nan)
-            keypoints[EYES] = geometry.transform_points(one.keypoints[i, EYES], matrix)
-            sample = enlarge({"image": image, "keypoints": keypoints})
-            halves.append(draw_keypoints(sample["image"], sample["keypoints"], radius=3)[165:475])
+    for i in chosen:
+        eyes = np.full((NUM_LANDMARKS, 2), np.nan)
+        eyes[EYES] = data.keypoints[i, EYES]
+        box = geometry.box_of(eyes[EYES])  # one for both, so that the labels move and not the eyes
+        halves = [
+            face_tile(data.image(i), points, box=box, margin=1.4, side=640)[165:475]  # no more than the eyes
+            for points in (eyes + data.label_shifts[i], eyes)
+        ]
         tiles.append(np.vstack([halves[0], np.full((20, 640, 3), 255, np.uint8), halves[1]]))
-    captions = ["above: as published; below: corrected"] * len(tiles)
-    return contact_sheet(tiles, columns=3, tile=640, captions=captions)
+    captions = [Path(data.names[i]).stem for i in chosen]
+    title = "Eyes with the labels as published (above) and as corrected (below)"
+    return contact_sheet(tiles, columns=3, tile=640, captions=captions, title=title)
 
 
 def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from face68 import geometry
-from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON
+from face68.geometry import CropPolicy
+from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON, Face
 
 # The palette of Okabe and Ito (2008), whose colours colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, YELLOW = (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66)
@@ -22,13 +24,30 @@ SHIFT = 4  # OpenCV draws at 1/16 pixel
 _ANGLES = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 _UNIT_CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])  # (32, 2)
 
-# Where the number of a point goes, for each line of SKELETON: away from the mean of these points.
-# Inner lips are the exception: theirs go towards the middle of the mouth.
+# The number of a point goes away from the mean of others, if there is room: (these points, those others).
 _NUMBERS_AWAY_FROM = (
-    *[range(27, 36), range(36, 42), range(42, 48), range(36, 40), range(28, 29)],
-    *[range(36, 42), range(42, 48), range(48, 60), range(60, 68)],
+    (range(0, 17), range(27, 36)),  # jaw: outwards
+    (range(17, 22), range(36, 42)),  # brows: up, from the eyes
+    (range(22, 27), range(42, 48)),
+    (range(27, 31), range(36, 40)),  # bridge: to one side
+    (range(31, 36), range(28, 29)),  # nostrils: down
+    (range(36, 42), range(36, 42)),  # eyes: outwards
+    (range(42, 48), range(42, 48)),
+    (range(48, 60), range(48, 60)),  # outer lips: outwards
+    (range(60, 61), range(48, 49)),  # corners of the inner lips: inwards
+    (range(64, 65), range(54, 55)),
+    (range(61, 64), range(55, 60)),  # inner lips: into the lip, since a closed mouth has no room between them
+    (range(65, 68), range(49, 54)),
 )
-_INNER_LIPS = len(SKELETON) - 1
+# Where it may go, best first: so far from its point, 1 being close beside it, and turned so far, in degrees.
+_PLACES = sorted(
+    itertools.product((1, 1.5, 2, 2.5, 3, 4), (0, 20, -20, 40, -40, 60, -60, 90, -90, 130, -130, 180)),
+    key=lambda place: place[0] + abs(place[1]) / 60,
+)
+
+LINES_ALONE_BELOW = 120  # px of a face's longer side: the points of a smaller one would run into each other
+NUMBERED_SIDE = 480  # px of a face's longer side at which its numbers have room
+NUMBERED_PIXELS = 16_000_000  # of a picture that is enlarged for the sake of numbers
 
 # The right half and the axis of a schematic face, mouth open so that every number has room: index → (x, y), the
 # outer eye corners at ±0.5. Drawn by hand; its left half is the mirror image.
@@ -60,8 +79,9 @@ def draw_keypoints(
     """A copy of the image (H, W, 3) uint8 RGB with the keypoints (68, 2) px on it, in the colours of their regions.
 
     truth: (68, 2) px, drawn beneath as white crosses, each joined to its keypoint by a white line: the error.
-    radius: of a point, in pixels; by default it follows the size of the face.
-    numbers: write each point's index, 0 … 67, beside it.
+    radius: of a point, in pixels; 0: lines alone. By default it follows the size of the face, and faces of less than
+        120 px get lines alone: their points would run into each other.
+    numbers: write each point's index, 0 … 67, beside it, as far as there are points and room.
 
     Points may lie outside of the image; those that aren't finite are left out.
     """
@@ -71,49 +91,65 @@ def draw_keypoints(
     lines = np.array(image, order="C")  # a copy, whatever the strides of `image`
     for region, points, closed in SKELETON:
         _polyline(lines, keypoints[[*points, points[0]] if closed else list(points)], COLORS[region], thin)
-    drawn = cv2.addWeighted(lines, 0.6, np.ascontiguousarray(image), 0.4, 0)  # thin lines don't hide the face
+    weight = 0.6 if radius > 0 else 0.9  # lines between points don't hide the face; alone they must be seen
+    drawn = cv2.addWeighted(lines, weight, np.ascontiguousarray(image), 1 - weight, 0)
 
     if truth is not None:
+        arm = max(2.0, 2.4 * radius)
         for found, true in zip(keypoints, np.asarray(truth, dtype=np.float64), strict=True):
             _polyline(drawn, np.stack([true, found]), WHITE, thin)
-            for arm in ((2.4 * radius, 0), (0, 2.4 * radius)):
-                _polyline(drawn, np.stack([true - arm, true + arm]), WHITE, thin)
-    for region, points, _ in SKELETON:
-        for point in keypoints[list(points)]:
-            _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
-            _disc(drawn, point, radius, COLORS[region])
-    return _write_numbers(drawn, keypoints, radius) if numbers else drawn
+            for along in ((arm, 0), (0, arm)):
+                _polyline(drawn, np.stack([true - along, true + along]), WHITE, thin)
+    if radius > 0:
+        for region, points, _ in SKELETON:
+            for point in keypoints[list(points)]:
+                _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
+                _disc(drawn, point, radius, COLORS[region])
+    return _write_numbers(drawn, keypoints, radius) if numbers and radius > 0 else drawn
 
 
 def draw_faces(
     image: np.ndarray,
-    faces: Sequence,
+    faces: Sequence[Face],
     boxes: bool = False,
     numbers: bool = False,
     confidence: bool = False,
 ) -> np.ndarray:
-    """A copy of the image with the keypoints of each face; a face is a `landmarks.Face`.
+    """A copy of the image with the keypoints of each face.
 
     boxes: also where each face was looked for.
-    numbers: also each point's index.
-    confidence: also a ring as wide as the expected error around each point, and the face's scores above it.
+    numbers: also each point's index. The picture is larger than the image then, if its smallest face needs that: until
+        that face has 480 px or the picture 16 megapixels. What still finds no room is left out.
+    confidence: also a ring as wide as the expected error around each point that is drawn, and the score above the face.
     """
+    if numbers:
+        image, faces = _enlarge(image, faces)
     drawn = np.array(image, order="C")
     for face in faces:
         if boxes:
             _box(drawn, np.asarray(face.box, dtype=np.float64))
         radius = _radius(face.keypoints, image)
-        reach = 20 * radius  # more than numbers and rings take, so that only this part is copied and not the image
+        reach = 20 * max(radius, 1)  # more than numbers and rings take, so that only this part is copied, not the image
         (x0, y0), (x1, y1) = np.floor(face.keypoints.min(axis=0) - reach), np.ceil(face.keypoints.max(axis=0) + reach)
         columns, rows = (slice(max(0, int(low)), max(0, int(high))) for low, high in ((x0, x1), (y0, y1)))
         part = drawn[rows, columns]
         if not part.size:
             continue  # wholly outside
         points = face.keypoints - np.float32([columns.start, rows.start])
-        if confidence and face.errors is not None:
+        if confidence and face.errors is not None and radius > 0:
             _rings(part, points, face.errors, radius)
         part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
     return _write_scores(drawn, faces) if confidence else drawn
+
+
+def _enlarge(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, Sequence[Face]]:
+    """Image and faces as large as the numbers of the smallest face need, or as a picture may become."""
+    height, width = image.shape[:2]
+    smallest = min((_longer_side(face.keypoints, image) for face in faces), default=NUMBERED_SIDE)
+    factor = min(NUMBERED_SIDE / max(smallest, 1), math.sqrt(NUMBERED_PIXELS / (height * width)))
+    if factor <= 1:
+        return image, faces
+    return fit(image, round(factor * max(height, width))), [face.scaled(factor) for face in faces]
 
 
 def _box(image: np.ndarray, box: np.ndarray) -> None:
@@ -151,7 +187,7 @@ def draw_landmarks(side: int = 1600) -> np.ndarray:
     """The numbered diagram of the 68 points on white, `side` pixels wide: right and left are the person's own."""
     matrix = geometry.similarity((0, 0.54), ((side - 1) / 2, (side - 1) / 2), scale=0.43 * side)
     points = geometry.transform_points(schematic_face(), matrix)
-    return draw_keypoints(np.full((side, side, 3), 255, np.uint8), points, radius=side / 200, numbers=True)
+    return draw_keypoints(np.full((side, side, 3), 255, np.uint8), points, radius=side / 160, numbers=True)
 
 
 def schematic_face() -> np.ndarray:
@@ -163,10 +199,94 @@ def schematic_face() -> np.ndarray:
     return face
 
 
-def contact_sheet(
-    images: Sequence[np.ndarray], columns: int = 4, tile: int = 256, captions: Sequence[str] | None = None
+# --- Numbers --------------------------------------------------------------------------------------------------
+
+
+def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
+    """Each number that has a place, joined to its point by a line."""
+    canvas = Image.fromarray(image)
+    size = max(9.0, 2.2 * radius)
+    draw, font, rim = ImageDraw.Draw(canvas), _font(size), max(1, round(size / 12))
+    places = _number_places(keypoints, radius, font, rim, canvas.size)
+    for index, place in places.items():
+        way = place - keypoints[index]
+        edge = keypoints[index] + (1.4 * radius + 2) * way / np.hypot(*way)
+        draw.line([*edge, *place], WHITE, max(1, round(0.3 * radius)))
+    for index, place in places.items():
+        draw.text(tuple(place), str(index), INK, font, anchor="mm", stroke_width=rim, stroke_fill=WHITE)
+    return np.array(canvas)
+
+
+def _number_places(keypoints: np.ndarray, radius: float, font, rim: int, size: tuple) -> dict[int, np.ndarray]:
+    """The middle (2,) px of each point's number in a picture of `size` (width, height).
+
+    It is the first of _PLACES where the number hides no point and no other number; there may be none.
+    """
+    keypoints = np.where(np.abs(keypoints) < 1e5, keypoints, np.nan)  # far away: no number
+    near = 1.4 * radius + 0.85 * font.size
+    distances, turns = np.transpose(_PLACES)
+    taken = np.hstack([keypoints - 1.4 * radius, keypoints + 1.4 * radius])  # (N, 4) boxes
+    places = {}
+    for points, others in _NUMBERS_AWAY_FROM:
+        middle = keypoints[list(others)].mean(axis=0)
+        for index in points:
+            x, y = keypoints[index] - middle
+            angles = math.atan2(y, x) + np.radians(turns)
+            offsets = near * distances * [np.cos(angles), np.sin(angles)]  # (2, K)
+            choices = keypoints[index] + offsets.T
+            boxes = np.hstack([choices, choices]) + font.getbbox(str(index), anchor="mm", stroke_width=rim)
+            inside = (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2:] <= size).all(axis=1)  # false for NaN
+            overlaps = (boxes[:, None, :2] < taken[:, 2:]) & (boxes[:, None, 2:] > taken[:, :2])  # (K, N, 2)
+            free = inside & ~overlaps.all(axis=2).any(axis=1)
+            if free.any():
+                best = int(free.argmax())
+                places[index], taken = choices[best], np.vstack([taken, boxes[best]])
+    return places
+
+
+# --- Sheets ---------------------------------------------------------------------------------------------------
+
+
+def face_tile(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    truth: np.ndarray | None = None,
+    box: np.ndarray | None = None,
+    margin: float = 1.6,
+    side: int = 256,
 ) -> np.ndarray:
-    """Images (H, W, 3), each fitted whole into a `tile`×`tile` square, in rows on white; captions go below them.
+    """A picture of one face for a sheet. Its points are drawn at the size of the tile, so they are crisp on any image.
+
+    keypoints, truth: (68, 2) px of the image, as in `draw_keypoints`.
+    box: what to cut out, (x0, y0, x1, y1) px: the square around it, `margin` times as wide. By default the whole image.
+
+    Returns:
+        (side, side, 3) uint8 RGB, or the whole image with its longer side `side` pixels.
+    """
+    if box is None:
+        tile = fit(image, side)
+        matrix = geometry.resize_matrix(*image.shape[:2], *tile.shape[:2])
+    else:
+        matrix = geometry.crop_matrix(box, CropPolicy(side, margin))
+        tile = geometry.warp(image, matrix, side, side)
+    keypoints = geometry.transform_points(keypoints, matrix)
+    if truth is None:
+        return draw_keypoints(tile, keypoints)
+    truth = geometry.transform_points(truth, matrix)
+    return draw_keypoints(tile, keypoints, truth, _radius(truth, tile))  # wrong points may all lie in one place
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    columns: int = 4,
+    tile: int = 256,
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+) -> np.ndarray:
+    """Images (H, W, 3), each fitted whole into a `tile`×`tile` square, in rows on white.
+
+    captions: a line below each, shortened where it is wider than the tile.
+    title: above all, in as many lines as it needs.
 
     Raises:
         ValueError: no images, or not one caption an image.
@@ -176,28 +296,76 @@ def contact_sheet(
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"{len(images)} images but {len(captions)} captions")
     columns = min(columns, len(images))
-    gap, strip = max(2, tile // 32), 0 if captions is None else max(14, tile // 10)
     rows = -(-len(images) // columns)
-    height, width = gap + rows * (tile + strip + gap), gap + columns * (tile + gap)
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    places = [(gap + i // columns * (tile + strip + gap), gap + i % columns * (tile + gap)) for i in range(len(images))]
-    for (top, left), image in zip(places, images, strict=True):
-        sheet[top : top + tile, left : left + tile] = _letterbox(image, tile)
-    if captions is None:
-        return sheet
-    canvas = Image.fromarray(sheet)
-    draw, font = ImageDraw.Draw(canvas), _font(0.62 * strip)
-    for (top, left), caption in zip(places, captions, strict=True):
-        text = _shorten(caption, font, tile)
-        draw.text((left + tile / 2, top + tile + strip / 2), text, INK, font, anchor="mm")
-    return np.array(canvas)
+    gap, line = max(2, tile // 32), max(14, tile // 10)  # `line`: the height of a line of text
+    strip, font = 0 if captions is None else line, _font(0.62 * line)
+    width = gap + columns * (tile + gap)
+    titles = [] if title is None else _wrap(title, font, width - 2 * gap)
+    head = gap + len(titles) * line
+    sheet = Image.new("RGB", (width, head + rows * (tile + strip + gap)), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for i, text in enumerate(titles):
+        draw.text((gap, gap / 2 + (i + 0.5) * line), text, INK, font, anchor="lm")
+    for i, image in enumerate(images):
+        left, top = gap + i % columns * (tile + gap), head + i // columns * (tile + strip + gap)
+        sheet.paste(Image.fromarray(_letterbox(image, tile)), (left, top))
+        if captions is not None:
+            text = _shorten(captions[i], font, tile)
+            draw.text((left + tile / 2, top + tile + strip / 2), text, INK, font, anchor="mm")
+    return np.array(sheet)
+
+
+def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
+    """The whole image, as large as it fits, in the middle of a light square."""
+    image = fit(image, side)
+    height, width = image.shape[:2]
+    square = np.full((side, side, 3), 235, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def fit(image: np.ndarray, side: int) -> np.ndarray:
+    """The image enlarged or reduced until its longer side has `side` pixels."""
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=method)
+
+
+def _wrap(text: str, font, width: float) -> list[str]:
+    """The text in lines of at most `width` pixels; a longer word has a line of its own."""
+    lines = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _shorten(text: str, font, width: float) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+# --- Strokes and letters --------------------------------------------------------------------------------------
 
 
 def _radius(points: np.ndarray, image: np.ndarray) -> float:
-    """Radius of a drawn point: 1/110 of the face's longer side (at most the image's), never too small to see."""
+    """Radius of a drawn point: 1/110 of the face's longer side, never too small to see; 0 where lines stand alone."""
+    side = _longer_side(points, image)
+    return max(1.2, side / 110) if side >= LINES_ALONE_BELOW else 0.0
+
+
+def _longer_side(points: np.ndarray, image: np.ndarray) -> float:
+    """Of the face, in pixels; at most the image's, since points may lie far outside."""
     finite = points[np.isfinite(points).all(axis=1)]
-    side = min(np.ptp(finite, axis=0).max(), max(image.shape)) if len(finite) else 0
-    return max(1.2, float(side) / 110)
+    return float(min(np.ptp(finite, axis=0).max(), max(image.shape))) if len(finite) else 0.0
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:
@@ -218,52 +386,12 @@ def _polyline(image: np.ndarray, points: np.ndarray, color: tuple, thickness: in
             cv2.line(image, *ends, color, thickness, cv2.LINE_AA, SHIFT)
 
 
-def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
-    canvas = Image.fromarray(image)
-    size = max(7.0, 3.2 * radius)
-    draw, font = ImageDraw.Draw(canvas), _font(size)
-    keypoints = np.where(np.abs(keypoints) < 1e5, keypoints, np.nan)  # far away: no number
-    for i, ((_, points, _), others) in enumerate(zip(SKELETON, _NUMBERS_AWAY_FROM, strict=True)):
-        middle = keypoints[list(others)].mean(axis=0)
-        for index in points:
-            away = (keypoints[index] - middle) * (-1 if i == _INNER_LIPS else 1)
-            x, y = keypoints[index] + away / max(np.linalg.norm(away), 1e-9) * (1.4 * radius + 0.75 * size)
-            if 0 <= x < canvas.width and 0 <= y < canvas.height:  # false for NaN too
-                rim = max(1, round(size / 12))
-                draw.text((x, y), str(index), INK, font, anchor="mm", stroke_width=rim, stroke_fill=WHITE)
-    return np.array(canvas)
-
-
-def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
-    """The whole image, as large as it fits, in the middle of a light square."""
-    image = fit({"image": np.ascontiguousarray(image), "keypoints": np.zeros((0, 2))}, side)["image"]
-    height, width = image.shape[:2]
-    square = np.full((side, side, 3), 235, np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = image
-    return square
-
-
-def fit(sample: dict, side: int) -> dict:
-    """The sample enlarged or reduced until its longer side has `side` pixels."""
-    height, width = sample["image"].shape[:2]
-    factor = side / max(height, width)
-    new_height, new_width = max(1, round(height * factor)), max(1, round(width * factor))
-    matrix = geometry.resize_matrix(height, width, new_height, new_width)
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    image = cv2.resize(sample["image"], (new_width, new_height), interpolation=method)
-    return {"image": image, "keypoints": geometry.transform_points(sample["keypoints"], matrix)}
-
-
 def _font(size: float) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has the letters of most file names; found without importing it."""
-    package = Path(importlib.util.find_spec("matplotlib").origin).parent
-    return ImageFont.truetype(str(package / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)
+    """DejaVu Sans, which comes with matplotlib and has the letters of most file names; found without importing it.
 
-
-def _shorten(text: str, font, width: float) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
+    Without matplotlib Pillow's own, which has those of ASCII and an ellipsis.
+    """
+    package = importlib.util.find_spec("matplotlib")
+    if package is None:
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(str(Path(package.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)

@@ -5,7 +5,7 @@ Keypoints are always (68, 2) float32, x before y, in pixels, 0-based, pixel cent
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,6 +73,13 @@ class Face:
     keypoints: np.ndarray
     errors: np.ndarray | None = None
     face_score: float | None = None
+
+    def scaled(self, factor: float) -> "Face":
+        """The same face in the image made `factor` times as large; pixel centres are at integers."""
+        x0, y0, x1, y1 = ((value + 0.5) * factor - 0.5 for value in self.box)
+        keypoints = ((self.keypoints + 0.5) * factor - 0.5).astype(np.float32)
+        errors = None if self.errors is None else (self.errors * factor).astype(np.float32)
+        return replace(self, box=(x0, y0, x1, y1), keypoints=keypoints, errors=errors)
 
     def to_dict(self) -> dict:
         """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits."""

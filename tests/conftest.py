@@ -13,7 +13,7 @@ import cv2
 import pytest
 import torch
 from hypothesis import settings
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import predict
 from checkpoint import TorchNetwork
@@ -148,3 +148,25 @@ def one_line_error(result: subprocess.CompletedProcess) -> str:
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, result.stderr
     return lines[0]
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The texts that are written on pictures from now on, as the arguments of Pillow's `text`; for `ink_boxes`."""
+    texts, write = [], ImageDraw.ImageDraw.text
+
+    def text(self, xy, text, fill, font, **options):
+        texts.append((xy, text, font, options))
+        return write(self, xy, text, fill, font, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return texts
+
+
+def ink_boxes(written: list) -> list[tuple[str, tuple]]:
+    """Each text with the box (x0, y0, x1, y1) px of its letters, without the rim."""
+    boxes = []
+    for (x, y), text, font, options in written:
+        x0, y0, x1, y1 = font.getbbox(text, anchor=options["anchor"])
+        boxes.append((text, (x + x0, y + y0, x + x1, y + y1)))
+    return boxes

@@ -96,5 +96,12 @@ def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
     assert "mirror disagreement" in result.stdout and "turned by 16 degrees" in result.stdout
 
 
+def test_the_picture_says_which_labels_are_which(written):
+    label_shift.eyes_sheet(open_split(SAMPLE, "test"))
+    title, *names = [text for _, text, *_ in written]
+    assert "published (above)" in title and "corrected (below)" in title
+    assert len(set(names)) == label_shift.PICTURED and not any(text.endswith("…") for text in (title, *names))
+
+
 def test_no_data_is_one_line(command):
     assert "nowhere" in one_line_error(command("prepare.py", "shift", "nowhere", "--checkpoint", PRETRAINED))

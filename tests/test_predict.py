@@ -244,7 +244,7 @@ def test_the_command_on_the_photograph_that_comes_with_matplotlib(tmp_path, comm
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert "1 face" in result.stdout and str(PRETRAINED) in result.stdout
     picture = read_image(tmp_path / "out.png")
-    assert picture.shape == hopper.shape and (picture != hopper).any()
+    assert picture.shape[0] > 2 * hopper.shape[0], "enlarged, so that the numbers have room"
     (face,) = landmarker(hopper)
     readers = {"p.json": read_json, "p.csv": read_faces_csv, "p.coco": read_coco, "p.jsonl": read_jsonl}
     for name, read in readers.items():

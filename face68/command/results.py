@@ -1,12 +1,10 @@
 """What the prediction command writes: pictures and points of each photo as it comes, and files about all of them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from face68 import geometry
 from face68.command.places import check_replaceable, pts_of_face
 from face68.draw import contact_sheet
 from face68.files import InputError, as_problem, printable
@@ -125,11 +123,4 @@ def attempt(name: str | Path, function: Callable, *arguments) -> list[InputError
 def thumbnail(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
     """An image reduced for a contact sheet, and its faces there: drawn on it, they can be seen."""
     small, factor = reduced(image, THUMBNAIL)
-    matrix = geometry.resize_matrix(*image.shape[:2], *small.shape[:2])
-
-    def of(face: Face) -> Face:
-        box = geometry.transform_points(np.reshape(face.box, (2, 2)), matrix).ravel().tolist()
-        errors = None if face.errors is None else face.errors * factor
-        return replace(face, box=tuple(box), keypoints=geometry.transform_points(face.keypoints, matrix), errors=errors)
-
-    return small, [of(face) for face in faces]
+    return small, [face.scaled(factor) for face in faces]
