@@ -16,8 +16,8 @@ from hypothesis import settings
 from PIL import Image, ImageDraw
 
 import predict
-from checkpoint import TorchNetwork
 from face68.command.arguments import run as run_command
+from face68.command.inputs import demonstration_photo
 from face68.images import read_image
 from face68.landmarker import Landmarker
 
@@ -54,7 +54,7 @@ def call(tmp_path, monkeypatch, capsys):
 
     def run(*arguments, detector="haar"):
         detecting = [] if detector is None else ["--detector", detector]
-        line = ["predict.py", "--checkpoint", PRETRAINED, *detecting, *arguments]
+        line = ["predict.py", "--checkpoint", SHIPPED, *detecting, *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a command sets
         monkeypatch.chdir(tmp_path)
@@ -69,12 +69,12 @@ def call(tmp_path, monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def hopper():
     """The photograph that comes with matplotlib, (600, 512, 3) uint8 RGB."""
-    return read_image(predict.demonstration_photo())
+    return read_image(demonstration_photo())
 
 
 @pytest.fixture(scope="module")
 def landmarker():
-    return Landmarker(TorchNetwork(PRETRAINED), "haar")
+    return Landmarker(SHIPPED, "haar")
 
 
 @pytest.fixture

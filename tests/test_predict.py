@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, digests, encoded, one_line_error
+from conftest import PRETRAINED, REPOSITORY, SHIPPED, digests, encoded, one_line_error
 from PIL import Image
 
 import predict
@@ -52,7 +52,7 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
     for name, content in bad.items():
         (folder / name).write_bytes(content)
     before = digests(folder)
-    arguments = ("--checkpoint", PRETRAINED, "--detector", "haar", "--output", "out", "--json", "all.json")
+    arguments = ("--checkpoint", SHIPPED, "--detector", "haar", "--output", "out", "--json", "all.json")
     result = command("predict.py", "--image", folder, "missing.jpg", "no*match", *arguments)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
@@ -81,7 +81,7 @@ def test_an_unusable_image_is_one_line(tmp_path, call, content):
 
 
 def test_a_photo_from_standard_input(tmp_path, hopper):
-    line = [sys.executable, REPOSITORY / "predict.py", "--image", "-", "--checkpoint", PRETRAINED, "--detector", "haar"]
+    line = [sys.executable, REPOSITORY / "predict.py", "--image", "-", "--checkpoint", SHIPPED, "--detector", "haar"]
     data = encoded(Image.fromarray(hopper), "PNG")
     result = subprocess.run(line, input=data, capture_output=True, timeout=120, cwd=tmp_path)
     assert result.returncode == 0 and b"-: 1 face -> outputs/stdin_keypoints.png" in result.stdout, result.stderr
@@ -108,7 +108,7 @@ def test_folders_globs_and_files_name_each_photo_once(tmp_path, photos, call):
 def test_file_names_that_are_no_text(tmp_path, photos, command):
     name = os.fsdecode(b"caf\xe9.jpg")
     (photos / "0.jpg").rename(photos / name)
-    arguments = ("--checkpoint", PRETRAINED, "--detector", "none", "--csv", "all.csv", "--json", "all.json")
+    arguments = ("--checkpoint", SHIPPED, "--detector", "none", "--csv", "all.csv", "--json", "all.json")
     result = command("predict.py", "--image", photos, *arguments)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "outputs" / name).exists()
@@ -239,10 +239,10 @@ def test_boxes_by_hand(tmp_path, call, hopper, landmarker):
 
 def test_the_command_on_the_photograph_that_comes_with_matplotlib(tmp_path, command, landmarker, hopper):
     files = ("--json", "p.json", "--csv", "p.csv", "--coco", "p.coco", "--jsonl", "p.jsonl", "--pts", "pts")
-    arguments = ("--checkpoint", PRETRAINED, "--detector", "haar", "--output", tmp_path / "out.png")
+    arguments = ("--checkpoint", SHIPPED, "--detector", "haar", "--output", tmp_path / "out.png")
     result = command("predict.py", *arguments, *files, "--numbers", "--boxes", "--confidence")
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "1 face" in result.stdout and str(PRETRAINED) in result.stdout
+    assert "1 face" in result.stdout and str(SHIPPED) in result.stdout
     picture = read_image(tmp_path / "out.png")
     assert picture.shape[0] > 2 * hopper.shape[0], "enlarged, so that the numbers have room"
     (face,) = landmarker(hopper)
@@ -313,7 +313,7 @@ def test_resume_does_the_rest_once(tmp_path, call, photos):
 def test_ctrl_c_keeps_what_is_done(tmp_path, photos):
     for i in range(6, 400):
         (photos / f"{i}.jpg").write_bytes((photos / f"{i % 6}.jpg").read_bytes())
-    arguments = ["--checkpoint", PRETRAINED, "--detector", "none", "--jsonl", "all.jsonl", "--json", "all.json"]
+    arguments = ["--checkpoint", SHIPPED, "--detector", "none", "--jsonl", "all.jsonl", "--json", "all.json"]
     line = [sys.executable, REPOSITORY / "predict.py", "--image", "photos", *arguments]
     process = subprocess.Popen(
         line,
@@ -338,7 +338,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, photos):
 def test_results_go_through_pipes(tmp_path, photos):
     os.mkfifo(tmp_path / "fifo")
     reader = subprocess.Popen(["cat", "fifo"], cwd=tmp_path, stdout=subprocess.PIPE)
-    arguments = ["--checkpoint", PRETRAINED, "--detector", "none", "--no-pictures", "--json", "fifo"]
+    arguments = ["--checkpoint", SHIPPED, "--detector", "none", "--no-pictures", "--json", "fifo"]
     line = [sys.executable, REPOSITORY / "predict.py", "--image", "photos", *arguments]
     subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     assert len(json.loads(reader.communicate(timeout=10)[0])["images"]) == 6
@@ -363,7 +363,7 @@ finally:
 
 
 def test_without_matplotlib_a_photo_must_be_named(call, monkeypatch):
-    monkeypatch.setattr(predict.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "comes with matplotlib" in one_line_error(call())
 
 
