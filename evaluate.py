@@ -27,7 +27,8 @@ from data_load import (
     split_by_person,
 )
 from face68 import geometry
-from face68.command.arguments import parser, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.places import check_places, is_ours
 from face68.detect import WholeFrame
 from face68.files import InputError, atomic_path
 from face68.images import write_image
@@ -37,6 +38,8 @@ from metrics import labelled_face
 from networks import default_network, open_network
 
 WORST = 12
+CED, WORST_FACES, CALIBRATION = PICTURES = ("ced.png", "worst_faces.png", "calibration.png")
+REPORT_HEAD = b'{\n  "faces": '
 
 
 def parse_arguments():
@@ -55,6 +58,7 @@ def parse_arguments():
     )
     p.add_argument("--json", type=Path, help="also write the figures to this file")
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
+    add_overwrite(p)
     return p.parse_args()
 
 
@@ -135,15 +139,23 @@ def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.nd
 
 
 def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:
-    visualize.save_figure(visualize.plot_ced(errors), folder / "ced.png")
-    write_image(folder / "worst_faces.png", worst)
+    visualize.save_figure(visualize.plot_ced(errors), folder / CED)
+    write_image(folder / WORST_FACES, worst)
     if calibration is not None:
-        visualize.save_figure(visualize.plot_calibration(calibration), folder / "calibration.png")
+        visualize.save_figure(visualize.plot_calibration(calibration), folder / CALIBRATION)
     print(f"pictures are in {folder}/")
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file begins as what --json writes."""
+    with path.open("rb") as file:
+        return file.read(len(REPORT_HEAD)) == REPORT_HEAD
 
 
 def main() -> None:
     args = parse_arguments()
+    places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
+    check_places(places, [args.checkpoint], args.overwrite, lambda path: is_ours(path) or is_report(path))
     landmarker = Landmarker(open_network(args.checkpoint))
     data = open_split(args.data, args.split).preload()
     if args.val_fold is not None:

@@ -20,10 +20,11 @@ import metrics
 from checkpoint import TorchNetwork
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, default_data, join, open_split, split_by_person
 from exporting import NOT_STATED, export_network, quantize
-from face68.command.arguments import parser, run
+from face68.command.arguments import add_overwrite, parser, run
+from face68.command.places import check_places
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import OnnxNetwork
+from face68.network import OnnxNetwork, is_exported
 from networks import BEST
 
 PARITY = 0.05  # px of the crop, the most that a point of the fp32 file may lie off the checkpoint's
@@ -44,6 +45,7 @@ def parse_arguments():
         help="labelled faces to calibrate on and compare with, several times for several (default: data/ if it is "
         "there, else data/sample)",
     )
+    add_overwrite(p)
     p.add_argument("--licence", default=NOT_STATED, help="of the weights, for the metadata")
     return p.parse_args()
 
@@ -95,6 +97,7 @@ def check_int8(quantized: OnnxNetwork, exact: OnnxNetwork, crops: np.ndarray, po
 def main() -> None:
     args = parse_arguments()
     output = args.output or args.checkpoint.with_suffix(".onnx")
+    check_places([output], [args.checkpoint], args.overwrite, is_exported)
     network = TorchNetwork(args.checkpoint)
     training, kept_aside = open_faces(args.data or [default_data()], network.checkpoint["arguments"])
     crops, points = crops_of(kept_aside, COMPARED, network.policy)

@@ -11,7 +11,8 @@ from pathlib import Path
 from curation import audit, label_shift, public_set
 from curation.drawn import sample
 from data_load import DATA_DIR, SAMPLE_DIR
-from face68.command.arguments import parser, run, whole_number
+from face68.command.arguments import add_overwrite, parser, run, whole_number
+from face68.command.places import check_places
 
 
 def parse_arguments():
@@ -25,6 +26,7 @@ def parse_arguments():
     shift.add_argument("directory", type=Path, help="folder of the data set")
     shift.add_argument("--checkpoint", type=Path, required=True, help="the network, see curation/label_shift.py")
     shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
+    add_overwrite(shift)
     draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")
     draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
     draw.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
@@ -38,6 +40,7 @@ def main() -> None:
     elif args.command == "check":
         audit.check(args.directory)
     elif args.command == "shift":
+        check_places([args.output], [args.checkpoint], args.overwrite)
         label_shift.measure(args.directory, args.checkpoint, args.output)
     else:
         sample.write_sample(args.output_dir, args.seed)

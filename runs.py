@@ -6,10 +6,26 @@ from pathlib import Path
 
 from checkpoint import load_checkpoint
 from face68.files import InputError, atomic_path
+from face68.network import is_exported
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
+EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
+WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES)
 HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
-MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run")
+MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run", "overwrite")
+
+
+def is_of_a_run(path: Path) -> bool:
+    """Whether a file is one that a training wrote into its folder, pictures aside: it is known by its form."""
+    try:
+        if path.suffix == ".pt":
+            load_checkpoint(path)
+            return True
+        if path.suffix == ".onnx":
+            return is_exported(path)
+        return path.name == CURVE and len(read_history(path.parent)["epoch"]) > 0
+    except (InputError, ValueError, TypeError, KeyError):  # something else by that name
+        return False
 
 
 def keep_previous(folder: Path) -> None:

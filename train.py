@@ -43,7 +43,8 @@ from data_load import (
 )
 from exporting import export_network
 from face68 import geometry
-from face68.command.arguments import parser, positive_float, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, whole_number
+from face68.command.places import check_places, is_ours
 from face68.files import InputError
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.images import write_image
@@ -79,6 +80,7 @@ class Settings:
     output_dir: Path
     resume: bool
     dry_run: bool
+    overwrite: bool
 
     def plain(self) -> dict:
         """Values that a checkpoint can hold: paths as text."""
@@ -118,6 +120,7 @@ def parse_arguments() -> Settings:
     p.add_argument("--output-dir", type=Path, default=SAVED_MODELS, help="where the results go")
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
+    add_overwrite(p)
     args = p.parse_args()
     if args.data is None:
         args.data = [default_data()]
@@ -338,7 +341,7 @@ def each_set(errors: np.ndarray, sources: np.ndarray) -> str:
 def draw_results(settings: Settings, model: nn.Module, data: FacialKeypointsDataset, policy, device) -> None:
     """training_curves.png, and validation_faces.png: predictions (and the truth) on faces from best to worst."""
     curves = visualize.plot_training_curves(runs.read_history(settings.output_dir))
-    visualize.save_figure(curves, settings.output_dir / "training_curves.png")
+    visualize.save_figure(curves, settings.output_dir / runs.CURVES)
     found = validate(model, data, settings, device)
     matrices = [geometry.crop_matrix(geometry.box_of(points), policy) for points in data.keypoints]
     crops = denormalize_keypoints(found.predicted, policy.size, policy.size)
@@ -347,7 +350,7 @@ def draw_results(settings: Settings, model: nn.Module, data: FacialKeypointsData
     chosen = np.argsort(found.nme)[np.linspace(0, len(data) - 1, count).astype(int)]
     title = "Validation faces from best to worst"
     sheet = visualize.error_sheet(data, chosen, predicted, data.keypoints, title)
-    write_image(settings.output_dir / "validation_faces.png", sheet)
+    write_image(settings.output_dir / runs.FACES, sheet)
 
 
 def describe(training: Training, found: Validation | None) -> dict:
@@ -408,9 +411,8 @@ def train(training: Training, train_data: Seeded, val_data: FacialKeypointsDatas
     return True
 
 
-def export_best(path: Path) -> None:
-    """best.onnx beside best.pt, for prediction without torch."""
-    exported = path.with_suffix(".onnx")
+def export_best(path: Path, exported: Path) -> None:
+    """The best checkpoint for prediction without torch, if what that takes is installed."""
     try:
         export_network(path, exported)
     except InputError as error:
@@ -421,6 +423,8 @@ def export_best(path: Path) -> None:
 
 def main() -> int:
     settings = parse_arguments()
+    places = [settings.output_dir / name for name in runs.WRITTEN]
+    check_places(places, (), settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
     device = choose_device(settings.device)
     torch.manual_seed(settings.seed)
@@ -440,7 +444,7 @@ def main() -> int:
     path = settings.output_dir / runs.BEST
     best, _ = build_model(load_checkpoint(path), path)
     draw_results(settings, best.to(device), val_data, policy, device)
-    export_best(path)
+    export_best(path, settings.output_dir / runs.EXPORTED)
     print(f"best NME (inter-ocular) on unseen people: {training.best_nme:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, training_curves.png and validation_faces.png")
     return 0

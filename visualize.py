@@ -14,7 +14,8 @@ import numpy as np
 
 import metrics
 from face68 import geometry
-from face68.command.arguments import parser, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.places import check_places
 from face68.draw import (
     BLUE,
     GREEN,
@@ -27,7 +28,7 @@ from face68.draw import (
     draw_landmarks,
     face_tile,
 )
-from face68.files import InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path
 from face68.images import write_image
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -109,7 +110,8 @@ def save_figure(figure, path: str | Path) -> None:
     if Path(path).suffix[1:].lower() not in formats:
         raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        png = Path(path).suffix.lower() == ".png"
+        figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
 
 
 def _figure(width: float, height: float, columns: int = 1):
@@ -230,6 +232,7 @@ def main() -> None:
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, formatter_class=arguments.formatter_class)
         command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
+        add_overwrite(command)
         command.add_argument("--show", action="store_true", help="open it in a window too")
         if name == "landmarks":
             continue
@@ -240,6 +243,7 @@ def main() -> None:
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
     args = arguments.parse_args()
+    check_places([args.output], overwrite=args.overwrite)
 
     if args.command == "landmarks":
         picture = draw_landmarks()

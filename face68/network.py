@@ -43,6 +43,15 @@ class Network(Protocol):
         ...
 
 
+def is_exported(path: str | Path) -> bool:
+    """Whether a file is a network that export.py wrote."""
+    try:
+        OnnxNetwork(path)
+    except InputError:
+        return False
+    return True
+
+
 def join_outputs(parts: list[Outputs]) -> Outputs:
     """What was said about several batches as if about one."""
     if len(parts) == 1:

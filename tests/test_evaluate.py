@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import PRETRAINED, SAMPLE, one_line_error
+from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 
 import metrics
 from checkpoint import TorchNetwork
@@ -48,6 +48,17 @@ def test_one_fold_has_fewer_faces(tmp_path, command):
     result = command("evaluate.py", *arguments, "--json", "report.json", "--boxes", "frame")
     assert result.returncode == 0, result.stderr
     assert 0 < json.loads((tmp_path / "report.json").read_text())["faces"] < 200
+
+
+def test_a_users_file_is_not_replaced(tmp_path, command):
+    arguments = ("--checkpoint", SHIPPED, "--data", SAMPLE, "--output-dir", tmp_path, "--json", "report.json")
+    for name in ("ced.png", "report.json"):
+        (tmp_path / name).write_text("mine")
+        assert f"{name}: is there" in one_line_error(command("evaluate.py", *arguments))
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+    for _ in range(2):  # what it wrote itself is
+        assert command("evaluate.py", *arguments).returncode == 0
 
 
 def test_no_data_is_one_line(tmp_path, command):

@@ -122,6 +122,19 @@ def test_the_best_of_an_earlier_training_is_kept_aside(tiny, tmp_path, command):
     assert result.returncode == 0 and previous.read_bytes() == first, "going on is no other training"
 
 
+def test_a_users_file_is_not_replaced_and_that_shows_before_the_first_epoch(tiny, tmp_path, command):
+    for name in ("best.pt", "best.onnx", "history.csv", "training_curves.png"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_text("mine")
+        for more in (("--dry-run",), ("--epochs", "1")):
+            assert f"{name}: is there" in one_line_error(train(command, tiny, tmp_path / "run", *more))
+        assert (tmp_path / "run" / name).read_text() == "mine"
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run").rmdir()
+    (tmp_path / "run").write_text("a file")
+    assert "can't be written" in one_line_error(train(command, tiny, tmp_path / "run", "--dry-run"))
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
