@@ -434,14 +434,11 @@ class Rescale:
         return resize(sample, *self.size)
 
 
-class Resize:
+class Resize(Rescale):
     """Resize the image to exactly (height, width); an int means a square."""
 
     def __init__(self, size: int | tuple[int, int]):
-        self.size = (size, size) if isinstance(size, int) else size
-
-    def __call__(self, sample: dict) -> dict:
-        return resize(sample, *self.size)
+        super().__init__((size, size) if isinstance(size, int) else size)
 
 
 class RandomCrop:
@@ -640,12 +637,10 @@ def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
 
 
 def resize(sample: dict, height: int, width: int) -> dict:
-    """Image and keypoints at (height, width). Reducing averages, enlarging interpolates."""
-    image = sample["image"]
-    matrix = geometry.resize_matrix(*image.shape[:2], height, width)
-    smaller = height * width < image.shape[0] * image.shape[1]
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return {**sample, "image": image, "keypoints": geometry.transform_points(sample["keypoints"], matrix)}
+    """Image and keypoints at (height, width)."""
+    image, matrix = sample["image"], geometry.resize_matrix(*sample["image"].shape[:2], height, width)
+    keypoints = geometry.transform_points(sample["keypoints"], matrix)
+    return {**sample, "image": geometry.resize(image, height, width), "keypoints": keypoints}
 
 
 def crop(sample: dict, top: int, left: int, height: int, width: int) -> dict:
