@@ -523,7 +523,7 @@ class RandomCropFace:
     background: the probability of showing no upright face: one time in two a piece of background instead (see
         `random_background`), else the face turned onto its side or upside down, where points aren't to be trusted.
 
-    The sample gets `is_face`, 1.0 or 0.0.
+    The sample gets `is_upright_face`, 1.0 or 0.0.
     """
 
     def __init__(
@@ -540,8 +540,8 @@ class RandomCropFace:
         self.background = background
 
     def __call__(self, sample: dict) -> dict:
-        is_face, over = torch.rand(()).item() >= self.background, 0.0
-        if not is_face:
+        is_upright_face, over = torch.rand(()).item() >= self.background, 0.0
+        if not is_upright_face:
             coin, u = torch.rand(2).tolist()
             if coin < 0.5:
                 return self._background(sample)
@@ -556,13 +556,12 @@ class RandomCropFace:
             scale=float(np.exp(much * self.scale * zoom)),
             shift=(much * (2 * dx - 1) * self.shift, much * (2 * dy - 1) * self.shift),
             mirror=coin < self.mirror,
-        ) | {"is_face": np.float32(is_face)}
+        ) | {"is_upright_face": np.float32(is_upright_face)}
 
     def _background(self, sample: dict) -> dict:
         box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
         matrix = geometry.crop_matrix(box, self.policy)
-        image = geometry.warp(sample["image"], matrix, self.policy.size, self.policy.size)
-        return {**sample, "image": image, "is_face": np.float32(0)}
+        return cut_out(sample, matrix, self.policy) | {"is_upright_face": np.float32(0)}
 
 
 class RandomLight:
@@ -656,9 +655,14 @@ def crop_face(sample: dict, policy: CropPolicy, mirror: bool = False, **change) 
     A mirrored face is renumbered: what was the right eye is the left one now.
     """
     matrix = geometry.crop_matrix(geometry.box_of(sample["keypoints"]), policy, mirror=mirror, **change)
+    face = cut_out(sample, matrix, policy)
+    return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
+
+
+def cut_out(sample: dict, matrix: np.ndarray, policy: CropPolicy) -> dict:
+    """Image and keypoints moved by a 2×3 matrix into the policy's square."""
     keypoints = geometry.transform_points(sample["keypoints"], matrix)
-    image = geometry.warp(sample["image"], matrix, policy.size, policy.size)
-    return {**sample, "image": image, "keypoints": keypoints[FLIP] if mirror else keypoints}
+    return {**sample, "image": geometry.warp(sample["image"], matrix, policy.size, policy.size), "keypoints": keypoints}
 
 
 def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:

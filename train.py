@@ -217,7 +217,7 @@ def to_device(batch: dict, device: torch.device) -> tuple[Tensor, Tensor]:
 def training_loss(training: Training, batch: dict) -> tuple[Tensor, Tensor]:
     """The loss of a batch on keypoints and heat maps, which is watched, and that on the network's own judgement."""
     images, target = to_device(batch, training.device)
-    is_upright_face = batch["is_face"].to(training.device)
+    is_upright_face = batch["is_upright_face"].to(training.device)
     outputs = as_outputs(training.model(images))
     loss = keypoint_loss(LOSSES[training.settings.loss], outputs.keypoints, target, is_upright_face)
     if outputs.heatmaps is not None:
