@@ -14,12 +14,12 @@ Random transforms draw from torch's global generator, as torchvision's do.
 
 import copy
 import csv
-import glob
 import hashlib
 import json
 import re
 import warnings
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
@@ -33,7 +33,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
 from face68 import geometry
-from face68.files import InputError, atomic_path, sha256
+from face68.files import InputError, atomic_path, files_below, sha256
 from face68.formats import csv_rows, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
@@ -112,11 +112,10 @@ class FacialKeypointsDataset(Dataset):
         self.transform = transform
         self._cache: dict[Path, np.ndarray] = {}
         self._cache_room = [int(cache_mb * 2**20)]  # a list, because subsets share it
-        for row, path in enumerate(self.paths, start=2):  # row 1 of the file is the header
-            if not path.is_file():
-                raise InputError(
-                    f"{csv_file}: row {row}, column 1: the image {path} is not there; add it or take the row out"
-                )
+        for name, path in zip(self.names, self.paths, strict=True):
+            if csv_file is not None and not path.is_file():
+                where = f"{csv_file}: row {_row_of(csv_file, name)}, column 1"
+                raise InputError(f"{where}: the image {path} is not there; add it or take the row out")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -203,7 +202,7 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
         return csv_file, images
     if not images.is_dir() and split == "training":
         images = Path(directory)
-    return (None, images) if next(images.rglob("*.pts"), None) else None
+    return (None, images) if any(path.suffix == ".pts" for path in files_below(images)) else None
 
 
 def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
@@ -295,6 +294,11 @@ def _explain_csv(path: str | Path) -> None:
                 raise InputError(f"{path}: row {line}, column {column}: {problem}")
 
 
+def _row_of(path: str | Path, name: str) -> int:
+    """The row of an image: the line in the file."""
+    return next(line for line, row in csv_rows(path) if row[0] == name)
+
+
 def _problem_of(cell: str) -> str | None:
     """What keeps a cell from being a coordinate."""
     if not cell.strip():
@@ -332,17 +336,20 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
     Raises:
         InputError: a `.pts` file without its image, or one that can't be used.
     """
+    files = sorted(files_below(root))
+    images = defaultdict(list)  # by their paths without suffix
+    for path in files:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images[path.with_suffix("")].append(path)
     names, keypoints = [], []
-    for pts in sorted(Path(root).rglob("*.pts")):
-        images = [
-            path for path in pts.parent.glob(glob.escape(pts.stem) + ".*") if path.suffix.lower() in IMAGE_SUFFIXES
-        ]
-        if len(images) != 1:
-            found = "no image" if not images else "several images"
+    for pts in (path for path in files if path.suffix == ".pts"):
+        beside = images[pts.with_suffix("")]
+        if len(beside) != 1:
+            found = "no image" if not beside else "several images"
             raise InputError(f"{pts}: {found} of that name beside it; one is needed, or take the .pts file away")
-        names.append(images[0].relative_to(root).as_posix())
+        names.append(beside[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
-    return names, np.array(keypoints, np.float32).reshape(-1, 68, 2)
+    return names, np.array(keypoints, np.float32).reshape(-1, NUM_LANDMARKS, 2)
 
 
 def default_data() -> Path:

@@ -59,6 +59,28 @@ def _new_file(folder: Path, suffix: str) -> Path:
         return path
 
 
+def cache_folder() -> Path:
+    """The user's folder for what can be fetched or made again, in `$XDG_CACHE_HOME` or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks")
+
+
+def files_below(folder: str | Path) -> Iterator[Path]:
+    """The files in a folder and its folders, by name; hidden ones don't belong to it.
+
+    Links are followed, and each real folder is visited once, so that links in a circle come to an end.
+    """
+    visited = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        yield from (path for path in paths if path.is_file())
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

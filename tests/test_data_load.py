@@ -208,11 +208,13 @@ def test_a_memory_budget_of_nothing_gives_the_same_images(tiny):
 def test_images_without_a_row_are_no_error_and_rows_without_an_image_are(tiny, command):
     (tiny / "training" / "Nobody_00.jpg").write_bytes(b"unlabelled")
     assert len(open_split(tiny, "training")) == 12
-    lines = (tiny / "training_frames_keypoints.csv").read_text().splitlines()
+    path = tiny / "training_frames_keypoints.csv"
+    lines = path.read_text().splitlines()
     name = lines[4].split(",")[0]
+    path.write_text("\n".join([lines[0], "", *lines[1:4], "  ", "", *lines[4:]]))  # blank lines are rows of the file
     (tiny / "training" / name).unlink()
     error = one_line_error(command("train.py", "--data", tiny, "--dry-run"))
-    assert name in error and "row 5, column 1" in error
+    assert name in error and "row 8, column 1" in error
 
 
 @pytest.mark.parametrize(
@@ -303,6 +305,22 @@ def test_images_with_pts_files_are_a_data_set(pts_folder):
     np.testing.assert_array_equal(data[1]["image"], sample[1]["image"])
     with pytest.raises(InputError, match="test"):
         open_split(pts_folder, "test")
+
+
+def test_folders_behind_links_belong_to_the_data_set(pts_folder, tmp_path):
+    names = open_split(pts_folder, "training").names
+    (pts_folder / "b").rename(tmp_path / "elsewhere")
+    (pts_folder / "b").symlink_to(tmp_path / "elsewhere")
+    (pts_folder / "a" / "back").symlink_to(pts_folder)  # a circle
+    (tmp_path / "elsewhere" / "back").symlink_to(pts_folder / "a")
+    assert open_split(pts_folder, "training").names == names
+    (tmp_path / "link").symlink_to(pts_folder)
+    assert open_split(tmp_path / "link", "training").names == names
+
+
+def test_an_image_of_a_longer_name_is_another_one(pts_folder):
+    shutil.copy(pts_folder / "three.jpg", pts_folder / "three.bak.jpg")
+    assert open_split(pts_folder, "training").names[-1] == "three.jpg"
 
 
 def test_a_pts_file_without_its_image_is_named(pts_folder):
