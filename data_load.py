@@ -21,7 +21,6 @@ import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -32,12 +31,14 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
+import image_cache
 from face68 import geometry
 from face68.files import InputError, atomic_path, files_below, sha256
 from face68.formats import csv_rows, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular
+from image_cache import ImageCache
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
@@ -86,7 +87,9 @@ class FacialKeypointsDataset(Dataset):
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
     label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
-    cache_mb: memory for decoded images, in MB. Images are decoded once, while they fit; the rest at each access.
+        Without it they are as published; `open_split` knows that of a data set.
+
+    Images are decoded at each access, but for those that `preload` has ready.
 
     `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
     (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
@@ -102,7 +105,6 @@ class FacialKeypointsDataset(Dataset):
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
         label_shift: LabelShift = NO_SHIFT,
-        cache_mb: float = 2048,
     ):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
@@ -110,8 +112,7 @@ class FacialKeypointsDataset(Dataset):
         self.keypoints = labels - self.label_shifts
         self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
-        self._cache: dict[Path, np.ndarray] = {}
-        self._cache_room = [int(cache_mb * 2**20)]  # a list, because subsets share it
+        self._caches: list[ImageCache] = []
         for name, path in zip(self.names, self.paths, strict=True):
             if csv_file is not None and not path.is_file():
                 where = f"{csv_file}: row {_row_of(csv_file, name)}, column 1"
@@ -130,25 +131,28 @@ class FacialKeypointsDataset(Dataset):
         return [person_of(name) for name in self.names]
 
     def image(self, index: int) -> np.ndarray:
-        """The image as it is, (H, W, 3) uint8 RGB, from memory where it is there already. Don't write to it."""
+        """The image as it is, (H, W, 3) uint8 RGB. Don't write to it: it may lie in memory that is shared."""
         path = self.paths[index]
-        if path not in self._cache:
-            image = read_image(path)
-            if image.nbytes > self._cache_room[0]:
+        for cache in self._caches:
+            if (image := cache.get(path)) is not None:
                 return image
-            self._cache_room[0] -= image.nbytes
-            self._cache[path] = image
-        return self._cache[path]
+        return read_image(path)
 
-    def preload(self) -> "FacialKeypointsDataset":
-        """Decode now, on all cores, what the memory budget takes. An unreadable image shows here, not in epoch 1."""
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(self.image, range(len(self))):
-                pass
+    def preload(self, cache_dir: Path | None = None, cache_mb: float = image_cache.BUDGET) -> "FacialKeypointsDataset":
+        """Have the images ready, decoded, in a file that all processes and later runs share; see `image_cache`.
+
+        cache_dir: the folder of that file; None: the user's own (`image_cache.default_folder`).
+        cache_mb: its largest size, in MB. What goes beyond is decoded at each access.
+
+        Raises:
+            InputError: an image can't be read: it shows here, not in epoch 1.
+        """
+        cache = image_cache.open_cache(self.paths, cache_dir or image_cache.default_folder(), cache_mb)
+        self._caches = [cache] if cache else []
         return self
 
     def subset(self, indices: Sequence[int], transform: Callable[[dict], dict] | None):
-        """The rows `indices` with a transform of their own; decoded images are shared."""
+        """The rows `indices` with a transform of their own; preloaded images stay so."""
         part, rows = copy.copy(self), np.asarray(indices, dtype=int)
         part.names, part.paths = [self.names[i] for i in rows], [self.paths[i] for i in rows]
         part.keypoints, part.label_shifts = self.keypoints[rows], self.label_shifts[rows]
@@ -165,13 +169,17 @@ class FacialKeypointsDataset(Dataset):
 
 
 def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
-    """One data set of the faces of several; `sources` tells which of them each face is from. No transform."""
+    """One data set of the faces of several; `sources` tells which of them each face is from. No transform.
+
+    Preloaded images stay so.
+    """
     whole = datasets[0].subset([], None)
     whole.names = [name for one in datasets for name in one.names]
     whole.paths = [path for one in datasets for path in one.paths]
     whole.keypoints = np.concatenate([one.keypoints for one in datasets])
     whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
     whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
+    whole._caches = [cache for one in datasets for cache in one._caches]
     return whole
 
 

@@ -14,6 +14,10 @@ class InputError(ValueError):
     """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
 
 
+class WriteError(InputError):
+    """A place can't be written to."""
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
@@ -23,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The suffix is kept, because cv2 and matplotlib choose the format by it.
 
     Raises:
-        InputError: the folder can't be written to, or the disk is full.
+        WriteError: the folder can't be written to, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -42,7 +46,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
+        raise WriteError(f"{path}: can't be written ({error.strerror or error}); give another place") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
