@@ -14,14 +14,13 @@ Random transforms draw from torch's global generator, as torchvision's do.
 
 import copy
 import csv
-import glob
 import hashlib
 import json
 import re
 import warnings
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -32,12 +31,14 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
+import image_cache
 from face68 import geometry
-from face68.files import InputError, atomic_path, sha256
+from face68.files import InputError, atomic_path, files_below, sha256
 from face68.formats import csv_rows, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular
+from image_cache import ImageCache
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
@@ -86,7 +87,9 @@ class FacialKeypointsDataset(Dataset):
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
     label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
-    cache_mb: memory for decoded images, in MB. Images are decoded once, while they fit; the rest at each access.
+        Without it they are as published; `open_split` knows that of a data set.
+
+    Images are decoded at each access, but for those that `preload` has ready.
 
     `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
     (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
@@ -102,7 +105,6 @@ class FacialKeypointsDataset(Dataset):
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
         label_shift: LabelShift = NO_SHIFT,
-        cache_mb: float = 2048,
     ):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
@@ -110,13 +112,11 @@ class FacialKeypointsDataset(Dataset):
         self.keypoints = labels - self.label_shifts
         self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
-        self._cache: dict[Path, np.ndarray] = {}
-        self._cache_room = [int(cache_mb * 2**20)]  # a list, because subsets share it
-        for row, path in enumerate(self.paths, start=2):  # row 1 of the file is the header
-            if not path.is_file():
-                raise InputError(
-                    f"{csv_file}: row {row}, column 1: the image {path} is not there; add it or take the row out"
-                )
+        self._caches: list[ImageCache] = []
+        for name, path in zip(self.names, self.paths, strict=True):
+            if csv_file is not None and not path.is_file():
+                where = f"{csv_file}: row {_row_of(csv_file, name)}, column 1"
+                raise InputError(f"{where}: the image {path} is not there; add it or take the row out")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -131,25 +131,28 @@ class FacialKeypointsDataset(Dataset):
         return [person_of(name) for name in self.names]
 
     def image(self, index: int) -> np.ndarray:
-        """The image as it is, (H, W, 3) uint8 RGB, from memory where it is there already. Don't write to it."""
+        """The image as it is, (H, W, 3) uint8 RGB. Don't write to it: it may lie in memory that is shared."""
         path = self.paths[index]
-        if path not in self._cache:
-            image = read_image(path)
-            if image.nbytes > self._cache_room[0]:
+        for cache in self._caches:
+            if (image := cache.get(path)) is not None:
                 return image
-            self._cache_room[0] -= image.nbytes
-            self._cache[path] = image
-        return self._cache[path]
+        return read_image(path)
 
-    def preload(self) -> "FacialKeypointsDataset":
-        """Decode now, on all cores, what the memory budget takes. An unreadable image shows here, not in epoch 1."""
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(self.image, range(len(self))):
-                pass
+    def preload(self, cache_dir: Path | None = None, cache_mb: float = image_cache.BUDGET) -> "FacialKeypointsDataset":
+        """Have the images ready, decoded, in a file that all processes and later runs share; see `image_cache`.
+
+        cache_dir: the folder of that file; None: the user's own (`image_cache.default_folder`).
+        cache_mb: its largest size, in MB. What goes beyond is decoded at each access.
+
+        Raises:
+            InputError: an image can't be read: it shows here, not in epoch 1.
+        """
+        cache = image_cache.open_cache(self.paths, cache_dir or image_cache.default_folder(), cache_mb)
+        self._caches = [cache] if cache else []
         return self
 
     def subset(self, indices: Sequence[int], transform: Callable[[dict], dict] | None):
-        """The rows `indices` with a transform of their own; decoded images are shared."""
+        """The rows `indices` with a transform of their own; preloaded images stay so."""
         part, rows = copy.copy(self), np.asarray(indices, dtype=int)
         part.names, part.paths = [self.names[i] for i in rows], [self.paths[i] for i in rows]
         part.keypoints, part.label_shifts = self.keypoints[rows], self.label_shifts[rows]
@@ -166,13 +169,17 @@ class FacialKeypointsDataset(Dataset):
 
 
 def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
-    """One data set of the faces of several; `sources` tells which of them each face is from. No transform."""
+    """One data set of the faces of several; `sources` tells which of them each face is from. No transform.
+
+    Preloaded images stay so.
+    """
     whole = datasets[0].subset([], None)
     whole.names = [name for one in datasets for name in one.names]
     whole.paths = [path for one in datasets for path in one.paths]
     whole.keypoints = np.concatenate([one.keypoints for one in datasets])
     whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
     whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
+    whole._caches = [cache for one in datasets for cache in one._caches]
     return whole
 
 
@@ -208,7 +215,7 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
         return csv_file, images
     if not images.is_dir() and split == "training":
         images = Path(directory)
-    return (None, images) if next(images.rglob("*.pts"), None) else None
+    return (None, images) if any(path.suffix == ".pts" for path in files_below(images)) else None
 
 
 def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
@@ -300,6 +307,11 @@ def _explain_csv(path: str | Path) -> None:
                 raise InputError(f"{path}: row {line}, column {column}: {problem}")
 
 
+def _row_of(path: str | Path, name: str) -> int:
+    """The row of an image: the line in the file."""
+    return next(line for line, row in csv_rows(path) if row[0] == name)
+
+
 def _problem_of(cell: str) -> str | None:
     """What keeps a cell from being a coordinate."""
     if not cell.strip():
@@ -340,17 +352,20 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
     Raises:
         InputError: a `.pts` file without its image, or one that can't be used.
     """
+    files = sorted(files_below(root))
+    images = defaultdict(list)  # by their paths without suffix
+    for path in files:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            images[path.with_suffix("")].append(path)
     names, keypoints = [], []
-    for pts in sorted(Path(root).rglob("*.pts")):
-        images = [
-            path for path in pts.parent.glob(glob.escape(pts.stem) + ".*") if path.suffix.lower() in IMAGE_SUFFIXES
-        ]
-        if len(images) != 1:
-            found = "no image" if not images else "several images"
+    for pts in (path for path in files if path.suffix == ".pts"):
+        beside = images[pts.with_suffix("")]
+        if len(beside) != 1:
+            found = "no image" if not beside else "several images"
             raise InputError(f"{pts}: {found} of that name beside it; one is needed, or take the .pts file away")
-        names.append(images[0].relative_to(root).as_posix())
+        names.append(beside[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
-    return names, np.array(keypoints, np.float32).reshape(-1, 68, 2)
+    return names, np.array(keypoints, np.float32).reshape(-1, NUM_LANDMARKS, 2)
 
 
 def default_data() -> Path:
@@ -442,14 +457,11 @@ class Rescale:
         return resize(sample, *self.size)
 
 
-class Resize:
+class Resize(Rescale):
     """Resize the image to exactly (height, width); an int means a square."""
 
     def __init__(self, size: int | tuple[int, int]):
-        self.size = (size, size) if isinstance(size, int) else size
-
-    def __call__(self, sample: dict) -> dict:
-        return resize(sample, *self.size)
+        super().__init__((size, size) if isinstance(size, int) else size)
 
 
 class RandomCrop:
@@ -534,7 +546,7 @@ class RandomCropFace:
     background: the probability of showing no upright face: one time in two a piece of background instead (see
         `random_background`), else the face turned onto its side or upside down, where points aren't to be trusted.
 
-    The sample gets `is_face`, 1.0 or 0.0.
+    The sample gets `is_upright_face`, 1.0 or 0.0.
     """
 
     def __init__(
@@ -551,8 +563,8 @@ class RandomCropFace:
         self.background = background
 
     def __call__(self, sample: dict) -> dict:
-        is_face, over = torch.rand(()).item() >= self.background, 0.0
-        if not is_face:
+        is_upright_face, over = torch.rand(()).item() >= self.background, 0.0
+        if not is_upright_face:
             coin, u = torch.rand(2).tolist()
             if coin < 0.5:
                 return self._background(sample)
@@ -567,13 +579,12 @@ class RandomCropFace:
             scale=float(np.exp(much * self.scale * zoom)),
             shift=(much * (2 * dx - 1) * self.shift, much * (2 * dy - 1) * self.shift),
             mirror=coin < self.mirror,
-        ) | {"is_face": np.float32(is_face)}
+        ) | {"is_upright_face": np.float32(is_upright_face)}
 
     def _background(self, sample: dict) -> dict:
         box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
         matrix = geometry.crop_matrix(box, self.policy)
-        image = geometry.warp(sample["image"], matrix, self.policy.size, self.policy.size)
-        return {**sample, "image": image, "is_face": np.float32(0)}
+        return cut_out(sample, matrix, self.policy) | {"is_upright_face": np.float32(0)}
 
 
 class RandomLight:
@@ -648,12 +659,10 @@ def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
 
 
 def resize(sample: dict, height: int, width: int) -> dict:
-    """Image and keypoints at (height, width). Reducing averages, enlarging interpolates."""
-    image = sample["image"]
-    matrix = geometry.resize_matrix(*image.shape[:2], height, width)
-    smaller = height * width < image.shape[0] * image.shape[1]
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return {**sample, "image": image, "keypoints": geometry.transform_points(sample["keypoints"], matrix)}
+    """Image and keypoints at (height, width)."""
+    image, matrix = sample["image"], geometry.resize_matrix(*sample["image"].shape[:2], height, width)
+    keypoints = geometry.transform_points(sample["keypoints"], matrix)
+    return {**sample, "image": geometry.resize(image, height, width), "keypoints": keypoints}
 
 
 def crop(sample: dict, top: int, left: int, height: int, width: int) -> dict:
@@ -669,9 +678,14 @@ def crop_face(sample: dict, policy: CropPolicy, mirror: bool = False, **change) 
     A mirrored face is renumbered: what was the right eye is the left one now.
     """
     matrix = geometry.crop_matrix(geometry.box_of(sample["keypoints"]), policy, mirror=mirror, **change)
+    face = cut_out(sample, matrix, policy)
+    return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
+
+
+def cut_out(sample: dict, matrix: np.ndarray, policy: CropPolicy) -> dict:
+    """Image and keypoints moved by a 2×3 matrix into the policy's square."""
     keypoints = geometry.transform_points(sample["keypoints"], matrix)
-    image = geometry.warp(sample["image"], matrix, policy.size, policy.size)
-    return {**sample, "image": image, "keypoints": keypoints[FLIP] if mirror else keypoints}
+    return {**sample, "image": geometry.warp(sample["image"], matrix, policy.size, policy.size), "keypoints": keypoints}
 
 
 def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:

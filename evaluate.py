@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import image_cache
 import metrics
 import visualize
 from data_load import (
@@ -46,6 +47,8 @@ def parse_arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", type=Path, default=default_network(), help="the network to measure")
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
+    p.add_argument("--cache-dir", type=Path, default=image_cache.default_folder(), help="where decoded images are kept")
+    p.add_argument("--cache-mb", type=whole_number, default=image_cache.BUDGET, help="MB of them to keep")
     p.add_argument("--split", choices=SPLITS, default="test", help="which images")
     p.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
@@ -157,7 +160,7 @@ def main() -> None:
     places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
     check_places(places, [args.checkpoint], args.overwrite, lambda path: is_ours(path) or is_report(path))
     landmarker = Landmarker(open_network(args.checkpoint))
-    data = open_split(args.data, args.split).preload()
+    data = open_split(args.data, args.split).preload(args.cache_dir, args.cache_mb)
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)
         data = data.subset(rows, None)

@@ -22,13 +22,16 @@ def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature:
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wing": wing_loss}
 
 
-def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_face: Tensor) -> Tensor:
-    """The criterion over the crops that show a face, (B,) 1.0 or 0.0; the others count nothing. 0 where none does."""
-    target = torch.where(is_face[:, None, None] > 0, target, keypoints.detach())
-    return criterion(keypoints, target) * len(is_face) / is_face.sum().clamp(min=1)
+def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_upright_face: Tensor) -> Tensor:
+    """The criterion over the crops that show an upright face, (B,) 1.0 or 0.0; 0 where none does.
+
+    The others, faces that are turned and background, count nothing.
+    """
+    target = torch.where(is_upright_face[:, None, None] > 0, target, keypoints.detach())
+    return criterion(keypoints, target) * len(is_upright_face) / is_upright_face.sum().clamp(min=1)
 
 
-def heatmap_loss(heatmaps: Tensor, target: Tensor, is_face: Tensor, cells: float = 1.0) -> Tensor:
+def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cells: float = 1.0) -> Tensor:
     """How far each heat map, logits (B, 68, H, W), is from a Gaussian around its point: the divergence, in nats.
 
     A loss on the mean position alone leaves the map's shape open; that it should be one peak where the point is teaches
@@ -45,10 +48,10 @@ def heatmap_loss(heatmaps: Tensor, target: Tensor, is_face: Tensor, cells: float
     entropy = -(x * logs[0]).sum(dim=-1) - (y * logs[1]).sum(dim=-1)  # (B, 68)
     log_probability = heatmaps.flatten(2).log_softmax(dim=-1).view(heatmaps.shape)
     cross_entropy = -torch.einsum("bkh,bkhw,bkw->bk", y, log_probability, x)
-    return mean_of_faces((cross_entropy - entropy).mean(dim=1), is_face)
+    return mean_of_faces((cross_entropy - entropy).mean(dim=1), is_upright_face)
 
 
-def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor:
+def confidence_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Tensor:
     """What teaches the network to judge its own work; 0 for a network that doesn't.
 
     The log error s of each point is fitted to the distance r from the truth by the likelihood of an exponential
@@ -58,9 +61,10 @@ def confidence_loss(outputs: Outputs, target: Tensor, is_face: Tensor) -> Tensor
         return torch.zeros(())
     distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
     likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
-    return mean_of_faces(likelihood, is_face) + F.binary_cross_entropy_with_logits(outputs.face_logits, is_face)
+    judgement = F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face)
+    return mean_of_faces(likelihood, is_upright_face) + judgement
 
 
-def mean_of_faces(losses: Tensor, is_face: Tensor) -> Tensor:
-    """The mean of those of B losses whose `is_face` is 1.0, not 0.0; 0 where there is none."""
-    return (losses * is_face).sum() / is_face.sum().clamp(min=1)
+def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:
+    """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none."""
+    return (losses * is_upright_face).sum() / is_upright_face.sum().clamp(min=1)

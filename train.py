@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+import image_cache
 import metrics
 import runs
 import visualize
@@ -70,6 +71,8 @@ class Settings:
     lr: float
     batch_size: int
     data: list[Path]
+    cache_dir: Path
+    cache_mb: int
     balance: bool
     published_labels: bool
     folds: int
@@ -103,6 +106,10 @@ def parse_arguments() -> Settings:
         type=Path,
         action="append",
         help="data set to train on, several times for several (default: data/ if it is there, else data/sample)",
+    )
+    p.add_argument("--cache-dir", type=Path, default=image_cache.default_folder(), help="where decoded images are kept")
+    p.add_argument(
+        "--cache-mb", type=whole_number, default=image_cache.BUDGET, help="MB of them to keep for each data set"
     )
     p.add_argument("--balance", action="store_true", help="show the faces of each data set equally often")
     p.add_argument(
@@ -219,7 +226,7 @@ def to_device(batch: dict, device: torch.device) -> tuple[Tensor, Tensor]:
 def training_loss(training: Training, batch: dict) -> tuple[Tensor, Tensor]:
     """The loss of a batch on keypoints and heat maps, which is watched, and that on the network's own judgement."""
     images, target = to_device(batch, training.device)
-    is_upright_face = batch["is_face"].to(training.device)
+    is_upright_face = batch["is_upright_face"].to(training.device)
     outputs = as_outputs(training.model(images))
     loss = keypoint_loss(LOSSES[training.settings.loss], outputs.keypoints, target, is_upright_face)
     if outputs.heatmaps is not None:
@@ -306,7 +313,8 @@ def validate(model: nn.Module, data: FacialKeypointsDataset, settings: Settings,
 
 def load_data(settings: Settings, policy: CropPolicy) -> tuple[Seeded, FacialKeypointsDataset]:
     """The training faces and the validation faces: other people, and nothing random."""
-    dataset = join([open_split(directory, "training") for directory in settings.data]).preload()
+    cache = settings.cache_dir, settings.cache_mb
+    dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
     if settings.published_labels:
         dataset, transform = dataset.as_published(), upright_transform(policy)
     else:

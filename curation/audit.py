@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_load import SPLITS, find_split, person_of, read_csv, read_pts_folder
-from face68.files import InputError
+from face68.files import InputError, files_below, printable
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import inter_ocular
 
@@ -142,10 +142,13 @@ def check(directory: str | Path) -> Audit:
     One of the splits is enough. Every image is decoded.
 
     Raises:
-        InputError: `directory` has no labels.
+        InputError: `directory` has no labels; or, after the report, the labels of a split can't be used.
     """
     findings = audit(directory)
     print_report(findings)
+    for split in findings.splits:
+        if split.problem:
+            raise InputError(split.problem)
     return findings
 
 
@@ -231,7 +234,7 @@ def print_report(findings: Audit) -> None:
             )
             print(f"  a network that is always right has an NME (inter-ocular) of {grid.floor:.2%} against them")
         if split.problem:
-            print(_printable(f"No labels read: {split.problem}"))
+            print(printable(f"No labels read: {split.problem}"))
         _print_names(f"{split.name}: unreadable images", split.unreadable)
         _print_names(f"{split.name}: rows without their image", split.without_image)
         _print_names(f"{split.name}: images with several rows", split.labelled_twice)
@@ -240,8 +243,8 @@ def print_report(findings: Audit) -> None:
         _print_names(f"{split.name}: images without a row", split.unlabelled)
     across = [group for group in findings.duplicates if len({name.split("/")[0] for name in group}) > 1]
     within = [group for group in findings.duplicates if group not in across]
-    _print_names("Byte-identical files across the splits", [" = ".join(group) for group in across])
-    _print_names("Byte-identical files within a split", [" = ".join(group) for group in within])
+    _print_names("Byte-identical files across the splits", [_few(group, " = ") for group in across])
+    _print_names("Byte-identical files within a split", [_few(group, " = ") for group in within])
     _print_names("People in both splits", findings.people_in_common)
 
 
@@ -260,10 +263,10 @@ def _inspect_split(directory: Path, name: str) -> Split:
 
 
 def _image_names(folder: Path, rows: Iterable[str]) -> list[str]:
-    """The files below `folder` that have an image's suffix or a row; hidden ones don't belong to it."""
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()}
-    labelled = set(rows)
-    return sorted(name for name in files if name in labelled or Path(name).suffix.lower() in IMAGE_SUFFIXES)
+    """The files below `folder` that have an image's suffix or a row."""
+    labelled = {name for name in rows if (folder / name).is_file()}
+    images = (path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(labelled.union(path.relative_to(folder).as_posix() for path in images))
 
 
 def _inspect_image(folder: Path, name: str) -> ImageFile:
@@ -285,10 +288,10 @@ def _line(label: str, values: Iterable[object]) -> str:
 
 def _print_names(label: str, names: list[str]) -> None:
     if names:
-        rest = f" … and {len(names) - HANDFUL} more" if len(names) > HANDFUL else ""
-        print(_printable(f"{label}, {len(names)}: {', '.join(names[:HANDFUL])}{rest}"))
+        print(printable(f"{label}, {len(names)}: {_few(names, ', ')}"))
 
 
-def _printable(text: str) -> str:
-    """`text` with escapes for bytes of a file name that are no UTF-8; print would fail on them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _few(names: list[str], separator: str) -> str:
+    """The first names, and how many more there are."""
+    rest = f" … and {len(names) - HANDFUL} more" if len(names) > HANDFUL else ""
+    return separator.join(names[:HANDFUL]) + rest

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from face68.files import InputError, sha256
+from face68.files import InputError, cache_folder, sha256
 from face68.images import reduced
 
 DETECTORS = ("auto", "yunet", "haar", "none")
@@ -177,7 +177,7 @@ def yunet_file(hurry: bool = False) -> Path:
         return Path(named)
     from face68 import download  # here, because its import takes a while and the file is mostly here
 
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks", Path(YUNET_URL).name)
+    path = cache_folder() / Path(YUNET_URL).name
     if not (path.is_file() and sha256(path) == YUNET_SHA256):
         patience = {"timeout": 3, "attempts": 1} if hurry else {}
         download.fetch(YUNET_URL, path, YUNET_SHA256, **patience)

@@ -329,9 +329,8 @@ def fit(image: np.ndarray, side: int) -> np.ndarray:
     """The image enlarged or reduced until its longer side has `side` pixels."""
     height, width = image.shape[:2]
     factor = side / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(np.ascontiguousarray(image), size, interpolation=method)
+    height, width = max(1, round(height * factor)), max(1, round(width * factor))
+    return geometry.resize(np.ascontiguousarray(image), height, width, enlarging=cv2.INTER_CUBIC)
 
 
 def _wrap(text: str, font, width: float) -> list[str]:

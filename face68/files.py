@@ -18,6 +18,10 @@ class InputError(ValueError):
     """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
 
 
+class WriteError(InputError):
+    """A place can't be written to."""
+
+
 def as_problem(name: str | Path, error: Exception) -> InputError:
     """Whatever went wrong with one file of many, as the line that tells of it; the others go on."""
     if isinstance(error, InputError):
@@ -26,8 +30,8 @@ def as_problem(name: str | Path, error: Exception) -> InputError:
     return InputError(f"{name}: failed ({reason[:200]}); convert it, or leave it out")
 
 
-def unwritable(path: str | Path, error: OSError) -> InputError:
-    return InputError(f"{path}: can't be written ({error.strerror or error}); give another place")
+def unwritable(path: str | Path, error: OSError) -> WriteError:
+    return WriteError(f"{path}: can't be written ({error.strerror or error}); give another place")
 
 
 def printable(text: str) -> str:
@@ -60,7 +64,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The suffix is kept, because cv2 and matplotlib choose the format by it.
 
     Raises:
-        InputError: the folder can't be written to, or the disk is full.
+        WriteError: the folder can't be written to, or the disk is full.
     """
     path = Path(path)
     temporary = None
@@ -112,6 +116,28 @@ def _new_file(folder: Path, suffix: str) -> Path:
         except FileExistsError:
             continue
         return path
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be fetched or made again, in `$XDG_CACHE_HOME` or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks")
+
+
+def files_below(folder: str | Path) -> Iterator[Path]:
+    """The files in a folder and its folders, by name; hidden ones don't belong to it.
+
+    Links are followed, and each real folder is visited once, so that links in a circle come to an end.
+    """
+    visited = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        yield from (path for path in paths if path.is_file())
 
 
 def sha256(path: str | Path) -> str:

@@ -95,6 +95,12 @@ def resize_matrix(height: int, width: int, new_height: int, new_width: int) -> n
     return np.array([[sx, 0.0, (sx - 1) / 2], [0.0, sy, (sy - 1) / 2]])
 
 
+def resize(image: np.ndarray, height: int, width: int, enlarging: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """The image at (height, width): a smaller one averages, a larger one interpolates in the way of `enlarging`."""
+    smaller = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else enlarging)
+
+
 def invert(matrix: np.ndarray) -> np.ndarray:
     """The 2×3 matrix of the way back."""
     (a, b, x), (c, d, y) = matrix.tolist()
@@ -139,7 +145,7 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, height: int, width: int, k: i
     # Whole k×k blocks only; a rest at the far edge is filled up with its own last pixels.
     part = image[y0:y1, x0:x1]
     part = cv2.copyMakeBorder(part, 0, -part.shape[0] % k, 0, -part.shape[1] % k, cv2.BORDER_REPLICATE)
-    small = cv2.resize(part, (part.shape[1] // k, part.shape[0] // k), interpolation=cv2.INTER_AREA)
+    small = resize(part, part.shape[0] // k, part.shape[1] // k)
     # Pixel i of `small` covers pixels x0 + k i … x0 + k i + k - 1, whose centre is x0 + k i + (k - 1) / 2.
     offset = np.array([x0, y0]) + (k - 1) / 2
     return small, np.column_stack([matrix[:, :2] * k, matrix[:, :2] @ offset + matrix[:, 2]])

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from face68 import geometry
 from face68.files import MARK, InputError, atomic_path
 
 IMAGE_SUFFIXES = frozenset(
@@ -199,5 +200,4 @@ def reduced(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
     factor = min(1.0, longest / max(height, width))
     if factor == 1:
         return image, 1.0
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
+    return geometry.resize(image, max(1, round(height * factor)), max(1, round(width * factor))), factor

@@ -37,6 +37,12 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory):
+    """No test, nor a command that it runs, reads or writes the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def command(tmp_path):
     """Run `python SCRIPT …` in an empty folder and return its status, stdout and stderr."""

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, one_line_error
 from PIL import Image
 
 from curation import audit
@@ -130,9 +130,12 @@ def test_a_cell_that_is_no_number_is_a_finding(clean, capsys, cell):
     points = face().astype(object)
     points[10, 1] = cell
     rewrite(clean, Ann_A_01=points)
-    training, test = audit.check(clean).splits
+    training, test = audit.audit(clean).splits
     assert str(clean / "training_frames_keypoints.csv") in training.problem
-    assert f"No labels read: {training.problem}\n" in capsys.readouterr().out
+    with pytest.raises(InputError, match=re.escape(training.problem)):  # but only after the report
+        audit.check(clean)
+    report = capsys.readouterr().out
+    assert f"No labels read: {training.problem}\n" in report and "images without a row, 6" in report
     assert len(training.images) == 6  # the rest is looked at all the same
     assert len(test.rows) == 2
 
@@ -175,6 +178,27 @@ def test_long_lists_are_cut(clean, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if "without a row, 12" in line)
     assert line.count("Eve_E") == audit.HANDFUL
     assert line.endswith(" … and 7 more")
+
+
+def test_a_long_group_of_identical_files_is_cut(clean, capsys):
+    for i in range(12):
+        write_image(clean / f"training/Eve_E_{i:02d}.jpg", 20)
+    audit.check(clean)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "within a split, 1:" in line)
+    assert line.count(" = ") == audit.HANDFUL - 1
+    assert line.endswith(" … and 7 more")
+
+
+def test_folders_behind_links_are_looked_at_once(clean, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_image(elsewhere / "Eve_E_00.jpg", 20)
+    (elsewhere / "circle").symlink_to(clean / "training")
+    for name in ("more", "same"):
+        (clean / "training" / name).symlink_to(elsewhere)
+    rewrite(clean, **{"same/Eve_E_00": face()})  # a row may name it by the other link
+    training, _ = audit.audit(clean).splits
+    assert len(training.images) == 6 + 2
+    assert training.unlabelled == ["more/Eve_E_00.jpg"] and training.without_image == []
 
 
 def test_training_alone_is_a_data_set(clean, capsys):
@@ -226,6 +250,13 @@ def test_the_command_prints_the_report(clean):
         text=True,
     )
     assert (result.returncode, result.stderr) == (0, "")
+    assert re.search(r"^images +6 +2$", result.stdout, re.M)
+
+
+def test_the_command_ends_in_an_error_where_labels_cannot_be_read(clean, command):
+    (clean / "test_frames_keypoints.csv").write_text("")
+    result = command("prepare.py", "check", clean)
+    assert "test_frames_keypoints.csv: is empty" in one_line_error(result)
     assert re.search(r"^images +6 +2$", result.stdout, re.M)
 
 

@@ -1,231 +1,30 @@
-"""Downloads against a server of our own on 127.0.0.1 with an invented archive; nothing leaves the machine."""
+"""A file fetched over HTTP from a server of our own."""
 
-import errno
-import hashlib
-import io
-import os
-import re
 import socket
-import subprocess
-import sys
-import tarfile
-import threading
 import urllib.error
-import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from file_server import Server, digest
 
-from curation import public_set
 from face68 import download
 from face68.files import InputError
 
-FILES = {f"data/training/Some_Öne_{i:02d}.jpg": os.urandom(3000 + i) for i in range(12)}
-FILES |= {f"data/test/Some_Öne_{i:02d}.jpg": os.urandom(2000 + i) for i in range(6)}
-FILES |= {"data/training_frames_keypoints.csv": b",x0\nSome_One_00.jpg,1\n" * 500}
-
-
-class Server:
-    """Serves `archive` at /archive and `files` at /raw/…; `faults` maps a path to statuses to give first."""
-
-    def __init__(self):
-        self.files = dict(FILES)
-        self.archive = make_archive(FILES)
-        self.cut_archive_at = None  # bytes after which the connection breaks off
-        self.faults: dict[str, list[int]] = {}
-        self.requests: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def answer(self, handler):
-        path = urllib.parse.unquote(handler.path)
-        self.requests.append(path)
-        if self.faults.get(path):
-            handler.send_response(self.faults[path].pop(0))
-            handler.send_header("Retry-After", "0")
-            handler.end_headers()
-            return
-        body = self.archive if path == "/archive" else self.files.get(path.removeprefix("/raw/"))
-        if body is None:
-            handler.send_error(404)
-            return
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body[: self.cut_archive_at] if path == "/archive" else body)
-
-    def count(self, prefix):
-        return sum(path.startswith(prefix) for path in self.requests)
-
-
-def make_archive(files, extra=()):
-    """A tar.gz as GitHub makes them, all in one folder; `extra` are TarInfos with their content."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"repository-6e55adc/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-        for member, content in extra:
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def digest(content):
-    return hashlib.sha256(content).hexdigest()
+CONTENT = b"what is to be fetched" * 100
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "BACKOFF", 0.001)
-    monkeypatch.setattr(public_set, "FEW", 3)
-    server = Server()
+    server = Server({"a": CONTENT})
     yield server
-    server.http.shutdown()
-    server.http.server_close()
-
-
-@pytest.fixture
-def get(server, tmp_path):
-    """Run the download into tmp_path/data and return how many files it fetched."""
-    manifest = tmp_path / "manifest.sha256"
-    manifest.write_text("".join(f"{digest(c)}  {n}\n" for n, c in FILES.items()), encoding="utf-8")
-
-    def run():
-        return public_set.download_dataset(tmp_path / "data", f"{server.url}/archive", f"{server.url}/raw/", manifest)
-
-    return run
-
-
-def content_of(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-ALL = {name.removeprefix("data/"): content for name, content in FILES.items()}
-
-
-def test_whole_download_takes_one_request_and_the_second_none(server, get, tmp_path, capsys):
-    assert get() == len(FILES)
-    assert content_of(tmp_path / "data") == ALL
-    assert server.requests == ["/archive"]
-    output = capsys.readouterr()
-    assert output.out == f"{tmp_path / 'data'}: all 19 files are there and verified (19 fetched now)\n"
-    assert output.err == ""  # no progress bar where stderr is no terminal
-
-    assert get() == 0
-    assert server.requests == ["/archive"]
-
-
-def test_missing_and_damaged_files_are_repaired_one_by_one(server, get, tmp_path):
-    get()
-    (tmp_path / "data/test/Some_Öne_03.jpg").unlink()
-    damaged = tmp_path / "data/training/Some_Öne_05.jpg"
-    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    server.requests.clear()
-
-    assert get() == 2
-    assert content_of(tmp_path / "data") == ALL
-    assert sorted(server.requests) == [
-        "/raw/data/test/Some_Öne_03.jpg",
-        "/raw/data/training/Some_Öne_05.jpg",
-    ]
-
-
-def test_an_interrupted_stream_keeps_what_it_had_and_goes_on_later(server, get, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
-    whole = server.files
-    server.files, server.cut_archive_at = {}, len(server.archive) // 2
-    with pytest.raises(InputError, match="HTTP 404"):
-        get()
-    kept = content_of(tmp_path / "data")
-    assert 3 < len(kept) < len(FILES)
-    assert kept.items() <= ALL.items()
-
-    server.files = whole
-    server.requests.clear()
-    assert get() == len(FILES) - len(kept)
-    assert content_of(tmp_path / "data") == ALL
-    assert server.count("/raw/") == len(FILES) - len(kept)
-
-
-def test_a_stream_that_breaks_off_is_tried_again(server, get, tmp_path, monkeypatch):
-    server.files, server.cut_archive_at = {}, len(server.archive) // 2
-
-    def heal(seconds):
-        server.cut_archive_at = None
-
-    monkeypatch.setattr(download.time, "sleep", heal)
-    assert get() == len(FILES)
-    assert server.requests == ["/archive", "/archive"]
-
-
-def test_a_busy_archive_is_tried_again(server, get, tmp_path):
-    server.files, server.faults = {}, {"/archive": [429, 502]}
-    assert get() == len(FILES)
-    assert content_of(tmp_path / "data") == ALL
-    assert server.requests == ["/archive"] * 3
-
-
-def test_a_corrupt_member_is_fetched_singly(server, get, tmp_path):
-    name = "data/test/Some_Öne_02.jpg"
-    server.archive = make_archive(FILES | {name: b"not what was measured"})
-    assert get() == len(FILES)
-    assert content_of(tmp_path / "data") == ALL
-    assert server.requests == ["/archive", f"/raw/{name}"]
-
-
-def test_an_archive_that_is_none_falls_back_to_single_files(server, get, tmp_path):
-    server.archive = b"<html>Log in to this network</html>"
-    assert get() == len(FILES)
-    assert content_of(tmp_path / "data") == ALL
-
-
-def test_wrong_content_everywhere_is_one_line_and_not_written(server, get, tmp_path):
-    name = "data/test/Some_Öne_02.jpg"
-    server.archive = make_archive({n: c for n, c in FILES.items() if n != name})
-    server.files[name] = b"<html>Log in to this network</html>"
-    with pytest.raises(InputError, match="other content than expected") as error:
-        get()
-    assert "\n" not in str(error.value)
-    assert content_of(tmp_path / "data") == {n: c for n, c in ALL.items() if n != "test/Some_Öne_02.jpg"}
-
-
-def test_hostile_members_are_ignored(server, get, tmp_path):
-    stranger = tarfile.TarInfo("repository-6e55adc/data/training/stranger.jpg")
-    climbing = tarfile.TarInfo("repository-6e55adc/data/../../escaped.txt")
-    absolute = tarfile.TarInfo(str(tmp_path / "absolute.txt"))
-    link = tarfile.TarInfo("repository-6e55adc/data/test/Some_Öne_00.jpg")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    server.archive = make_archive(
-        {n: c for n, c in FILES.items() if n != "data/test/Some_Öne_00.jpg"},
-        [(stranger, b"x"), (climbing, b"x"), (absolute, b"x"), (link, b"")],
-    )
-    assert get() == len(FILES)
-    assert content_of(tmp_path) == {f"data/{n}": c for n, c in ALL.items()} | {
-        "manifest.sha256": (tmp_path / "manifest.sha256").read_bytes()
-    }
-    assert not (tmp_path / "data/test/Some_Öne_00.jpg").is_symlink()
+    server.close()
 
 
 def test_a_busy_server_is_asked_again(server, tmp_path):
-    name = "data/training_frames_keypoints.csv"
-    server.faults[f"/raw/{name}"] = [429, 503]
-    download.fetch(f"{server.url}/raw/{name}", tmp_path / "a.csv", digest(FILES[name]))
-    assert (tmp_path / "a.csv").read_bytes() == FILES[name]
+    server.faults["/raw/a"] = [429, 503]
+    download.fetch(f"{server.url}/raw/a", tmp_path / "a", digest(CONTENT))
+    assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.count("/raw/") == 3
 
 
@@ -248,100 +47,9 @@ def test_retry_after_is_obeyed_within_bounds():
     assert download.wait_before(TimeoutError(), 1) == download.BACKOFF * 2
 
 
-def test_no_server_is_one_line_at_once(tmp_path, monkeypatch):
-    waits = []
-    monkeypatch.setattr(download.time, "sleep", waits.append)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(InputError, match="refused") as error:
-        public_set.download_dataset(tmp_path, f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/")
-    assert "\n" not in str(error.value)
-    assert waits == []  # a refusal is not tried again
-    assert content_of(tmp_path) == {}
-
-
 def test_a_silent_server_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "BACKOFF", 0.001)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(InputError, match="timed out"):
             download.fetch(url, tmp_path / "a", digest(b""), timeout=0.05)
-
-
-def test_full_disk_is_one_line_and_leaves_nothing(server, get, tmp_path, monkeypatch):
-    written = []
-
-    def write_bytes(path, content):
-        with path.open("wb") as file:
-            file.write(content[:100])
-            written.append(path)
-            if len(written) > 4:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            file.write(content[100:])
-
-    monkeypatch.setattr(Path, "write_bytes", write_bytes)
-    with pytest.raises(InputError, match="No space left on device") as error:
-        get()
-    assert "\n" not in str(error.value)
-    kept = content_of(tmp_path / "data")
-    assert len(kept) == 4
-    assert kept.items() <= ALL.items()
-
-
-def test_ctrl_c_leaves_whole_files_only(server, get, tmp_path, monkeypatch):
-    finished = Path.replace
-    count = iter(range(100))
-
-    def replace(self, target):
-        if next(count) == 5:
-            raise KeyboardInterrupt
-        return finished(self, target)
-
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(KeyboardInterrupt):
-        get()
-    kept = content_of(tmp_path / "data")
-    assert len(kept) == 5
-    assert kept.items() <= ALL.items()
-
-
-def test_leftovers_of_a_killed_download_are_removed(server, get, tmp_path):
-    (tmp_path / "data/test").mkdir(parents=True)
-    (tmp_path / "data/test/.partial-ab12.jpg").write_bytes(b"half")
-    get()
-    assert content_of(tmp_path / "data") == ALL
-
-
-def test_a_destination_that_is_a_file_is_one_line(server, get, tmp_path):
-    (tmp_path / "data").write_text("mine")
-    with pytest.raises(InputError, match="can't be written"):
-        get()
-    assert (tmp_path / "data").read_text() == "mine"
-
-
-def test_the_shipped_manifest_lists_the_public_set():
-    digests = public_set._read_manifest(public_set.MANIFEST)
-    folders = [name.split("/")[1] for name in digests]
-    assert folders.count("training") == 3462
-    assert folders.count("test") == 2308
-    assert len(digests) == 3462 + 2308 + 2
-    assert all(len(value) == 64 and int(value, 16) for value in digests.values())
-
-
-def test_the_command_without_a_network_is_one_line(tmp_path):
-    """No request gets out: the proxy is a port where nobody listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        proxy = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        environment = {k: v for k, v in os.environ.items() if k.lower() not in ("no_proxy", "https_proxy")}
-        result = subprocess.run(
-            [sys.executable, "prepare.py", "download", "--data", tmp_path / "data"],
-            cwd=REPOSITORY,
-            env=environment | {"https_proxy": proxy},
-            capture_output=True,
-            text=True,
-        )
-    assert result.returncode == 2
-    assert re.fullmatch(r"error: https://raw\.githubusercontent\.com/.*refused.*check the network.*\n", result.stderr)
-    assert content_of(tmp_path) == {}

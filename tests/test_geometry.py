@@ -10,6 +10,7 @@ from face68.geometry import (
     crop_matrix,
     invert,
     overlap,
+    resize,
     resize_matrix,
     similarity,
     transform_points,
@@ -53,6 +54,15 @@ def test_crop_puts_the_box_in_the_middle_with_its_margin():
 def test_a_box_without_extent_is_refused():
     with pytest.raises(ValueError, match="no extent"):
         crop_matrix([5, 5, 5, 5], CropPolicy())
+
+
+def test_a_smaller_image_is_an_average_and_a_larger_one_is_interpolated():
+    checkers = (np.indices((40, 60)).sum(axis=0) % 2 * 200).astype(np.uint8)
+    assert (resize(checkers, 20, 30) == 100).all()
+    step = np.repeat(np.uint8([[100] * 8 + [150] * 8]), 16, axis=0)
+    linear, cubic = resize(step, 64, 64), resize(step, 64, 64, enlarging=cv2.INTER_CUBIC)
+    assert linear.shape == cubic.shape == (64, 64)
+    assert linear.max() == 150 < cubic.max()  # a cubic overshoots beside an edge
 
 
 def test_resize_matrix_agrees_with_opencv():
