@@ -1,0 +1,34 @@
+"""The folder of a training: what is its own, and its history."""
+
+import csv
+import shutil
+
+import pytest
+from conftest import PRETRAINED, SHIPPED
+
+from runs import HISTORY, append_history, is_of_a_run, read_history
+
+
+def test_the_history_has_each_epoch_once(tmp_path):
+    path = tmp_path / "history.csv"
+    for epoch in (1, 2, 3, 3, 4):  # killed after the third, before last.pt
+        append_history(tmp_path, (epoch, 0.5, 0.25, 0.1, 1.0))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] and set(rows[0]) == set(HISTORY)
+    assert read_history(tmp_path)["val_nme"] == [0.1] * 4
+    append_history(tmp_path, (1, 0.5, 0.25, 0.1, 1.0))
+    assert len(path.read_text().splitlines()) == 2  # a new run
+
+
+@pytest.mark.parametrize("name", ["best.pt", "best.onnx", "history.csv", "training_curves.png"])
+def test_files_of_a_training_are_known_by_their_form(tmp_path, name):
+    path = tmp_path / name
+    for content in (b"", b"mine", b"epoch,mine\n1,2\n"):
+        path.write_bytes(content)
+        assert not is_of_a_run(path)
+    path.unlink()
+    append_history(tmp_path, (1, 0.5, 0.25, 0.1, 1.0))
+    if name in ("best.pt", "best.onnx"):
+        shutil.copy({"best.pt": PRETRAINED, "best.onnx": SHIPPED}[name], path)
+    assert is_of_a_run(path) == (not name.endswith(".png"))
