@@ -19,7 +19,7 @@ import numpy as np
 import metrics
 from checkpoint import TorchNetwork
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, default_data, join, open_split, split_by_person
-from exporting import NOT_STATED, export_network, quantize
+from exporting import NOT_STATED, check_parity, export_network, quantize
 from face68.command.arguments import add_overwrite, parser, run
 from face68.command.places import check_places
 from face68.files import InputError, atomic_path
@@ -27,7 +27,6 @@ from face68.geometry import CropPolicy
 from face68.network import OnnxNetwork, is_exported
 from networks import BEST
 
-PARITY = 0.05  # px of the crop, the most that a point of the fp32 file may lie off the checkpoint's
 LOSS = 0.0005  # of NME (inter-ocular), the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
 COMPARED = 256  # kept-aside faces, at most
@@ -68,20 +67,6 @@ def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> t
     return np.stack(images), np.stack([sample["keypoints"] for sample in samples])
 
 
-def check_fp32(exported: OnnxNetwork, network: TorchNetwork, crops: np.ndarray) -> None:
-    """Compare the points of crops.
-
-    Raises:
-        InputError: one lies further off than it may.
-    """
-    off = np.linalg.norm(exported(crops).keypoints - network(crops).keypoints, axis=-1).max()
-    print(f"on {len(crops)} faces no point lies further than {off:.4f} px of the crop from the checkpoint's")
-    if not off <= PARITY:
-        raise InputError(
-            f"{network.path}: its exported network puts points up to {off:.3f} px off; nothing was written"
-        )
-
-
 def check_int8(quantized: OnnxNetwork, exact: OnnxNetwork, crops: np.ndarray, points: np.ndarray) -> None:
     """Compare the errors on labelled crops.
 
@@ -105,7 +90,8 @@ def main() -> None:
         path = Path(folder, "fp32.onnx")
         export_network(args.checkpoint, path, args.licence)
         exact = exported = OnnxNetwork(path)
-        check_fp32(exact, network, crops)
+        off = check_parity(exact, network, crops)
+        print(f"on {len(crops)} faces the fp32 file is at most {off:.4f} px of the crop off the checkpoint")
         if args.int8:
             path = Path(folder, "int8.onnx")
             quantize(exact.path, path, crops_of(training, CALIBRATION, network.policy)[0])
