@@ -81,7 +81,10 @@ def check_parity(exported: Network, network: TorchNetwork, crops: np.ndarray) ->
     pairs = zip(exported(crops), network(crops), strict=True)
     off = max(float(np.abs(one - other).max()) for one, other in pairs if other is not None)
     if not off <= PARITY:
-        raise InputError(f"{network.path}: exported, it is {off:.3f} px off; nothing was written, try other versions")
+        raise InputError(
+            f"{network.path}: exported, it is {off:.3f} px off; nothing was written; change the network's forward, or "
+            "the versions of torch and onnxscript"
+        )
     return off
 
 

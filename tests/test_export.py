@@ -153,10 +153,10 @@ def checkpoint_of(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("network, reason", [(OfTheContent, "can't export"), (OtherWhenExported, "px off")])
-def test_a_network_that_export_fails_on_is_one_line(checkpoint_of, network, reason, tmp_path, capfd):
+@pytest.mark.parametrize("network", [OfTheContent, OtherWhenExported])
+def test_a_network_that_export_fails_on_is_one_line(checkpoint_of, network, tmp_path, capfd):
     path = checkpoint_of(network)
-    with pytest.raises(InputError, match=reason) as error:
+    with pytest.raises(InputError, match=r"can't export|px off") as error:
         exporting.export_network(path, tmp_path / "own.onnx")
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["own.pt"]
