@@ -19,15 +19,14 @@ import numpy as np
 import metrics
 from checkpoint import TorchNetwork
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, default_data, join, open_split, split_by_person
-from exporting import NOT_STATED, export_network, quantize
+from exporting import NOT_STATED, check_parity, export_network, quantize
 from face68.command.arguments import add_overwrite, parser, run
 from face68.command.places import check_places
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import OnnxNetwork, is_exported
+from face68.network import Network, OnnxNetwork, is_exported
 from networks import BEST
 
-PARITY = 0.05  # px of the crop, the most that a point of the fp32 file may lie off the checkpoint's
 LOSS = 0.0005  # of NME (inter-ocular), the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
 COMPARED = 256  # kept-aside faces, at most
@@ -68,30 +67,16 @@ def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> t
     return np.stack(images), np.stack([sample["keypoints"] for sample in samples])
 
 
-def check_fp32(exported: OnnxNetwork, network: TorchNetwork, crops: np.ndarray) -> None:
-    """Compare the points of crops.
+def check_int8(quantized: Network, exact: Network, crops: np.ndarray, points: np.ndarray) -> tuple[float, float]:
+    """NME (inter-ocular) on labelled crops, in 8 bits and exactly.
 
     Raises:
-        InputError: one lies further off than it may.
+        InputError: it grew by more than it may.
     """
-    off = np.linalg.norm(exported(crops).keypoints - network(crops).keypoints, axis=-1).max()
-    print(f"on {len(crops)} faces no point lies further than {off:.4f} px of the crop from the checkpoint's")
-    if not off <= PARITY:
-        raise InputError(
-            f"{network.path}: its exported network puts points up to {off:.3f} px off; nothing was written"
-        )
-
-
-def check_int8(quantized: OnnxNetwork, exact: OnnxNetwork, crops: np.ndarray, points: np.ndarray) -> None:
-    """Compare the errors on labelled crops.
-
-    Raises:
-        InputError: they grew by more than they may.
-    """
-    before, after = (metrics.nme(network(crops).keypoints, points).mean() for network in (exact, quantized))
-    print(f"on {len(crops)} faces the NME (inter-ocular) is {after:.3%} in int8, {before:.3%} in fp32")
+    after, before = (float(metrics.nme(network(crops).keypoints, points).mean()) for network in (quantized, exact))
     if not after - before <= LOSS:
-        raise InputError(f"{quantized.path}: 8 bits cost {after - before:.2%} of NME here; nothing was written")
+        raise InputError(f"--int8: 8 bits cost {after - before:.2%} of NME here, nothing was written; leave it out")
+    return after, before
 
 
 def main() -> None:
@@ -105,12 +90,14 @@ def main() -> None:
         path = Path(folder, "fp32.onnx")
         export_network(args.checkpoint, path, args.licence)
         exact = exported = OnnxNetwork(path)
-        check_fp32(exact, network, crops)
+        off = check_parity(exact, network, crops)
+        print(f"on {len(crops)} faces the fp32 file is at most {off:.5f} px of the crop off the checkpoint")
         if args.int8:
             path = Path(folder, "int8.onnx")
             quantize(exact.path, path, crops_of(training, CALIBRATION, network.policy)[0])
             exported = OnnxNetwork(path)
-            check_int8(exported, exact, crops, points)
+            after, before = check_int8(exported, exact, crops, points)
+            print(f"on {len(crops)} faces the NME (inter-ocular) is {after:.3%} in int8, {before:.3%} in fp32")
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")

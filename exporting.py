@@ -5,6 +5,8 @@
 judges its own work. What it takes to cut a crop and to read the points stands in the metadata.
 """
 
+import contextlib
+import io
 import json
 import logging
 import tempfile
@@ -17,9 +19,10 @@ import torch
 from checkpoint import TorchNetwork
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
-from face68.network import FORMAT
+from face68.network import FORMAT, Network, OnnxNetwork
 
 OPSET = 18
+PARITY = 0.05  # px of the crop, the most that an exported point may lie off the checkpoint's
 INT8_OPERATORS = ["Conv", "Add", "Relu"]
 NOT_STATED = "not stated"
 
@@ -28,32 +31,61 @@ def export_network(checkpoint: str | Path, output: str | Path, licence: str = NO
     """Write a checkpoint's network in fp32, in some seconds.
 
     Raises:
-        InputError: the checkpoint can't be used, packages are missing, or `output` can't be written.
+        InputError: the checkpoint can't be used, packages are missing, torch can't export the network or exports
+            another, or `output` can't be written.
     """
     onnx = _onnx()
     network = TorchNetwork(checkpoint)
-    size = network.policy.size
-    names = ["keypoints", "errors", "face_scores"]
-    example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
-    with torch.inference_mode():
-        names = names[: len(network.model(example))]
-    batch = torch.export.Dim("batch", min=1)
-    with atomic_path(output) as temporary, _quiet():
+    with atomic_path(output) as temporary:
+        with _quiet():
+            _export(network, temporary)
+            model = onnx.load(temporary)
+            _set_metadata(model, describe(network) | {"precision": "fp32", "licence": licence})
+            onnx.save(model, temporary)
+        # Noise is no face, but it tells one network from another: exporters err, of some versions for everybody.
+        size = network.policy.size
+        noise = np.random.default_rng(0).integers(0, 256, (4, size, size), dtype=np.uint8)
+        check_parity(OnnxNetwork(temporary), network, noise)
+
+
+def _export(network: TorchNetwork, path: Path) -> None:
+    example = torch.zeros(2, 1, network.policy.size, network.policy.size, dtype=torch.uint8)
+    try:
+        with torch.inference_mode():
+            outputs = len(network.model(example))
         torch.onnx.export(
             network.model,
             (example,),
-            temporary,
+            path,
             input_names=["crops"],
-            output_names=names,
+            output_names=["keypoints", "errors", "face_scores"][:outputs],
             dynamo=True,
-            dynamic_shapes={"crops": {0: batch}},
+            dynamic_shapes={"crops": {0: torch.export.Dim("batch", min=1)}},
             opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
-        model = onnx.load(temporary)
-        _set_metadata(model, describe(network) | {"precision": "fp32", "licence": licence})
-        onnx.save(model, temporary)
+    except Exception as error:  # of many kinds, and its cause says more
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        raise InputError(f"{network.path}: torch can't export this network ({reason}); change its forward") from error
+
+
+def check_parity(exported: Network, network: TorchNetwork, crops: np.ndarray) -> float:
+    """How far an exported network is off the checkpoint's on crops (N, S, S) uint8, at most, in px of the crop.
+
+    Points, expected errors and, with 1 for a pixel, face scores.
+
+    Raises:
+        InputError: it is too far.
+    """
+    pairs = zip(exported(crops), network(crops), strict=True)
+    off = max(float(np.abs(one - other).max()) for one, other in pairs if other is not None)
+    if not off <= PARITY:
+        raise InputError(
+            f"{network.path}: exported, it is {off:.3f} px off; nothing was written; change the network's forward, or "
+            "the versions of torch and onnxscript"
+        )
+    return off
 
 
 def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> None:
@@ -65,7 +97,7 @@ def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> Non
     maps: both stay in float.
 
     Raises:
-        InputError: packages are missing, or `output` can't be written.
+        InputError: packages are missing, the network isn't one of convolutions, or `output` can't be written.
     """
     onnx = _onnx()
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -80,9 +112,12 @@ def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> Non
 
     with tempfile.TemporaryDirectory() as folder, atomic_path(output) as temporary, _quiet():
         prepared = Path(folder, "prepared.onnx")
-        quant_pre_process(exported, prepared)
+        quant_pre_process(exported, prepared, skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node  # each behind what it reads
-        first, *_, last = (i for i, node in enumerate(nodes) if node.op_type == "Conv")
+        convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+        if len(convolutions) < 2:
+            raise InputError(f"{output}: 8 bits are for networks of several convolutions; export without --int8")
+        first, last = convolutions[0], convolutions[-1]
         quantize_static(
             prepared,
             temporary,
@@ -134,14 +169,15 @@ def _onnx():
     return onnx
 
 
-class _quiet(warnings.catch_warnings):
-    """The exporters tell what they do by warnings and logs; what goes wrong is raised."""
-
-    def __enter__(self):
-        super().__enter__()
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *error):
-        logging.disable(logging.NOTSET)
-        super().__exit__(*error)
+@contextlib.contextmanager
+def _quiet():
+    """The exporters tell what they do by warnings, logs and prints; what goes wrong is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    unread = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(unread), contextlib.redirect_stderr(unread):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

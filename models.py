@@ -210,10 +210,12 @@ def position_and_width_of_cells(cells: Tensor) -> tuple[Tensor, Tensor]:
     A mean doesn't ask in what order its terms come, so one product with all cells' centres gives all moments.
     """
     _, channels, height, width = cells.shape
-    x, y = cell_centres(2 * width, like=cells), cell_centres(2 * height, like=cells)
-    centres = F.pixel_unshuffle(torch.stack(torch.meshgrid(x, y, indexing="xy")), 2).reshape(2, -1)  # (2, 4 · H · W)
-    terms = torch.cat([centres, (centres**2).sum(dim=0, keepdim=True)])  # x, y, x² + y²
-    moments = cells.reshape(-1, channels // 4, 4 * height * width).softmax(dim=-1) @ terms.T  # (B, K, 3)
+    # Channel 2i + j of cell (h, w) is at (2h + i, 2w + j); pixel_unshuffle knows, but onnxscript 0.7.0 exports another.
+    x = cell_centres(2 * width, like=cells).view(width, 2).T[None, :, None, :]
+    y = cell_centres(2 * height, like=cells).view(height, 2).T[:, None, :, None]
+    x, y = x.expand(2, 2, height, width), y.expand(2, 2, height, width)
+    terms = torch.stack([x, y, x**2 + y**2], dim=-1).reshape(-1, 3)  # (4 · H · W, 3)
+    moments = cells.reshape(-1, channels // 4, 4 * height * width).softmax(dim=-1) @ terms  # (B, K, 3)
     means = moments[..., :2]
     variance = moments[..., 2] - (means**2).sum(dim=-1)
     return means, variance.clamp(min=1e-6).sqrt()

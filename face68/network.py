@@ -13,6 +13,7 @@ import onnxruntime
 
 from face68.files import InputError
 from face68.geometry import CropPolicy
+from face68.landmarks import NUM_LANDMARKS
 
 FORMAT = "1"  # of the metadata, under "face68"; a file of another format is refused
 BATCH = 64  # crops at once; more is no faster and takes more memory
@@ -95,12 +96,24 @@ class OnnxNetwork:
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self._outputs = [output.name for output in self._session.get_outputs()]
         try:
-            known = self.metadata["face68"] == FORMAT and self._outputs[0] == "keypoints"
+            known = self.metadata["face68"] == FORMAT
             self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError):
             known = False
-        if not known:
-            raise InputError(f"{path}: doesn't say how to crop faces for it; give a file of this version's export.py")
+        if not (known and self._fits()):
+            raise InputError(f"{path}: is no network of this version's export.py; export its checkpoint with that")
+
+    def _fits(self) -> bool:
+        """Whether inputs and outputs are what `__call__` takes them for."""
+        size = self.policy.size
+        takes = [(value.name, value.type, value.shape[1:]) for value in self._session.get_inputs()]
+        gives = {value.name: value.shape[1:] for value in self._session.get_outputs()}
+        possible = {"keypoints": [NUM_LANDMARKS, 2], "errors": [NUM_LANDMARKS], "face_scores": []}
+        return (
+            takes == [("crops", "tensor(uint8)", [1, size, size])]
+            and "keypoints" in gives
+            and gives.items() <= possible.items()
+        )
 
     def __call__(self, crops: np.ndarray) -> Outputs:
         """See `Network`."""

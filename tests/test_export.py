@@ -1,6 +1,8 @@
 """An exported network says what its checkpoint says, of faces and of itself; the shipped file is the checkpoint's."""
 
 import json
+import logging
+import warnings
 
 import numpy as np
 import onnx
@@ -8,6 +10,7 @@ import pytest
 import torch
 from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 
+import export
 import exporting
 from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from data_load import open_split
@@ -15,7 +18,7 @@ from export import crops_of
 from face68.files import InputError, sha256
 from face68.landmarks import FLIP
 from face68.network import OnnxNetwork
-from models import create_model
+from models import MODELS, create_model
 
 
 @pytest.fixture(scope="module")
@@ -81,32 +84,97 @@ def test_the_shipped_file_is_the_shipped_checkpoints(faces):
 def test_the_command_quantizes_compares_and_tells_how_to_use_it(tmp_path, command):
     result = command("export.py", "--checkpoint", PRETRAINED, "--output", "small.onnx", "--int8", "--data", SAMPLE)
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "px of the crop from the checkpoint's" in result.stdout and "in int8" in result.stdout
+    assert "px of the crop off the checkpoint" in result.stdout and "in int8" in result.stdout
     assert "python predict.py --checkpoint small.onnx" in result.stdout
     assert OnnxNetwork(tmp_path / "small.onnx").metadata["precision"] == "int8"
     assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
 
 
-def test_what_differs_too_much_is_refused(monkeypatch, exported, faces):
-    import export
+class Moved:
+    """A network whose points are off by (x, y) px."""
 
-    class Worse:
-        path, policy = exported.path, exported.policy
+    def __init__(self, network, by):
+        self.network, self.path, self.by = network, network.path, np.float32(by)
 
-        def __init__(self, by):
-            self.by = by
+    def __call__(self, crops):
+        said = self.network(crops)
+        return said._replace(keypoints=said.keypoints + self.by)
 
-        def __call__(self, crops):
-            said = exported(crops)
-            return said._replace(keypoints=said.keypoints + np.float32(self.by))
 
+def test_what_differs_too_much_is_refused(exported, faces):
     crops, points = faces
     with pytest.raises(InputError, match="nothing was written"):
-        export.check_fp32(Worse([0.06, 0]), exported, crops)
-    export.check_fp32(Worse([0.01, 0]), exported, crops)
+        exporting.check_parity(Moved(exported, [0.06, 0]), exported, crops)
     with pytest.raises(InputError, match="nothing was written"):
-        export.check_int8(Worse([9, 9]), exported, crops, points)
+        exporting.check_parity(Moved(exported, [np.nan, 0]), exported, crops)
+    assert exporting.check_parity(Moved(exported, [0.01, 0]), exported, crops) == pytest.approx(0.01, abs=1e-3)
+    with pytest.raises(InputError, match="nothing was written"):
+        export.check_int8(Moved(exported, [9, 9]), exported, crops, points)
     export.check_int8(exported, exported, crops, points)
+
+
+class Linear(torch.nn.Module):
+    """A network without a convolution."""
+
+    input_size = 8
+
+    def __init__(self):
+        super().__init__()
+        self.points = torch.nn.Linear(64, 136)
+
+    def forward(self, images):
+        return self.points(images.flatten(1))
+
+
+class OfTheContent(Linear):
+    """Its computation depends on what the crops show: no graph can say that."""
+
+    def forward(self, images):
+        return super().forward(images) * (2 if images.mean() > 0.5 else 1)
+
+
+class OtherWhenExported(Linear):
+    """What faults of an exporter come to."""
+
+    def forward(self, images):
+        return super().forward(images) + float(torch.compiler.is_exporting())
+
+
+@pytest.fixture
+def checkpoint_of(tmp_path, monkeypatch):
+    """Write the checkpoint of a network of a user's own."""
+
+    def write(network):
+        monkeypatch.setitem(MODELS, "own", network)
+        own = {"model": "own", "weights": network().state_dict(), "policy": {"size": 8, "margin": 1.2}}
+        save_checkpoint(tmp_path / "own.pt", load_checkpoint(PRETRAINED) | own)
+        return tmp_path / "own.pt"
+
+    return write
+
+
+@pytest.mark.parametrize("network", [OfTheContent, OtherWhenExported])
+def test_a_network_that_export_fails_on_is_one_line(checkpoint_of, network, tmp_path, capfd):
+    path = checkpoint_of(network)
+    with pytest.raises(InputError, match=r"can't export|px off") as error:
+        exporting.export_network(path, tmp_path / "own.onnx")
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.pt"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_eight_bits_are_for_convolutions(checkpoint_of, tmp_path):
+    exporting.export_network(checkpoint_of(Linear), tmp_path / "own.onnx")
+    with pytest.raises(InputError, match="convolutions"):
+        exporting.quantize(tmp_path / "own.onnx", tmp_path / "int8.onnx", np.zeros((2, 8, 8), np.uint8))
+    assert not (tmp_path / "int8.onnx").exists()
+
+
+def test_exporting_leaves_warnings_and_logs_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)
+    before = list(warnings.filters)
+    exporting.export_network(PRETRAINED, tmp_path / "a.onnx")
+    assert logging.root.manager.disable == logging.INFO and warnings.filters == before
 
 
 def test_missing_packages_are_one_line(monkeypatch, tmp_path):

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import pytest
 from conftest import PRETRAINED, REPOSITORY, SHIPPED
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import networks
 from face68.files import InputError, sha256
-from face68.network import BATCH, OnnxNetwork, shipped_network
+from face68.network import BATCH, FORMAT, OnnxNetwork, shipped_network
 
 
 def test_many_crops_are_as_each_alone():
@@ -27,33 +27,71 @@ def test_the_package_ships_one():
     assert shipped_network() == SHIPPED and OnnxNetwork(shipped_network()).policy.size == 112
 
 
-def tiny_model(path, **metadata) -> None:
-    """An .onnx file that is none of ours: it gives back what it gets."""
-    value = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["b", 1, 8, 8]) for name in ("crops", "same")]
-    graph = helper.make_graph([helper.make_node("Identity", ["crops"], ["same"])], "g", value[:1], value[1:])
+POLICY = '{"size": 8, "margin": 1.2}'
+
+
+def tiny_model(path, takes="crops", shape=(1, 8, 8), gives="keypoints", points=68, **metadata) -> None:
+    """An .onnx file that puts all points in the corner of the crop."""
+    value = helper.make_tensor_value_info
+    constant = numpy_helper.from_array(np.zeros((1, points, 2), np.float32), "zeros")
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["zeros"], [gives])],
+        "tiny",
+        [value(takes, TensorProto.UINT8, ["b", *shape])],
+        [value(gives, TensorProto.FLOAT, [1, points, 2])],
+        [constant],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, metadata)
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "cut", "foreign", "other format", "bad policy"])
-def test_what_is_no_network_is_one_line(tmp_path, kind, capfd):
+def test_a_file_of_this_form_is_a_network(tmp_path):
+    tiny_model(tmp_path / "net.onnx", face68=FORMAT, policy=POLICY)
+    said = OnnxNetwork(tmp_path / "net.onnx")(np.ones((1, 8, 8), np.uint8))
+    assert not said.keypoints.any() and said.errors is None and said.face_scores is None
+
+
+OURS = {"face68": FORMAT, "policy": POLICY}
+OTHERS = {
+    "foreign": {},
+    "another format": OURS | {"face68": "99"},
+    "no policy": {"face68": FORMAT},
+    "a bad policy": OURS | {"policy": '{"size": "large"}'},
+    "no JSON": OURS | {"policy": "{"},
+    "another size than it says": OURS | {"shape": (1, 9, 9)},
+    "colour": OURS | {"shape": (3, 8, 8)},
+    "another input": OURS | {"takes": "images"},
+    "another output": OURS | {"gives": "boxes"},
+    "other points": OURS | {"points": 5},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_another_network_is_one_line(tmp_path, kind):
+    path = tmp_path / "net.onnx"
+    tiny_model(path, **OTHERS[kind])
+    one_line_refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "cut", "external data"])
+def test_what_cannot_be_read_is_one_line(tmp_path, kind, capfd):
     path = tmp_path / "net.onnx"
     content = {"empty": b"", "text": b"no network", "cut": SHIPPED.read_bytes()[:9000]}
     if kind == "folder":
         path.mkdir()
     elif kind in content:
         path.write_bytes(content[kind])
-    elif kind == "foreign":
-        tiny_model(path)
-    elif kind == "other format":
-        tiny_model(path, face68="99")
-    elif kind == "bad policy":
-        tiny_model(path, face68="1", policy='{"size": "large"}')
+    elif kind == "external data":
+        onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="net.data", size_threshold=0)
+    one_line_refusal(path)
+    assert capfd.readouterr() == ("", ""), "ONNX Runtime's own lines are silenced"
+
+
+def one_line_refusal(path) -> None:
     with pytest.raises(InputError) as error:
         OnnxNetwork(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
-    assert capfd.readouterr() == ("", ""), "ONNX Runtime's own lines are silenced"
 
 
 def test_the_network_of_a_command(tmp_path, monkeypatch):

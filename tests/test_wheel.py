@@ -14,18 +14,12 @@ from PIL import Image
 
 from face68 import Landmarker
 
-FOREIGN = (
-    "images",
-    "models",
-    "metrics",
-    "geometry",
-    "files",
-    "checkpoint",
-)  # modules of somebody else's by these names
+FOREIGN = ("images", "models", "metrics", "geometry", "files", "checkpoint")  # somebody else's modules by these names
 BOX = (170, 155, 365, 350)
 CODE = """
 import json, sys
-from face68 import Landmarker
+from face68 import Landmarker, read_image
+from face68.draw import draw_faces
 
 for name in ("torch", "matplotlib", "pandas"):
     try:
@@ -33,14 +27,18 @@ for name in ("torch", "matplotlib", "pandas"):
     except ImportError:
         continue
     sys.exit(f"{name} is here")
-(face,) = Landmarker(detector="haar")("photo.png")
-print(json.dumps(Landmarker()("photo.png", boxes=[json.loads(sys.argv[1])])[0].to_dict()))
+(found,) = Landmarker(detector="haar")("photo.png")
+(given,) = Landmarker()("photo.png", boxes=[json.loads(sys.argv[1])])
+draw_faces(read_image("photo.png"), [found, given], numbers=True, confidence=True)
+print(json.dumps(given.to_dict()))
 """
 
 
 def run(*line, cwd: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(list(map(str, line)), cwd=cwd, capture_output=True, text=True, env=environment)
+    if "NewConnectionError" in result.stderr:
+        pytest.skip("pip reaches no package registry from here")
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -55,11 +53,12 @@ def test_the_wheel_predicts_from_another_folder(tmp_path, hopper):
     python = next((tmp_path / "venv").glob("[bS]*/python*"))
     run(python, "-m", "pip", "install", "--quiet", wheel, cwd=place)
     for name in FOREIGN:
-        (place / f"{name}.py").write_text("raise SystemExit('somebody else's')")
+        (place / f"{name}.py").write_text("raise SystemExit('of somebody else')")
     Image.fromarray(hopper).save(place / "photo.png")
     said = json.loads(run(python, "-c", CODE, json.dumps(BOX), cwd=place))
-    assert said == Landmarker()(hopper, boxes=[BOX])[0].to_dict()
-    np.testing.assert_allclose(said["box"], BOX)
+    (here,) = Landmarker()(hopper, boxes=[BOX])
+    np.testing.assert_allclose(said["keypoints"], here.keypoints, atol=0.1)  # px; there may be another OpenCV there
+    assert said["box"] == list(BOX) and said["face_score"] == pytest.approx(here.face_score, abs=0.01)
 
 
 def requirement(line: str) -> tuple[str, str]:
