@@ -1,0 +1,107 @@
+"""Checkpoints describe themselves and are read without running anything; what runs one says what its network says."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import PRETRAINED, REPOSITORY
+
+from checkpoint import TorchNetwork, build_model, describe_versions, load_checkpoint, save_checkpoint
+from face68.files import InputError
+from face68.geometry import CropPolicy
+from face68.network import BATCH
+
+
+def test_it_comes_back_as_it_was(tmp_path):
+    checkpoint = load_checkpoint(PRETRAINED)
+    save_checkpoint(tmp_path / "folder" / "a.pt", checkpoint)
+    again = load_checkpoint(tmp_path / "folder" / "a.pt")
+    weights, others = checkpoint.pop("weights"), again.pop("weights")
+    assert checkpoint == again and weights.keys() == others.keys()
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    model, policy = build_model(again | {"weights": others}, "a.pt")
+    assert policy == CropPolicy(**again["policy"]) and not model.training
+
+
+class Runs:
+    """Unpickling it runs code."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize("content", ["missing", "folder", "text", "code", "no dict", "a weight alone"])
+def test_what_is_no_checkpoint_is_one_line(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.pt"
+    if content == "folder":
+        path.mkdir()
+    elif content == "text":
+        path.write_text("no checkpoint")
+    elif content == "code":
+        path.write_bytes(pickle.dumps({"model": Runs()}, protocol=2))
+    elif content == "no dict":
+        torch.save([1, 2], path)
+    elif content == "a weight alone":
+        torch.save({"weights": torch.zeros(1)}, path)
+    with pytest.raises(InputError) as error:
+        TorchNetwork(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+CHANGES = [
+    {"model": "resnet"},
+    {"model": "net"},  # the weights are another's
+    {"options": {"depth": 9}},
+    {"weights": {}},
+    {"policy": {"size": "large"}},
+    {"policy": {"width": 112}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_what_does_not_belong_together_is_one_line(change, tmp_path):
+    save_checkpoint(tmp_path / "a.pt", load_checkpoint(PRETRAINED) | change)
+    with pytest.raises(InputError, match=r"a\.pt: does not fit") as error:
+        TorchNetwork(tmp_path / "a.pt")
+    assert "\n" not in str(error.value)
+
+
+def test_what_runs_it_says_what_its_network_says():
+    """Of any number of crops, in bytes and pixels."""
+    network = TorchNetwork(PRETRAINED)
+    crops = np.random.default_rng(0).integers(0, 256, (BATCH + 2, 112, 112), dtype=np.uint8)
+    said = network(crops)
+    assert said.keypoints.shape == (BATCH + 2, 68, 2) and said.errors.shape == (BATCH + 2, 68)
+    model, policy = build_model(load_checkpoint(PRETRAINED), PRETRAINED)
+    with torch.inference_mode():
+        outputs = model(torch.from_numpy(crops[-3:, None] / np.float32(255)))
+    pixels = (outputs.keypoints.numpy() + 1) * policy.size / 2 - 0.5
+    np.testing.assert_allclose(said.keypoints[-3:], pixels, atol=1e-3)
+    np.testing.assert_allclose(said.errors[-3:], outputs.log_errors.exp().numpy() * policy.size / 2, rtol=1e-3)
+    np.testing.assert_allclose(said.face_scores[-3:], outputs.face_logits.sigmoid().numpy(), atol=1e-4)
+
+
+def test_versions_need_no_distribution_of_a_certain_name(monkeypatch):
+    """cv2 comes from the headless and the contrib wheel as well."""
+    import importlib.metadata
+
+    def none(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", none)
+    versions = describe_versions()
+    assert {"torch", "numpy", "opencv", "git_commit"} == versions.keys() and all(versions.values())
+
+
+def test_outside_of_a_git_checkout_the_commit_is_unknown(tmp_path):
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from checkpoint import git_commit; print(git_commit())"
+    environment = os.environ | {"GIT_DIR": str(tmp_path / "nowhere")}
+    line = [sys.executable, "-c", code, str(REPOSITORY)]
+    result = subprocess.run(line, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "unknown\n"), result.stderr
