@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/python train.py --epochs 3 --batch-size 4 --loss wing --optimizer muon --lr 4e-3 --data data/sample --output-dir outputs/demo
 	$(BIN)/python evaluate.py --checkpoint outputs/demo/best.pt --data data/sample --output-dir outputs/demo
 	$(BIN)/python predict.py --checkpoint outputs/demo/best.pt --image data/sample/test --detector none --output outputs/demo/sample
-	$(BIN)/python predict.py --checkpoint saved_models/pretrained.pt --output outputs/demo/photo.png
+	$(BIN)/python predict.py --checkpoint saved_models/pretrained.onnx --output outputs/demo/photo.png
 	@echo
 	@echo "Look at these: outputs/demo/photo.png (the shipped network on a photograph),"
 	@echo "outputs/demo/validation_faces.png and training_curves.png (what you have just trained), outputs/demo/sample/"

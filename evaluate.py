@@ -92,10 +92,11 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
 
 def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
     """The face scores of a piece of each image that is no face, (N,); always the same pieces."""
-    torch.manual_seed(0)
     images = [data.image(i) for i in range(len(data))]
     faces = [geometry.box_of(points) for points in data.keypoints]
-    boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
+    with torch.random.fork_rng(devices=[]):  # a measurement leaves the caller's random numbers as they were
+        torch.manual_seed(0)
+        boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
     return landmarker.predict(images, boxes).face_scores
 
 

@@ -313,6 +313,7 @@ def validate(model: nn.Module, data: FacialKeypointsDataset, settings: Settings,
 
 def load_data(settings: Settings, policy: CropPolicy) -> tuple[Seeded, FacialKeypointsDataset]:
     """The training faces and the validation faces: other people, and nothing random."""
+    started = time.perf_counter()
     cache = settings.cache_dir, settings.cache_mb
     dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
     if settings.published_labels:
@@ -329,7 +330,8 @@ def load_data(settings: Settings, policy: CropPolicy) -> tuple[Seeded, FacialKey
     validation_data = dataset.subset(validation_rows, evaluation_transform(policy))
     print(
         f"training: {len(training_data)} faces of {len(set(training_data.people))} people; "
-        f"validation: {len(validation_data)} faces of {len(set(validation_data.people))} other people"
+        f"validation: {len(validation_data)} faces of {len(set(validation_data.people))} other people; "
+        f"opened in {time.perf_counter() - started:.1f} s"
     )
     return Seeded(training_data, settings.seed, settings.balance), validation_data
 

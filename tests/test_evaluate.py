@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 
 import metrics
 from checkpoint import TorchNetwork
 from data_load import open_split
-from evaluate import predict_all
+from evaluate import background_scores, predict_all
 from face68 import geometry
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
@@ -59,6 +60,16 @@ def test_a_users_file_is_not_replaced(tmp_path, command):
         (tmp_path / name).unlink()
     for _ in range(2):  # what it wrote itself is
         assert command("evaluate.py", *arguments).returncode == 0
+
+
+def test_the_pieces_of_background_are_the_same_and_disturb_nobodys_random_numbers():
+    data, landmarker = open_split(SAMPLE, "test").subset([0, 1, 2], None), Landmarker(SHIPPED)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    scores = [background_scores(landmarker, data) for _ in range(2)]
+    assert torch.equal(torch.rand(3), expected)
+    assert (scores[0] == scores[1]).all()
 
 
 def test_no_data_is_one_line(tmp_path, command):

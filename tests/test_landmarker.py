@@ -11,6 +11,7 @@ from conftest import PRETRAINED, REPOSITORY
 from checkpoint import TorchNetwork
 from data_load import read_csv
 from face68 import detect, geometry
+from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, combine, upright_frame
 from face68.landmarks import FLIP
@@ -115,6 +116,41 @@ def test_passes_are_combined():
     assert (together.keypoints == 1.5).all() and (together.errors == 1.5).all() and together.face_scores == [0.9]
     silent = [Predictions(np.full((1, 68, 2), value), None, None) for value in (9.0, 1.0, 2.0)]
     assert combine(*silent)[1:] == (None, None) and (combine(*silent).keypoints == 1.5).all()
+
+
+def test_an_image_is_taken_as_what_it_is(tmp_path, hopper, landmarker):
+    """A path, RGB, RGBA, gray or floats: the same face."""
+    write_image(tmp_path / "photo.png", hopper)
+    alpha = np.full((*hopper.shape[:2], 1), 255, np.uint8)
+    gray = cv2.cvtColor(hopper, cv2.COLOR_RGB2GRAY)
+    exact = [tmp_path / "photo.png", str(tmp_path / "photo.png"), np.dstack([hopper, alpha]), hopper / 255.0]
+    expected = landmarker(hopper)[0].keypoints
+    for image in (*exact, (hopper / 255).astype(np.float16)):
+        np.testing.assert_allclose(landmarker(image)[0].keypoints, expected, atol=0.5)
+    for image in (gray, gray[..., None], gray / 255.0):
+        assert nme(landmarker(image)[0].keypoints[None], expected[None])[0] < 0.02
+    assert len(landmarker.batch([gray, exact[0]])) == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (None, "NoneType"),
+        ([[0, 1], [2, 3]], "list"),
+        (np.zeros((9, 9, 2), np.uint8), r"\(9, 9, 2\) of uint8"),
+        (np.zeros((1, 9, 9, 3), np.uint8), r"\(1, 9, 9, 3\) of uint8"),
+        (np.zeros((0, 9, 3), np.uint8), r"\(0, 9, 3\)"),
+        (np.zeros((9, 9, 3), np.int64), "int64"),
+        (np.zeros((9, 9, 3), bool), "bool"),
+        (np.full((9, 9, 3), 255.0), "float64 from 255 to 255"),
+        (np.full((9, 9), -0.1), "from -0.1"),
+        (np.full((9, 9), np.nan), "from nan"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_what_is_taken(landmarker, image, told):
+    with pytest.raises(InputError, match=told) as error:
+        landmarker(image)
+    assert "floats from 0 to 1" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_two_faces_come_left_to_right(hopper, landmarker):

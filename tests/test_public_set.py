@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 from file_server import Server, digest, make_archive
 
 from curation import public_set
+from data_load import PUBLIC_CSV_SHA256
 from face68 import download
 from face68.files import InputError
 
@@ -225,6 +226,8 @@ def test_the_shipped_manifest_lists_the_public_set():
     assert folders.count("test") == 2308
     assert len(digests) == 3462 + 2308 + 2
     assert all(len(value) == 64 and int(value, 16) for value in digests.values())
+    labels = [digest for name, digest in digests.items() if name.endswith(".csv")]
+    assert sorted(labels) == sorted(PUBLIC_CSV_SHA256), "by which a data set is known as the public one"
 
 
 def test_the_command_without_a_network_is_one_line(tmp_path):
