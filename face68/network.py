@@ -66,6 +66,25 @@ def shipped_network() -> Path:
     return installed if installed.is_file() else _HERE.parent / "saved_models" / "pretrained.onnx"
 
 
+def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An .onnx file in ONNX Runtime on the CPU. Several threads may run it; none of its own spins while it waits.
+
+    Raises:
+        InputError: the file is not there, or can't be read.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such network; name an .onnx file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # fatal only: what goes wrong is raised too
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give another .onnx file") from error
+
+
 class OnnxNetwork:
     """A network that export.py wrote, run by ONNX Runtime on the CPU. Several threads may call it.
 
@@ -80,19 +99,7 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, threads: int = 1):
         self.path = Path(path)
-        if not self.path.is_file():
-            raise InputError(f"{path}: no such network; name an .onnx file that export.py wrote")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # fatal only: what goes wrong is raised too
-        try:
-            self._session = onnxruntime.InferenceSession(
-                self.path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give a file of export.py") from error
+        self._session = open_session(self.path, threads)
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self._outputs = [output.name for output in self._session.get_outputs()]
         try:

@@ -9,10 +9,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
-from conftest import YUNET
+from conftest import SHIPPED, YUNET
 
 from data_load import read_csv
-from face68 import detect, geometry
+from face68 import detect, geometry, images
 from face68.files import InputError
 from face68.images import read_image
 
@@ -84,7 +84,7 @@ def test_the_file_may_lie_elsewhere(tmp_path, monkeypatch, address):
     with pytest.raises(InputError, match=r"my\.onnx: no such file"):
         detect.open_detector("yunet")
     (tmp_path / "my.onnx").write_bytes(CONTENT)
-    with pytest.raises(InputError, match=r"my\.onnx: OpenCV can't read it"):
+    with pytest.raises(InputError, match=r"my\.onnx: ONNX Runtime can't read it"):
         detect.open_detector("yunet")
 
 
@@ -147,6 +147,23 @@ def test_yunet_finds_small_and_large_faces_of_a_large_photo_once_each(yunet, hop
     sides = sorted(boxes[:, 2] - boxes[:, 0])
     assert len(boxes) == 2 and sides[0] == pytest.approx(47, rel=0.25) and sides[1] == pytest.approx(750, rel=0.25)
     assert (scores > detect.YUNET_SCORE).all()
+
+
+def test_yunet_finds_what_opencvs_own_finds(yunet, hopper):
+    """In pictures whose sides are no multiples of 32, of one face, two and none."""
+    network = cv2.FaceDetectorYN.create(str(YUNET), "", (320, 320), detect.YUNET_SCORE)
+    for image in (hopper[:600, :500], np.hstack([hopper, hopper[:, ::-1]])[:400, :901], hopper[:120, :100]):
+        small, factor = images.reduced(np.ascontiguousarray(image), 320)
+        network.setInputSize(small.shape[1::-1])
+        _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        expected = np.zeros((0, 5)) if rows is None else np.column_stack([rows[:, :4] / factor, rows[:, -1]])
+        found = yunet._search(image, 320)
+        np.testing.assert_allclose(found[found[:, 0].argsort()], expected[expected[:, 0].argsort()], atol=0.2)
+
+
+def test_another_network_is_no_yunet():
+    with pytest.raises(InputError, match="is no YuNet"):
+        detect.YuNet(SHIPPED)
 
 
 def test_yunet_finds_the_same_in_many_threads(yunet, hopper):
