@@ -16,7 +16,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from face68.command.arguments import add_overwrite, complain, parser, positive_int, probability, run, say
+from face68.command.arguments import add_overwrite, complain, parser, positive_int, probability, run, say, uninterrupted
 from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, read_source
 from face68.command.places import check_places, place_pictures, place_pts, place_sheets
 from face68.command.results import Results
@@ -151,7 +151,8 @@ def main() -> int:
             if photo.problem:
                 failed += complain([photo.problem])
                 continue
-            failed += complain(results.add(photo))
+            with uninterrupted():  # the files about all photos are to agree
+                failed += complain(results.add(photo))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
             picture = results.pictures.get(photo.source)
             say(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))

@@ -1,6 +1,7 @@
 """What every command shares: its help, its complaints, and the process that is its own."""
 
 import argparse
+import signal
 import subprocess
 import sys
 import zlib
@@ -17,6 +18,7 @@ from face68.command.arguments import (
     positive_int,
     probability,
     say,
+    uninterrupted,
     whole_number,
 )
 from face68.files import InputError
@@ -156,3 +158,24 @@ def test_overwrite_is_off_unless_asked_for():
     p = parser("")
     add_overwrite(p)
     assert not p.parse_args([]).overwrite and p.parse_args(["--overwrite"]).overwrite
+
+
+def test_ctrl_c_waits_for_what_belongs_together():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("the rest of the block")
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ZeroDivisionError), uninterrupted():
+        1 / 0  # noqa: B018
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_ctrl_c_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,9 +5,10 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from PIL import Image
 
@@ -37,6 +38,22 @@ def run(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # `… | head` closed our stdout: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: what belongs together is written together. In the main thread."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # somebody else sees to it
+        yield
+        return
+    asked = []
+    signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def say(line: str) -> None:
