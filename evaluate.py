@@ -10,6 +10,7 @@ Writes ced.png, worst_faces.png and calibration.png into --output-dir.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def main() -> None:
     args = parse_arguments()
     places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
     check_places(places, [args.checkpoint], args.overwrite, lambda path: is_ours(path) or is_report(path))
-    landmarker = Landmarker(open_network(args.checkpoint))
+    landmarker = Landmarker(open_network(args.checkpoint, os.cpu_count() or 1))
     data = open_split(args.data, args.split).preload(args.cache_dir, args.cache_mb)
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)

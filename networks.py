@@ -25,13 +25,18 @@ def _was_made_from(checkpoint: Path, exported: Path) -> bool:
 
 
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:
-    """What runs a network's file: an .onnx in ONNX Runtime on some threads of the CPU, a .pt in torch on a device.
+    """What runs a network's file: an .onnx in ONNX Runtime on the CPU, a .pt in torch on a device.
+
+    threads: of the processor, that compute. Torch knows no other number than that of the whole process, which is set.
 
     Raises:
         InputError: the file is not there, or no such network.
     """
     if Path(path).suffix.lower() == ".onnx":
         return OnnxNetwork(path, threads)
-    from checkpoint import TorchNetwork  # here, because importing torch takes longer than a photo does
+    import torch  # here, because that takes longer than a photo does
 
+    from checkpoint import TorchNetwork
+
+    torch.set_num_threads(threads)
     return TorchNetwork(path, device)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
+import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED
 from onnx import TensorProto, helper, numpy_helper
 
@@ -111,6 +112,15 @@ def test_the_network_of_a_command(tmp_path, monkeypatch):
     exported.write_bytes(b"broken")
     best.write_bytes(PRETRAINED.read_bytes())
     assert networks.default_network() == best
+
+
+def test_a_checkpoint_computes_in_as_many_threads_as_are_asked_for():
+    before = torch.get_num_threads()
+    try:
+        networks.open_network(PRETRAINED, threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_it_predicts_where_torch_cannot_be_imported():
