@@ -65,22 +65,22 @@ def dlib_hog() -> Callable:
 
 def compare_detectors(args) -> None:
     """Recall, other boxes and NME; a missed face counts with the points of a whole-frame guess."""
-    landmarker = Landmarker(open_network(args.network), min_face_score=0)
+    network = open_network(args.network)
     samples = list(labelled(args))
     truth = np.stack([points for _, points in samples])
     detectors = {"none": WholeFrame(), "haar": Haar(), "yunet": open_detector("yunet")}
     if args.dlib:
         detectors["dlib HOG"] = dlib_hog()
-    print(f"{landmarker.network.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
+    print(f"{network.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
     print("(in parentheses: as the detector found them, whatever their face score)")
     print("boxes       recall           other a photo  NME one pass    NME  FR@8%   ms")
     for name in ("truth", *detectors):
         guesses, once, seconds = [], [], 0.0
         hits, others = np.zeros(2), np.zeros(2)  # by the detector, and of these what the face score lets pass
         for image, points in samples:
-            find = detectors.get(name) or Given([geometry.box_of(points)])
+            landmarker = Landmarker(network, detectors.get(name) or Given([geometry.box_of(points)]), min_face_score=0)
             start = time.perf_counter()
-            found = find(image)
+            found = landmarker.detect(image)
             seconds += time.perf_counter() - start
             all_faces = landmarker.faces([image], [found])[0]
             faces = [face for face in all_faces if is_trusted(face, args.min_face_score)]

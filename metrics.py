@@ -110,8 +110,11 @@ def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
 
 
 def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
-    """The surest of the faces found where points (68, 2) px say that one is; None: it was missed."""
-    near = [face for face in faces if is_near(face.box, points)]
+    """The surest of the faces found where points (68, 2) px say that one is; None: it was missed.
+
+    A face is where it was looked for, or where its points are: a detector frames a turned face badly.
+    """
+    near = [face for face in faces if is_near(face.box, points) or is_near(geometry.box_of(face.keypoints), points)]
     return max(near, key=lambda face: face.score or 0.0, default=None)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from face68 import geometry
 from face68.detect import Detector, Found, Given, open_detector
 from face68.images import as_rgb
-from face68.landmarks import FLIP, Face
+from face68.landmarks import FLIP, Face, inter_ocular
 from face68.network import Network, OnnxNetwork, shipped_network
 
 # A detection is dropped that the network holds for less likely a face than this. Up to 0.9 no validation face is lost;
@@ -21,6 +21,10 @@ MIN_FACE_SCORE = 0.6
 # Where the first pass is less sure than this, the face may be turned, and turning it is tried. A turn counts only if it
 # makes the network surer than this: one that was trained briefly, and is sure of nothing, takes all faces as they are.
 SURELY_A_FACE = 0.98
+# A photo in which no face has this `certainty` may lie on its side, and is searched in its quarter turns. On validation
+# people's photos turned so, wrong points have at most 12.6, right ones at least 17.9; upright, 1 of 258 has less.
+CERTAIN = 15.0
+SAME_FACE = 0.3  # intersection over union of two boxes from which they are one face
 
 
 class Predictions(NamedTuple):
@@ -86,6 +90,28 @@ class Landmarker:
 
     def faces(self, images: Sequence[np.ndarray], found: Sequence[Found]) -> list[list[Face]]:
         """The faces of each RGB image (H, W, 3) uint8 from what a detector found in it.
+
+        Where that shows no face for certain, the image is searched in its quarter turns too.
+        """
+        faces = self.found_faces(images, found)
+        for i, (image, of_image) in enumerate(zip(images, faces, strict=True)):
+            if found[i].scores is not None and not any(certainty(face) >= CERTAIN for face in of_image):
+                faces[i] = self.with_turned_faces(image, of_image)
+        return faces
+
+    def with_turned_faces(self, image: np.ndarray, upright: list[Face]) -> list[Face]:
+        """The faces of an image (H, W, 3) uint8 RGB: those found in it, and certain ones in its quarter turns."""
+        candidates = list(upright)
+        for quarters in (1, 2, 3):
+            turned = np.ascontiguousarray(np.rot90(image, -quarters))  # clockwise
+            middle, turned_middle = (((w - 1) / 2, (h - 1) / 2) for h, w in (image.shape[:2], turned.shape[:2]))
+            back = geometry.similarity(turned_middle, middle, degrees=-90 * quarters)
+            faces = self.found_faces([turned], [self.detect(turned)])[0]
+            candidates += [face.moved(back) for face in faces if certainty(face) >= CERTAIN]
+        return distinct(candidates)
+
+    def found_faces(self, images: Sequence[np.ndarray], found: Sequence[Found]) -> list[list[Face]]:
+        """The faces of each image at the places that a detector found.
 
         Three passes: a detector's box is off by a tenth of the face and knows no roll. The first pass's points frame
         the face better and level its eyes for the second, whose points frame the third. That one sees the face
@@ -160,6 +186,25 @@ class Landmarker:
         for crop, image, matrix in zip(crops, images, matrices, strict=True):
             cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
         return crops
+
+
+def certainty(face: Face) -> float:
+    """How sure the network is of a face's points: its face score × the distance of the eyes / the mean expected error.
+
+    0 where the network doesn't say.
+    """
+    if face.errors is None:
+        return 0.0
+    return face.face_score * float(inter_ocular(face.keypoints) / face.errors.mean())
+
+
+def distinct(faces: Sequence[Face]) -> list[Face]:
+    """The faces from left to right, of several that are one the most certain."""
+    kept = []
+    for face in sorted(faces, key=certainty, reverse=True):
+        if all(geometry.overlap(face.box, other.box) < SAME_FACE for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda face: face.box)
 
 
 def is_trusted(face: Face, min_face_score: float) -> bool:

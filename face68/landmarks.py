@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from face68 import geometry
+
 NUM_LANDMARKS = 68
 
 REGIONS = {
@@ -74,12 +76,18 @@ class Face:
     errors: np.ndarray | None = None
     face_score: float | None = None
 
+    def moved(self, matrix: np.ndarray) -> "Face":
+        """The same face in an image moved by a 2×3 matrix that scales, shifts or turns by quarters."""
+        x0, y0, x1, y1 = self.box
+        corners = np.array([[x0, y0], [x1, y1]]) @ matrix[:, :2].T + matrix[:, 2]
+        box = (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+        errors = None if self.errors is None else (self.errors * geometry.scale_of(matrix)).astype(np.float32)
+        return replace(self, box=box, keypoints=geometry.transform_points(self.keypoints, matrix), errors=errors)
+
     def scaled(self, factor: float) -> "Face":
         """The same face in the image made `factor` times as large; pixel centres are at integers."""
-        x0, y0, x1, y1 = ((value + 0.5) * factor - 0.5 for value in self.box)
-        keypoints = ((self.keypoints + 0.5) * factor - 0.5).astype(np.float32)
-        errors = None if self.errors is None else (self.errors * factor).astype(np.float32)
-        return replace(self, box=(x0, y0, x1, y1), keypoints=keypoints, errors=errors)
+        shift = (factor - 1) / 2
+        return self.moved(np.array([[factor, 0.0, shift], [0.0, factor, shift]]))
 
     def to_dict(self) -> dict:
         """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits."""

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY
+from conftest import PRETRAINED, REPOSITORY, SHIPPED
 
 from checkpoint import TorchNetwork
 from data_load import read_csv
 from face68 import detect, geometry
 from face68.files import InputError
 from face68.images import read_image, write_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, combine, upright_frame
-from face68.landmarks import FLIP
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, certainty, combine, distinct, upright_frame
+from face68.landmarks import FLIP, Face
 from metrics import nme
 
 
@@ -151,6 +151,53 @@ def test_what_is_no_image_is_refused_with_what_is_taken(landmarker, image, told)
     with pytest.raises(InputError, match=told) as error:
         landmarker(image)
     assert "floats from 0 to 1" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photograph_on_its_side_or_head_is_searched_turned(hopper, landmarker, quarters):
+    """Haar finds upright faces alone; the points are those of the upright photograph, turned with it."""
+    turned = np.ascontiguousarray(np.rot90(hopper, -quarters))
+    (upright,), (face,) = landmarker(hopper), landmarker(turned)
+    expected = upright.keypoints
+    for height in ([600, 512] * 2)[:quarters]:  # a quarter turn clockwise: x, y → height - 1 - y, x
+        expected = np.column_stack([height - 1 - expected[:, 1], expected[:, 0]])
+    np.testing.assert_allclose(face.keypoints, expected, atol=0.5)
+    assert face.errors.mean() == pytest.approx(upright.errors.mean(), rel=0.05)
+    x0, y0, x1, y1 = face.box
+    assert x0 < expected[:, 0].mean() < x1 and y0 < expected[:, 1].mean() < y1
+
+
+def test_a_photograph_with_a_certain_face_is_searched_once(hopper, monkeypatch):
+    landmarker, searches = Landmarker(SHIPPED), []
+
+    class Haar(detect.Haar):
+        def __call__(self, image):
+            searches.append(image.shape)
+            return super().__call__(image)
+
+    landmarker.detector = Haar()
+    assert len(landmarker(hopper)) == 1 and len(searches) == 1
+    assert landmarker(np.zeros((80, 90, 3), np.uint8)) == [] and len(searches) == 5
+    assert len(landmarker(hopper, boxes=[(170, 155, 365, 350)])) == 1 and len(searches) == 5, "who gives a box knows"
+
+
+def test_certainty_by_hand():
+    points = np.zeros((68, 2), np.float32)
+    points[45] = 30, 40  # the eyes are 50 px apart
+    assert certainty(Face((0, 0, 1, 1), 0.9, points, np.full(68, 2.0), 0.8)) == pytest.approx(0.8 * 50 / 2)
+    assert certainty(Face((0, 0, 1, 1), 0.9, points)) == 0
+
+
+def test_of_faces_that_are_one_the_most_certain_stays():
+    points = np.zeros((68, 2), np.float32)
+    points[45] = 50, 0
+
+    def face(x, error):
+        return Face((x, 0, x + 100, 100), 0.5, points, np.full(68, error), 1.0)
+
+    sure, unsure, beside = face(10, 2.0), face(0, 9.0), face(90, 5.0)
+    assert distinct([unsure, beside, sure]) == [sure, beside]
+    assert distinct([]) == []
 
 
 def test_two_faces_come_left_to_right(hopper, landmarker):
