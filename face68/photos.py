@@ -52,16 +52,17 @@ def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[s
             return Photo(source, problem=as_problem(source, error)), NOTHING
 
     def predict(group: list[tuple[Photo, Found]]) -> list[Photo]:
-        photos, found = zip(*group, strict=True)
+        searched = [(photo, found) for photo, found in group if photo.problem is None]
         try:
-            together = landmarker.faces([photo.image for photo in photos], found)
+            together = landmarker.faces([photo.image for photo, _ in searched], [found for _, found in searched])
         except Exception as error:
             if len(group) > 1:  # the others have done nothing wrong
                 return [photo for one in group for photo in predict([one])]
-            return [Photo(photos[0].source, problem=as_problem(photos[0].source, error))]
-        for photo, faces in zip(photos, together, strict=True):
+            ((photo, _),) = group
+            return [Photo(photo.source, problem=as_problem(photo.source, error))]
+        for (photo, _), faces in zip(searched, together, strict=True):
             photo.faces = faces
-        return photos
+        return [photo for photo, _ in group]
 
     for photos in prefetch(predict, _groups(prefetch(search, sources)), threads=1):
         yield from photos

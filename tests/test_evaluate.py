@@ -83,8 +83,10 @@ def test_the_labelled_face_is_the_one_at_the_labels():
     assert is_near(true, points) and is_near(true + 10, points)
     assert not is_near(true + 30, points)
     assert not is_near([0, 40, 90, 130], points) and not is_near([25, 65, 35, 75], points)
-    there, less_sure, elsewhere = (
-        Face(tuple(box), score, points) for box, score in ((true, 0.8), (true + 5, 0.7), (true + 60, 0.9))
-    )
+    there, less_sure = (Face(tuple(box), score, points) for box, score in ((true, 0.8), (true + 5, 0.7)))
+    elsewhere = Face(tuple(true + 60), 0.9, points + 60)
     assert labelled_face([elsewhere, less_sure, there], points) is there
     assert labelled_face([elsewhere], points) is None
+    badly_framed, badly_placed = Face(tuple(true + 60), 0.9, points), Face(tuple(true), 0.9, points + 60)
+    assert labelled_face([badly_framed], points) is badly_framed
+    assert labelled_face([badly_placed], points) is badly_placed
