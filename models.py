@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import NUM_LANDMARKS
 
@@ -36,14 +37,14 @@ def as_outputs(said: Outputs | Tensor) -> Outputs:
     """What a network returned as `Outputs`: a tensor (B, 136) or (B, 68, 2) is the keypoints.
 
     Raises:
-        ValueError: it is something else.
+        InputError: it is something else.
     """
     if isinstance(said, Outputs):
         return said
     if isinstance(said, Tensor) and said.ndim > 1 and said[0].numel() == 2 * NUM_LANDMARKS:
         return Outputs(said.reshape(-1, NUM_LANDMARKS, 2))
     what = f"a tensor {tuple(said.shape)}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
-    raise ValueError(f"the network returned {what}; Outputs or keypoints (B, {NUM_LANDMARKS}, 2) are expected")
+    raise InputError(f"--model: the network returns {what}; let it return Outputs or keypoints (B, {NUM_LANDMARKS}, 2)")
 
 
 def join_outputs(parts: Sequence[Outputs]) -> Outputs:

@@ -41,7 +41,7 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
     """The training state in last.pt, for a run with these settings and a digest of these faces.
 
     Raises:
-        InputError: there is none, or it was begun with other settings or other faces.
+        InputError: there is none, or it was begun with other settings, other faces or another version.
     """
     path = folder / LAST
     checkpoint = load_checkpoint(path)
@@ -51,6 +51,8 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
         if before != arguments.get(option) and option not in MAY_DIFFER:
             was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
             raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
+    if "steps" not in checkpoint["training"]["average"]:
+        raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
     if checkpoint["training"]["faces"] != faces:
         raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
     return checkpoint["training"]

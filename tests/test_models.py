@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from face68.files import InputError
 from models import (
     MODELS,
     Outputs,
@@ -95,7 +96,7 @@ def test_a_plain_tensor_is_keypoints(shape):
 
 @pytest.mark.parametrize("said", [torch.zeros(3, 10), {"keypoints": torch.zeros(3, 136)}, torch.zeros(())])
 def test_what_is_no_keypoints_is_named(said):
-    with pytest.raises(ValueError, match="the network returned"):
+    with pytest.raises(InputError, match="the network returns"):
         as_outputs(said)
 
 

@@ -6,7 +6,9 @@ import shutil
 import pytest
 from conftest import PRETRAINED, SHIPPED
 
-from runs import HISTORY, append_history, is_of_a_run, read_history
+from checkpoint import load_checkpoint, save_checkpoint
+from face68.files import InputError
+from runs import HISTORY, append_history, is_of_a_run, load_state, read_history
 
 
 def test_the_history_has_each_epoch_once(tmp_path):
@@ -32,3 +34,24 @@ def test_files_of_a_training_are_known_by_their_form(tmp_path, name):
     if name in ("best.pt", "best.onnx"):
         shutil.copy({"best.pt": PRETRAINED, "best.onnx": SHIPPED}[name], path)
     assert is_of_a_run(path) == (not name.endswith(".png"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, None),
+        ({"training": None}, "holds no training state"),
+        ({"arguments": {"lr": 0.1}}, "with --lr 0.1, not with --lr 0.2"),
+        ({"training": {"faces": "others", "average": {"steps": 3}}}, "other faces"),
+        ({"training": {"faces": "mine", "average": {"n_averaged": 3}}}, "earlier version"),
+    ],
+)
+def test_a_run_goes_on_only_as_it_was_begun(tmp_path, change, told):
+    saved = load_checkpoint(PRETRAINED)
+    saved |= {"arguments": {"lr": 0.2, "workers": 4}, "training": {"faces": "mine", "average": {"steps": 3}}} | change
+    save_checkpoint(tmp_path / "last.pt", {name: value for name, value in saved.items() if value is not None})
+    if told is None:
+        assert load_state(tmp_path, {"lr": 0.2, "workers": 0}, "mine")["average"] == {"steps": 3}
+    else:
+        with pytest.raises(InputError, match=told):
+            load_state(tmp_path, {"lr": 0.2, "workers": 0}, "mine")
