@@ -155,7 +155,11 @@ def describe(network: TorchNetwork) -> dict[str, str]:
 
 
 def _set_metadata(model, entries: dict[str, str]) -> None:
-    del model.metadata_props[:]
+    """Give an onnx.ModelProto these entries and no others: torch's exporter notes in each node which lines of code it
+    comes from, with the folders of the machine.
+    """
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        part.ClearField("metadata_props")
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
+from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED, one_line_error
 
 import export
 import exporting
@@ -54,6 +54,14 @@ def test_it_says_of_itself_what_the_checkpoint_says(exported):
     model = onnx.load(exported.path, load_external_data=False)
     assert [entry.version for entry in model.opset_import if not entry.domain] == [exporting.OPSET]
     assert not list(exported.path.parent.glob("*.data"))
+
+
+def test_it_says_nothing_of_the_machine_that_made_it(exported):
+    for path in (exported.path, SHIPPED):
+        content = path.read_bytes()
+        assert (
+            b"stack_trace" not in content and b"models.py" not in content and str(REPOSITORY).encode() not in content
+        ), path
 
 
 def test_a_network_that_gives_keypoints_alone(tmp_path):
