@@ -323,6 +323,10 @@ def parse_arguments():
     return p.parse_args()
 
 
-if __name__ == "__main__":
+def main() -> None:
     args = parse_arguments()
-    run(lambda: args.function(args))
+    args.function(args)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -16,7 +16,7 @@ from torch import nn
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import BATCH, Outputs, join_outputs
-from models import PixelOutputs, create_model
+from models import PixelOutputs, create_model, predicts_errors
 
 
 def git_commit() -> str:
@@ -101,6 +101,7 @@ class TorchNetwork:
         self.path, self.device = Path(path), device
         self.checkpoint = load_checkpoint(path)
         model, self.policy = build_model(self.checkpoint, path)
+        self.predicts_errors = predicts_errors(self.checkpoint["model"])
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
         del self.checkpoint["weights"]
 

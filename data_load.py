@@ -195,9 +195,10 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
     """
     found = find_split(directory, split)
     if found is None:
+        labels, _ = public_layout(directory, split)
         raise InputError(
-            f"{directory}: holds neither {split}_frames_keypoints.csv nor .pts files for {split}; give a folder with "
-            f"that file and {split}/, or images with .pts files, or get the public set: python prepare.py download"
+            f"{directory}: holds neither {labels.name} nor .pts files for {split}; give a folder with that file and "
+            f"{split}/, or images with .pts files, or get the public set: python prepare.py download"
         )
     csv_file, images = found
     return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
@@ -370,7 +371,7 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
 
 def default_data() -> Path:
     """`data/` where the public data set is there, else the drawn sample that the repository ships."""
-    return DATA_DIR if (DATA_DIR / "training_frames_keypoints.csv").is_file() else SAMPLE_DIR
+    return DATA_DIR if public_layout(DATA_DIR, "training")[0].is_file() else SAMPLE_DIR
 
 
 def person_of(file_name: str) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data_load import SPLITS, find_split, person_of, read_csv, read_pts_folder
+from data_load import SPLITS, find_split, person_of, public_layout, read_csv, read_pts_folder
 from face68.files import InputError, files_below, printable
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import inter_ocular
@@ -156,9 +156,10 @@ def audit(directory: str | Path) -> Audit:
     """The findings of `check`, without printing them."""
     directory = Path(directory)
     if not any(find_split(directory, name) for name in SPLITS):
+        labels = " or ".join(public_layout(directory, name)[0].name for name in SPLITS)
         raise InputError(
-            f"{directory}: no data set (neither {' or '.join(f'{name}_frames_keypoints.csv' for name in SPLITS)} nor "
-            ".pts files in it); give another folder, or get one with: python prepare.py download"
+            f"{directory}: no data set (neither {labels} nor .pts files in it); give another folder, or get one with: "
+            "python prepare.py download"
         )
     present = [name for name in SPLITS if find_split(directory, name) or (directory / name).is_dir()]
     return Audit(directory, [_inspect_split(directory, name) for name in present])

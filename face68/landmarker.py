@@ -91,9 +91,12 @@ class Landmarker:
     def faces(self, images: Sequence[np.ndarray], found: Sequence[Found]) -> list[list[Face]]:
         """The faces of each RGB image (H, W, 3) uint8 from what a detector found in it.
 
-        Where that shows no face for certain, the image is searched in its quarter turns too.
+        Where that shows no face for certain, the image is searched in its quarter turns too, unless boxes were given,
+        or the network can't tell.
         """
         faces = self.found_faces(images, found)
+        if not self.network.predicts_errors:
+            return faces
         for i, (image, of_image) in enumerate(zip(images, faces, strict=True)):
             if found[i].scores is not None and not any(certainty(face) >= CERTAIN for face in of_image):
                 faces[i] = self.with_turned_faces(image, of_image)

@@ -1,7 +1,7 @@
 """What runs a network: gray crops in, arrays out. Exported files say of themselves all that running them takes.
 
-`OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Anything else with a `policy`, a `path` and the same call will
-do in its place, as `TorchNetwork` at the root does for a checkpoint that is being trained.
+`OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Any other `Network` will do in its place, as
+`TorchNetwork` at the root does for a checkpoint that is being trained.
 """
 
 import json
@@ -34,10 +34,16 @@ class Outputs(NamedTuple):
 
 
 class Network(Protocol):
-    """policy: how faces are cropped for it. path: the file that it comes from."""
+    """What predicts.
+
+    policy: how faces are cropped for it.
+    path: the file that it comes from.
+    predicts_errors: whether it judges its own work, see `Outputs`.
+    """
 
     policy: CropPolicy
     path: Path
+    predicts_errors: bool
 
     def __call__(self, crops: np.ndarray) -> Outputs:
         """crops: (B, S, S) uint8 gray, B ≥ 1."""
@@ -102,6 +108,7 @@ class OnnxNetwork:
         self._session = open_session(self.path, threads)
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self.predicts_errors = "errors" in self._outputs
         try:
             known = self.metadata["face68"] == FORMAT
             self.policy = CropPolicy(**json.loads(self.metadata["policy"]))

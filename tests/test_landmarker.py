@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED
 
-from checkpoint import TorchNetwork
+from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from data_load import read_csv
 from face68 import detect, geometry
 from face68.files import InputError
@@ -16,6 +16,7 @@ from face68.images import read_image, write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, certainty, combine, distinct, upright_frame
 from face68.landmarks import FLIP, Face
 from metrics import nme
+from models import create_model
 
 
 def test_a_real_photograph(hopper, landmarker):
@@ -167,18 +168,36 @@ def test_a_photograph_on_its_side_or_head_is_searched_turned(hopper, landmarker,
     assert x0 < expected[:, 0].mean() < x1 and y0 < expected[:, 1].mean() < y1
 
 
-def test_a_photograph_with_a_certain_face_is_searched_once(hopper, monkeypatch):
-    landmarker, searches = Landmarker(SHIPPED), []
+class Counted(detect.Haar):
+    """Haar, and the pictures that it was shown."""
 
-    class Haar(detect.Haar):
-        def __call__(self, image):
-            searches.append(image.shape)
-            return super().__call__(image)
+    def __init__(self):
+        super().__init__()
+        self.searches = []
 
-    landmarker.detector = Haar()
+    def __call__(self, image):
+        self.searches.append(image)
+        return super().__call__(image)
+
+
+def test_a_photograph_with_a_certain_face_is_searched_once(hopper):
+    landmarker = Landmarker(SHIPPED, Counted())
+    searches = landmarker.detect.searches
     assert len(landmarker(hopper)) == 1 and len(searches) == 1
     assert landmarker(np.zeros((80, 90, 3), np.uint8)) == [] and len(searches) == 5
     assert len(landmarker(hopper, boxes=[(170, 155, 365, 350)])) == 1 and len(searches) == 5, "who gives a box knows"
+
+
+def test_a_network_that_does_not_judge_is_not_asked_about_turned_photos(tmp_path, hopper):
+    """It could be certain of nothing, so each photo would be searched four times for nothing."""
+    torch.manual_seed(0)
+    of_net = {"model": "net", "weights": create_model("net").state_dict(), "policy": {"size": 224, "margin": 1.2}}
+    save_checkpoint(tmp_path / "net.pt", load_checkpoint(PRETRAINED) | of_net)
+    landmarker = Landmarker(TorchNetwork(tmp_path / "net.pt"), Counted())
+    searches = landmarker.detect.searches
+    (face,) = landmarker(hopper)
+    assert face.errors is None and len(searches) == 1
+    assert landmarker(np.zeros((80, 90, 3), np.uint8)) == [] and len(searches) == 2
 
 
 def test_certainty_by_hand():
