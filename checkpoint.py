@@ -16,7 +16,7 @@ from torch import nn
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import BATCH, Outputs, join_outputs
-from models import PixelOutputs, create_model, predicts_errors
+from models import PixelMaps, PixelOutputs, create_model, finds_faces, predicts_errors
 
 
 def git_commit() -> str:
@@ -46,7 +46,8 @@ def describe_versions() -> dict[str, str]:
 def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
     """Write a checkpoint whole or not at all.
 
-    Keys that every one has: model (its name), options, weights, policy, epoch, metrics, arguments, versions.
+    Keys that every one has: model (its name), options, weights, epoch, metrics, arguments, versions. One of keypoints
+    has policy, how faces are cropped for it.
     """
     with atomic_path(path) as temporary:
         torch.save(checkpoint, temporary)
@@ -64,14 +65,14 @@ def load_checkpoint(path: str | Path) -> dict:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for bytes that are no checkpoint
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); give a .pt of train.py") from error
-    missing = {"model", "options", "weights", "policy"} - set(checkpoint if isinstance(checkpoint, dict) else ())
+    missing = {"model", "options", "weights"} - set(checkpoint if isinstance(checkpoint, dict) else ())
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; give a checkpoint that train.py wrote")
     return checkpoint
 
 
-def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPolicy]:
-    """The checkpoint's network in evaluation mode, and how faces are cropped for it.
+def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
+    """The checkpoint's network in evaluation mode.
 
     Raises:
         InputError: the weights don't belong to the network that it names.
@@ -79,11 +80,14 @@ def build_model(checkpoint: dict, path: str | Path) -> tuple[nn.Module, CropPoli
     try:
         model = create_model(checkpoint["model"], **checkpoint["options"])
         model.load_state_dict(checkpoint["weights"])
-        policy = CropPolicy(**checkpoint["policy"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: does not fit this version of models.py ({reason}); train it again") from error
-    return model.eval(), policy
+        raise misfit(path, error) from error
+    return model.eval()
+
+
+def misfit(path: str | Path, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path}: does not fit this version of models.py ({reason}); train it again")
 
 
 class TorchNetwork:
@@ -100,7 +104,13 @@ class TorchNetwork:
     def __init__(self, path: str | Path, device: str | torch.device = "cpu"):
         self.path, self.device = Path(path), device
         self.checkpoint = load_checkpoint(path)
-        model, self.policy = build_model(self.checkpoint, path)
+        model = build_model(self.checkpoint, path)
+        if finds_faces(self.checkpoint["model"]):
+            raise InputError(f"{path}: finds faces and places no keypoints; give a network that does")
+        try:
+            self.policy = CropPolicy(**self.checkpoint["policy"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise misfit(path, error) from error
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
         del self.checkpoint["weights"]
@@ -113,3 +123,27 @@ class TorchNetwork:
             said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
             parts.append(Outputs(*said, *[None] * (3 - len(said))))
         return join_outputs(parts)
+
+
+class TorchMaps:
+    """A checkpoint's detector run by torch on the CPU, as `face68.network.OnnxMaps` runs an exported one.
+
+    `checkpoint` is what the file holds, but for the weights.
+
+    Raises:
+        InputError: the checkpoint can't be used.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.checkpoint = load_checkpoint(path)
+        model = build_model(self.checkpoint, path)
+        if not finds_faces(self.checkpoint["model"]):
+            raise InputError(f"{path}: places keypoints and finds no faces; give a detector")
+        self.model = PixelMaps(model).eval()
+        del self.checkpoint["weights"]
+
+    @torch.inference_mode()
+    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `OnnxMaps`."""
+        return tuple(values.numpy() for values in self.model(torch.from_numpy(pictures)))

@@ -1,8 +1,10 @@
-"""Where training computes: devices and memory."""
+"""Where and how training computes: devices, precision, memory."""
 
 import ctypes
+from collections.abc import Iterator
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from face68.files import InputError
 
@@ -32,3 +34,20 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         raise InputError(f"--device {name}: torch sees none here; use --device cpu")
     return torch.device(name)
+
+
+def precision_of(name: str, device: torch.device) -> torch.autocast:
+    """A context in which a network computes in "fp32" or, most of it, in "bf16" (Kalamkar et al., 2019)."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bf16")
+
+
+def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch of samples there, the images (B, C, H, W) in the layout that convolutions are fastest with."""
+    batch = {name: values.to(device) for name, values in batch.items()}
+    return batch | {"image": batch["image"].contiguous(memory_format=torch.channels_last)}
+
+
+def batches(data: Dataset, workers: int, device: torch.device, size: int = 64) -> Iterator[dict[str, torch.Tensor]]:
+    """All samples of a data set in order, in batches on the device."""
+    for batch in DataLoader(data, size, num_workers=workers):
+        yield to_device(batch, device)

@@ -18,6 +18,7 @@ import torch
 
 import image_cache
 import metrics
+import report
 import visualize
 from data_load import (
     FOLDS,
@@ -140,7 +141,7 @@ def print_report(report: dict) -> None:
 def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.ndarray:
     """A sheet of the worst faces, worst first: (H, W, 3) uint8."""
     worst = np.argsort(errors)[::-1][:WORST]
-    return visualize.error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
+    return report.error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
 
 
 def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:

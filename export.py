@@ -5,29 +5,36 @@
     python export.py --checkpoint runs/wing/best.pt --output face.onnx
 
 Reading the points off the heat maps is part of the file, and all that the checkpoint says of itself is in its metadata.
-Crops of --data are shown to both, faces that the checkpoint's training kept aside: an fp32 file that puts a point
-further than 0.05 px of the crop from the checkpoint's, or an int8 one whose NME (inter-ocular) is more than 0.05
-percentage points higher, isn't written.
+Faces of --data that the checkpoint's training kept aside are shown to both: an fp32 file that puts anything further
+than 0.05 px from the checkpoint's, or an int8 one whose NME (inter-ocular; of a detector 1 - average precision) is more
+than 0.05 percentage points higher, isn't written.
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 
 import metrics
-from checkpoint import TorchNetwork
-from data_load import FOLDS, CropFace, FacialKeypointsDataset, default_data, join, open_split, split_by_person
-from exporting import NOT_STATED, check_parity, export_network, quantize
+from checkpoint import TorchMaps
+from compute import batches
+from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
+from exporting import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
 from face68.command.arguments import add_overwrite, parser, run
 from face68.command.places import check_places
+from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import Network, OnnxNetwork, is_exported
+from face68.network import OnnxMaps, OnnxNetwork, is_exported
+from mosaics import lay, to_maps
 from networks import BEST
+from tasks import LEAST_SCORE, measure
 
-LOSS = 0.0005  # of NME (inter-ocular), the most that 8 bits may cost
+LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
 COMPARED = 256  # kept-aside faces, at most
 
@@ -59,48 +66,88 @@ def open_faces(directories: list[Path], arguments: dict) -> tuple[FacialKeypoint
     return parts
 
 
+class Samples(NamedTuple):
+    """What 8 bits are calibrated on and compared by.
+
+    calibration, compared: crops (N, S, S) or pictures (N, 3, H, W), uint8, of training and of kept-aside people.
+    error: how wrong a network is on those that are compared, less is better; measure: what people call that.
+    """
+
+    calibration: np.ndarray
+    compared: np.ndarray
+    measure: str
+    error: Callable[[OnnxNetwork | OnnxMaps], float]
+
+
 def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> tuple[np.ndarray, np.ndarray]:
     """Up to `count` faces, evenly chosen, as a network sees them, (N, S, S) uint8, and their points (N, 68, 2) px."""
-    rows = np.unique(np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int))
-    samples = [CropFace(policy)(faces[i]) for i in rows]
+    samples = [CropFace(policy)(faces[i]) for i in evenly(len(faces), count)]
     images = [cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY) for sample in samples]
     return np.stack(images), np.stack([sample["keypoints"] for sample in samples])
 
 
-def check_int8(quantized: Network, exact: Network, crops: np.ndarray, points: np.ndarray) -> tuple[float, float]:
-    """NME (inter-ocular) on labelled crops, in 8 bits and exactly.
+def evenly(size: int, count: int) -> np.ndarray:
+    """Up to `count` of `size` indices."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
 
-    Raises:
-        InputError: it grew by more than it may.
-    """
-    after, before = (float(metrics.nme(network(crops).keypoints, points).mean()) for network in (quantized, exact))
-    if not after - before <= LOSS:
-        raise InputError(f"--int8: 8 bits cost {after - before:.2%} of NME here, nothing was written; leave it out")
-    return after, before
+
+def samples_of_faces(
+    training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset, policy: CropPolicy
+) -> Samples:
+    crops, points = crops_of(kept_aside, COMPARED, policy)
+
+    def error(network: OnnxNetwork) -> float:
+        return float(metrics.nme(network(crops).keypoints, points).mean())
+
+    return Samples(crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
+
+
+def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:
+    parts = [(training, CALIBRATION), (kept_aside, COMPARED)]
+    data = [Seeded(lay(faces.subset(evenly(len(faces), count), None), to_maps), seed=0) for faces, count in parts]
+    calibration, compared = ([*batches(part, 0, torch.device("cpu"))] for part in data)
+
+    def error(network: OnnxMaps) -> float:
+        def find(batch: dict) -> list[Circles]:
+            return [peaks(*maps, LEAST_SCORE) for maps in zip(*network(as_bytes([batch])), strict=True)]
+
+        return measure(find, compared).error
+
+    return Samples(as_bytes(calibration), as_bytes(compared), "1 - AP", error)
+
+
+def as_bytes(parts: list[dict]) -> np.ndarray:
+    """The pictures of batches, (N, 3, H, W) uint8."""
+    return np.concatenate([(part["image"] * 255).round().byte().numpy() for part in parts])
 
 
 def main() -> None:
     args = parse_arguments()
     output = args.output or args.checkpoint.with_suffix(".onnx")
     check_places([output], [args.checkpoint], args.overwrite, is_exported)
-    network = TorchNetwork(args.checkpoint)
-    training, kept_aside = open_faces(args.data or [default_data()], network.checkpoint["arguments"])
-    crops, points = crops_of(kept_aside, COMPARED, network.policy)
+    network = open_checkpoint(args.checkpoint)
+    faces = open_faces(args.data or [default_data()], network.checkpoint["arguments"])
+    samples = samples_of_mosaics(*faces) if isinstance(network, TorchMaps) else samples_of_faces(*faces, network.policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fp32.onnx")
         export_network(args.checkpoint, path, args.licence)
-        exact = exported = OnnxNetwork(path)
-        off = check_parity(exact, network, crops)
-        print(f"on {len(crops)} faces the fp32 file is at most {off:.5f} px of the crop off the checkpoint")
+        exact = exported = open_file(path, network)
+        off = check_parity(exact, network, samples.compared)
+        print(f"on {len(samples.compared)} faces the fp32 file is at most {off:.5f} px off the checkpoint")
         if args.int8:
             path = Path(folder, "int8.onnx")
-            quantize(exact.path, path, crops_of(training, CALIBRATION, network.policy)[0])
-            exported = OnnxNetwork(path)
-            after, before = check_int8(exported, exact, crops, points)
-            print(f"on {len(crops)} faces the NME (inter-ocular) is {after:.3%} in int8, {before:.3%} in fp32")
+            quantize(exact.path, path, samples.calibration)
+            exported = open_file(path, network)
+            after, before = samples.error(exported), samples.error(exact)
+            if not after - before <= LOSS:
+                raise InputError(f"--int8: 8 bits cost {after - before:.2%} of {samples.measure} here; leave it out")
+            print(f"on {len(samples.compared)} faces {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32")
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")
+    if isinstance(network, TorchMaps):
+        print(f"    python predict.py --detector {output} --image photo.jpg")
+        return
     print(f"    python predict.py --checkpoint {output} --image photo.jpg")
     print(f'    python -c \'from face68 import Landmarker; print(Landmarker("{output}")("photo.jpg"))\'')
 

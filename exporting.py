@@ -1,8 +1,9 @@
 """A checkpoint's network as one .onnx file, which says of itself all that the checkpoint says.
 
-`face68.network.OnnxNetwork` runs it, and so does ONNX Runtime in any language: "crops" (B, 1, S, S) uint8 gray in;
+`face68.network` runs it, and so does ONNX Runtime in any language. Of keypoints: "crops" (B, 1, S, S) uint8 gray in;
 "keypoints" (B, 68, 2) px of the crop, "errors" (B, 68) px and "face_scores" (B,) out, the last two of a network that
-judges its own work. What it takes to cut a crop and to read the points stands in the metadata.
+judges its own work. Of a detector: "pictures" (B, 3, H, W) uint8 RGB in, H and W multiples of 32; "scores"
+(B, H/8, W/8) and "faces" (B, 5, H/8, W/8) out, see `models.PixelMaps`. All that using them takes is in the metadata.
 """
 
 import contextlib
@@ -16,15 +17,30 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from checkpoint import TorchNetwork
+from checkpoint import TorchMaps, TorchNetwork, load_checkpoint
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
-from face68.network import FORMAT, Network, OnnxNetwork
+from face68.network import FORMAT, OnnxMaps, OnnxNetwork
+from models import finds_faces
 
 OPSET = 18
 PARITY = 0.05  # px of the crop, the most that an exported point may lie off the checkpoint's
 INT8_OPERATORS = ["Conv", "Add", "Relu"]
 NOT_STATED = "not stated"
+
+
+def open_checkpoint(path: str | Path) -> TorchNetwork | TorchMaps:
+    """What runs a checkpoint's network in torch, of either kind.
+
+    Raises:
+        InputError: the checkpoint can't be used.
+    """
+    return (TorchMaps if finds_faces(load_checkpoint(path)["model"]) else TorchNetwork)(path)
+
+
+def open_file(path: str | Path, network: TorchNetwork | TorchMaps) -> OnnxNetwork | OnnxMaps:
+    """What runs the file that a checkpoint's network was exported to."""
+    return (OnnxMaps if isinstance(network, TorchMaps) else OnnxNetwork)(path)
 
 
 def export_network(checkpoint: str | Path, output: str | Path, licence: str = NOT_STATED) -> None:
@@ -35,7 +51,7 @@ def export_network(checkpoint: str | Path, output: str | Path, licence: str = NO
             another, or `output` can't be written.
     """
     onnx = _onnx()
-    network = TorchNetwork(checkpoint)
+    network = open_checkpoint(checkpoint)
     with atomic_path(output) as temporary:
         with _quiet():
             _export(network, temporary)
@@ -43,24 +59,36 @@ def export_network(checkpoint: str | Path, output: str | Path, licence: str = NO
             _set_metadata(model, describe(network) | {"precision": "fp32", "licence": licence})
             onnx.save(model, temporary)
         # Noise is no face, but it tells one network from another: exporters err, of some versions for everybody.
-        size = network.policy.size
-        noise = np.random.default_rng(0).integers(0, 256, (4, size, size), dtype=np.uint8)
-        check_parity(OnnxNetwork(temporary), network, noise)
+        shape = (4, *_example(network).shape[1:])
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        check_parity(open_file(temporary, network), network, noise if shape[1] == 3 else noise[:, 0])
 
 
-def _export(network: TorchNetwork, path: Path) -> None:
-    example = torch.zeros(2, 1, network.policy.size, network.policy.size, dtype=torch.uint8)
+def _example(network: TorchNetwork | TorchMaps) -> torch.Tensor:
+    """What goes in: two black pictures or crops."""
+    if isinstance(network, TorchMaps):
+        return torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
+    return torch.zeros(2, 1, network.policy.size, network.policy.size, dtype=torch.uint8)
+
+
+def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
+    example, dim = _example(network), torch.export.Dim
+    if isinstance(network, TorchMaps):
+        names, outputs = "pictures", ["scores", "faces"]
+        sizes = {0: dim("batch", min=1), 2: 32 * dim("rows", min=1), 3: 32 * dim("columns", min=1)}
+    else:
+        names, outputs, sizes = "crops", ["keypoints", "errors", "face_scores"], {0: dim("batch", min=1)}
     try:
         with torch.inference_mode():
-            outputs = len(network.model(example))
+            count = len(network.model(example))
         torch.onnx.export(
             network.model,
             (example,),
             path,
-            input_names=["crops"],
-            output_names=["keypoints", "errors", "face_scores"][:outputs],
+            input_names=[names],
+            output_names=outputs[:count],
             dynamo=True,
-            dynamic_shapes={"crops": {0: torch.export.Dim("batch", min=1)}},
+            dynamic_shapes={names: sizes},
             opset_version=OPSET,
             external_data=False,
             verbose=False,
@@ -70,15 +98,15 @@ def _export(network: TorchNetwork, path: Path) -> None:
         raise InputError(f"{network.path}: torch can't export this network ({reason}); change its forward") from error
 
 
-def check_parity(exported: Network, network: TorchNetwork, crops: np.ndarray) -> float:
-    """How far an exported network is off the checkpoint's on crops (N, S, S) uint8, at most, in px of the crop.
+def check_parity(exported: OnnxNetwork | OnnxMaps, network: TorchNetwork | TorchMaps, pictures: np.ndarray) -> float:
+    """How far an exported network is at most off the checkpoint's, in px, on crops (N, S, S) or pictures (N, 3, H, W).
 
-    Points, expected errors and, with 1 for a pixel, face scores.
+    All that they say counts, scores with 1 for a pixel.
 
     Raises:
         InputError: it is too far.
     """
-    pairs = zip(exported(crops), network(crops), strict=True)
+    pairs = zip(exported(pictures), network(pictures), strict=True)
     off = max(float(np.abs(one - other).max()) for one, other in pairs if other is not None)
     if not off <= PARITY:
         raise InputError(
@@ -88,13 +116,14 @@ def check_parity(exported: Network, network: TorchNetwork, crops: np.ndarray) ->
     return off
 
 
-def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> None:
+def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> None:
     """Write an exported network with 8-bit weights and maps: a quarter of the size, less than half of the time.
 
-    Statically, each channel with a scale of its own, by the least and largest values that crops (N, S, S) uint8 of
-    training faces give. Weights have 7 bits, so that no sum of two products overflows on processors without VNNI. The
-    first convolution, of one channel, is faster as it is, and what comes after the last one reads the points off the
-    maps: both stay in float.
+    Statically, each channel with a scale of its own, by the least and largest values that training samples give: crops
+    (N, S, S) or pictures (N, 3, H, W) uint8. Weights have 7 bits, so that no sum of two products overflows on
+    processors without VNNI. The first convolution, of few channels, is faster as it is, and what comes after the last
+    one reads points or faces off the maps: both stay in float; of a detector the last one too, for the things that it
+    says are of different sizes and would share a scale.
 
     Raises:
         InputError: packages are missing, the network isn't one of convolutions, or `output` can't be written.
@@ -103,9 +132,12 @@ def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> Non
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Crops(CalibrationDataReader):
+    is_detector = pictures.ndim == 4
+
+    class Samples(CalibrationDataReader):
         def __init__(self):
-            self._batches = iter([{"crops": crop[None, None]} for crop in crops])
+            name, shape = ("pictures", (1, 3)) if is_detector else ("crops", (1, 1))
+            self._batches = iter([{name: one.reshape(*shape, *one.shape[-2:])} for one in pictures])
 
         def get_next(self) -> dict | None:
             return next(self._batches, None)
@@ -121,9 +153,9 @@ def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> Non
         quantize_static(
             prepared,
             temporary,
-            Crops(),
+            Samples(),
             op_types_to_quantize=INT8_OPERATORS,
-            nodes_to_exclude=[node.name for node in (nodes[first], *nodes[last + 1 :])],
+            nodes_to_exclude=[node.name for node in (nodes[first], *nodes[last + (0 if is_detector else 1) :])],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -135,22 +167,35 @@ def quantize(exported: str | Path, output: str | Path, crops: np.ndarray) -> Non
         onnx.save(model, temporary)
 
 
-def describe(network: TorchNetwork) -> dict[str, str]:
+def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
     """All that a checkpoint says of itself and what a user of its network must know, as text by key."""
-    checkpoint, policy = network.checkpoint, network.policy
+    checkpoint = network.checkpoint
     words = {
         "face68": FORMAT,
-        "description": "68 facial keypoints (iBUG) of a square crop around a face",
         "model": checkpoint["model"],
-        "color": "gray",
-        "normalization": "none: crops are bytes, 0 is black, 255 is white",
-        "crop": f"a square of margin × the longer side of the box around the 68 points, {policy.size} px",
         "git_commit": checkpoint["versions"]["git_commit"],
         "checkpoint_sha256": sha256(network.path),
         "opset": str(OPSET),
     }
-    values = {key: checkpoint[key] for key in ("options", "policy", "arguments", "versions", "epoch", "metrics")}
-    values |= {"landmarks": NAMES, "flip": FLIP.tolist()}
+    values = {key: checkpoint[key] for key in ("options", "arguments", "versions", "epoch", "metrics")}
+    if isinstance(network, TorchMaps):
+        words |= {
+            "description": "faces of any roll in pictures of any size",
+            "color": "RGB",
+            "normalization": "none: pictures are bytes; fill their sides up with 0 to multiples of 32",
+            "scores": "of each 8x8 px: the probability that a face has its centre there; a face is a peak among 3x3",
+            "faces": "x and y of that face's centre, side of the square around its 68 points once they are level, px; "
+            "x and y of the direction from its right eye to its left one",
+        }
+    else:
+        policy = network.policy
+        words |= {
+            "description": "68 facial keypoints (iBUG) of a square crop around a face",
+            "color": "gray",
+            "normalization": "none: crops are bytes, 0 is black, 255 is white",
+            "crop": f"a square of margin × the longer side of the box around the 68 points, {policy.size} px",
+        }
+        values |= {"policy": checkpoint["policy"], "landmarks": NAMES, "flip": FLIP.tolist()}
     return words | {key: json.dumps(value) for key, value in values.items()}
 
 

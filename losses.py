@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import Outputs, cell_centres
+from models import Maps, Outputs, cell_centres
 
 
 def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
@@ -68,3 +68,23 @@ def confidence_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -
 def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:
     """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none."""
     return (losses * is_upright_face).sum() / is_upright_face.sum().clamp(min=1)
+
+
+def detection_loss(maps: Maps, target: dict[str, Tensor]) -> Tensor:
+    """How wrong a detector is about B pictures, a face; see `mosaics.to_maps` for the target.
+
+    Scores by the focal loss that lets cells near a centre off (Zhou et al., 2019, arXiv:1904.07850); the rest by the
+    absolute error, in those near cells too, for whichever of them turns out as the peak is to tell the same. A centre
+    may be off by more where the face is larger.
+    """
+    heat, known = target["heat"], target["known"]  # (B, H, W)
+    probability = maps.score_logits.sigmoid()
+    right, wrong = F.logsigmoid(maps.score_logits), F.logsigmoid(-maps.score_logits)
+    at_centre = heat == 1
+    focal = torch.where(at_centre, (1 - probability) ** 2 * right, (1 - heat) ** 4 * probability**2 * wrong)
+    faces = at_centre.sum().clamp(min=1)
+    near = torch.where(heat > 0.3, heat, 0.0)
+    cells = target["log_sides"].exp()
+    off = (maps.centers - target["centers"]).abs().sum(dim=1) / cells.clamp(min=1).sqrt()
+    off = off + (maps.log_sides - target["log_sides"]).abs() + (maps.axes - target["axes"]).abs().sum(dim=1)
+    return -(focal * known).sum() / faces + (near * off).sum() / near.sum().clamp(min=1)

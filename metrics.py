@@ -94,6 +94,36 @@ def calibration_table(expected: np.ndarray, measured: np.ndarray, bins: int = 10
     return np.array([[part.mean() for part in column] for column in parts], dtype=np.float64).T
 
 
+def average_precision(scores: np.ndarray, is_true: np.ndarray, count: int) -> float:
+    """Area under the curve of precision over recall, 0 … 1, of N detections of `count` faces.
+
+    The precision at a recall is the highest at that or more, as in PASCAL VOC since 2010 (Everingham et al., 2015).
+
+    scores, is_true: (N,).
+    """
+    true = np.asarray(is_true, dtype=bool)[np.argsort(-np.asarray(scores), kind="stable")]
+    precision = np.cumsum(true) / np.arange(1, len(true) + 1)
+    highest = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(highest[true].sum() / max(1, count))
+
+
+def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tuple[float, float]:
+    """Offset and slope that make logits (N,) those of the probability of being true (Platt, 1999), by Newton's method.
+
+    A weak prior, one true and one false at either end, keeps it finite where the two are apart.
+    """
+    logits, is_true = np.asarray(logits, np.float64), np.asarray(is_true, np.float64)
+    ends = [logits.min(), logits.max()] if len(logits) else [0.0, 0.0]
+    x = np.column_stack([np.ones(len(logits) + 4), np.concatenate([logits, ends, ends])])
+    y = np.concatenate([is_true, [0.0, 0.0, 1.0, 1.0]])
+    line = np.array([0.0, 1.0])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-(x @ line).clip(-30, 30)))
+        hessian = x.T @ (x * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
+        line = line + np.linalg.solve(hessian, x.T @ (y - p))
+    return float(line[0]), float(line[1])
+
+
 def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), the truth (N, 68, 2) and each face's person (N)."""
     errors = nme(predicted, truth)

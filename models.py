@@ -1,9 +1,9 @@
-"""The networks. Each maps gray faces to keypoints, and `create_model` builds one by its name.
+"""The networks. Some map gray faces to keypoints, one finds faces in pictures; `create_model` builds one by its name.
 
-Every network takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136), or
-`Outputs`: keypoints and what else it has to say. To add a network, write its class and give it a line in `MODELS`: a
+A network of keypoints takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136),
+or `Outputs`: keypoints and what else it has to say. To add a network, write its class and give it a line in `MODELS`: a
 checkpoint stores the name and the options. Its `input_size` is S, 112 unless it says so, and `predicts_errors` tells
-whether it says how far off its points may be and whether this is a face.
+whether it says how far off its points may be and whether this is a face. `finds_faces` tells those that return `Maps`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import NUM_LANDMARKS
+
+CELL = 8  # px of the picture, the side of a cell of a detector's maps
+RARE = -5.0  # the logit that a detector's scores begin with: few cells have a face's centre
 
 
 class Outputs(NamedTuple):
@@ -51,6 +54,22 @@ def join_outputs(parts: Sequence[Outputs]) -> Outputs:
     """What was said about several batches as if about one, on the CPU."""
     fields = zip(*parts, strict=True)
     return Outputs(*(None if field[0] is None else torch.cat([tensor.cpu() for tensor in field]) for field in fields))
+
+
+class Maps(NamedTuple):
+    """What a detector says of B pictures: of each cell of CELL × CELL px, and of the face that has its centre there.
+
+    score_logits: (B, H, W), the logit of the probability that it is the cell of a face's centre.
+    centers: (B, 2, H, W), how far right and down of the cell's own the face's centre is, in cells.
+    log_sides: (B, H, W), the natural logarithm of the side of the square around its 68 points, once they are level, in
+        cells.
+    axes: (B, 2, H, W), x and y of the direction from its right eye to its left one, about of length 1.
+    """
+
+    score_logits: Tensor
+    centers: Tensor
+    log_sides: Tensor
+    axes: Tensor
 
 
 class Net(nn.Module):
@@ -117,34 +136,20 @@ class ResidualBlock(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-class HeatmapNet(nn.Module):
-    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network we ship.
+class Pyramid(nn.Module):
+    """What a picture shows, at an eighth of its size and knowing its surroundings: what our networks begin with.
 
-    A stem reduces the crop to a quarter; residual stages look at 1/4, 1/8, 1/16 and 1/32 of it; a pyramid
-    brings what the coarse ones know back to the 1/8 map (Lin et al., 2017, arXiv:1612.03144). Its cells each tell 2×2
-    cells of every landmark's heat map (sub-pixel convolution: Shi et al., 2016, arXiv:1609.05158), for a wide map at
-    1/8 costs less than one at 1/4 and knows as much. The point is the mean position under the map's softmax (Sun et
-    al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it is not tied to the grid and the loss is on
-    coordinates.
+    A stem reduces the picture to a quarter; residual stages look at 1/4, 1/8, 1/16 and 1/32 of it; a pyramid brings
+    what the coarse ones know back to the 1/8 map (Lin et al., 2017, arXiv:1612.03144).
 
-    Two heads judge that work without shaping it (their gradient ends there). How far off a point may be is read from
-    how wide its heat map is: a power of the width, the exponent and a factor learned for each point. A small classifier
-    on the coarsest stage tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py
-    fits it on unseen people.
-
-    (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
-    (B, 68, S/4, S/4). S is a multiple of 8.
-
+    channels: of the picture.
     widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
     """
 
-    input_size = 112
-    predicts_errors = True  # says how far off each point may be, and whether this is a face
-
-    def __init__(self, widths=(16, 32, 88, 112, 160)):
+    def __init__(self, channels: int, widths: Sequence[int]):
         super().__init__()
         stem, *stages = widths
-        self.stem = nn.Sequential(conv(1, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU())
+        self.stem = nn.Sequential(conv(channels, stem, stride=2), nn.ReLU(), conv(stem, stages[0], stride=2), nn.ReLU())
         self.stages = nn.ModuleList(
             ResidualBlock(before, width, stride=1 if i == 0 else 2)
             for i, (before, width) in enumerate(zip([stages[0], *stages[:-1]], stages, strict=True))
@@ -152,14 +157,10 @@ class HeatmapNet(nn.Module):
         finer, coarser = stages[1:-1], stages[2:]
         self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
-        self.heatmaps = nn.Sequential(nn.Conv2d(finer[0], 4 * NUM_LANDMARKS, 1), nn.PixelShuffle(2))
-        self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
-        self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
-        self.face = nn.Sequential(nn.Linear(stages[-1], 64), nn.ReLU(), nn.Linear(64, 1))
-        self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
-    def forward(self, images: Tensor) -> Outputs:
-        x = self.stem(images)  # (B, C, S/4, S/4)
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, channels, H, W) → the map at 1/8, (B, widths[2], H/8, W/8), and the coarsest stage's, at 1/32."""
+        x = self.stem(images)  # (B, C, H/4, W/4)
         levels = []
         for stage in self.stages:
             x = stage(x)
@@ -169,6 +170,41 @@ class HeatmapNet(nn.Module):
         ):
             x = F.interpolate(lateral(x), size=finer.shape[-2:], mode="bilinear", align_corners=False)
             x = merge(F.relu(x + finer))
+        return x, levels[-1]
+
+
+class HeatmapNet(Pyramid):
+    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network we ship.
+
+    The pyramid's cells each tell 2×2 cells of every landmark's heat map (sub-pixel convolution: Shi et al., 2016,
+    arXiv:1609.05158), for a wide map at 1/8 costs less than one at 1/4 and knows as much. The point is the mean
+    position under the map's softmax (Sun et al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it is
+    not tied to the grid and the loss is on coordinates.
+
+    Two heads judge that work without shaping it (their gradient ends there). How far off a point may be is read from
+    how wide its heat map is: a power of the width, the exponent and a factor learned for each point. A small classifier
+    on the coarsest stage tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py
+    fits it on unseen people.
+
+    (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
+    (B, 68, S/4, S/4). S is a multiple of 8.
+
+    widths: see `Pyramid`.
+    """
+
+    input_size = 112
+    predicts_errors = True  # says how far off each point may be, and whether this is a face
+
+    def __init__(self, widths=(16, 32, 88, 112, 160)):
+        super().__init__(1, widths)
+        self.heatmaps = nn.Sequential(nn.Conv2d(widths[2], 4 * NUM_LANDMARKS, 1), nn.PixelShuffle(2))
+        self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
+        self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
+        self.face = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
+
+    def forward(self, images: Tensor) -> Outputs:
+        x, coarsest = self.look(images)
         heatmaps = None
         if self.training:
             heatmaps = self.heatmaps(x)  # (B, 68, S/4, S/4)
@@ -181,8 +217,34 @@ class HeatmapNet(nn.Module):
             self.calibration[0] + self.calibration[1] * self.log_factor,
         )
         log_errors = exponent * width.detach().log() + log_factor  # (B, 68)
-        face_logits = self.face(levels[-1].detach().mean(dim=(2, 3))).flatten()  # (B,)
+        face_logits = self.face(coarsest.detach().mean(dim=(2, 3))).flatten()  # (B,)
         return Outputs(keypoints, log_errors, face_logits, heatmaps)
+
+
+class DetectorNet(Pyramid):
+    """Finds faces of any roll, a face a peak of one map (Zhou et al., 2019, "Objects as Points", arXiv:1904.07850).
+
+    Every cell of the pyramid's map tells how surely a face has its centre there, and where exactly, how large and how
+    turned it is. Small, since it sees the whole photo and the landmark network then judges what it found.
+    `calibration` (offset, slope) makes the scores' logits true ones; train.py fits it on unseen people.
+
+    (B, 3, H, W) RGB in [0, 1] → `Maps` of H/8 × W/8 cells. H and W are multiples of 32.
+
+    widths: see `Pyramid`.
+    """
+
+    input_size = 192  # of the pictures that it is trained on
+    finds_faces = True
+
+    def __init__(self, widths=(8, 16, 32, 56, 72)):
+        super().__init__(3, widths)
+        self.head = nn.Sequential(conv(widths[2], widths[2]), nn.ReLU(), nn.Conv2d(widths[2], 6, 1))
+        nn.init.constant_(self.head[-1].bias[0], RARE)
+        self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
+
+    def forward(self, images: Tensor) -> Maps:
+        score_logits, centers, log_sides, axes = self.head(self.look(images)[0]).split([1, 2, 1, 2], dim=1)
+        return Maps(self.calibration[0] + self.calibration[1] * score_logits[:, 0], centers, log_sides[:, 0], axes)
 
 
 def spatial_softmax(heatmaps: Tensor) -> Tensor:
@@ -227,7 +289,7 @@ def cell_centres(count: int, like: Tensor) -> Tensor:
     return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
 
 
-MODELS = {"heatmap": HeatmapNet, "net": Net}
+MODELS = {"heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
 
 
 def create_model(name: str, **options) -> nn.Module:
@@ -252,6 +314,11 @@ def predicts_errors(name: str) -> bool:
     return getattr(MODELS[name], "predicts_errors", False)
 
 
+def finds_faces(name: str) -> bool:
+    """Whether a network of `MODELS` finds faces in pictures, rather than keypoints in faces."""
+    return getattr(MODELS[name], "finds_faces", False)
+
+
 class PixelOutputs(nn.Module):
     """A network as prediction runs it: gray bytes in, pixels of the crop out. What export.py exports.
 
@@ -269,3 +336,29 @@ class PixelOutputs(nn.Module):
         if outputs.log_errors is None:
             return (keypoints,)
         return keypoints, outputs.log_errors.exp() * (self.size / 2), outputs.face_logits.sigmoid()
+
+
+def faces_in_pixels(maps: Maps) -> Tensor:
+    """What each cell says of its face, (B, 5, H, W): x and y of its centre and its side in px of the picture, pixel
+    centres at integers, and x and y of the direction from its right eye to its left one.
+    """
+    rows, columns = maps.score_logits.shape[-2:]
+    x = torch.arange(columns, dtype=torch.float32, device=maps.centers.device) + 0.5
+    y = torch.arange(rows, dtype=torch.float32, device=maps.centers.device) + 0.5
+    cells = torch.stack([x[None, :].expand(rows, columns), y[:, None].expand(rows, columns)])
+    return torch.cat([(cells + maps.centers) * CELL - 0.5, maps.log_sides.exp()[:, None] * CELL, maps.axes], dim=1)
+
+
+class PixelMaps(nn.Module):
+    """A detector as prediction runs it: bytes in, pixels out. What export.py exports.
+
+    (B, 3, H, W) uint8 RGB → scores (B, H/8, W/8) in 0 … 1 and faces (B, 5, H/8, W/8), see `faces_in_pixels`.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.model(pictures.to(torch.float32) / 255)
+        return maps.score_logits.sigmoid(), faces_in_pixels(maps)

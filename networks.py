@@ -7,6 +7,7 @@ from face68.network import Network, OnnxNetwork, shipped_network
 
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
+OWN_DETECTOR = SAVED_MODELS / "detector" / "best.onnx"
 
 
 def default_network() -> Path:
@@ -15,6 +16,11 @@ def default_network() -> Path:
     if not BEST.is_file():
         return exported if exported.is_file() else shipped_network()
     return exported if exported.is_file() and _was_made_from(BEST, exported) else BEST
+
+
+def default_detector(name: str = "auto") -> str | Path:
+    """What `face68.detect.open_detector` takes for a name: for "auto" the user's own where there is one."""
+    return OWN_DETECTOR if name == "auto" and OWN_DETECTOR.is_file() else name
 
 
 def _was_made_from(checkpoint: Path, exported: Path) -> bool:

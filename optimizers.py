@@ -19,7 +19,7 @@ def create_optimizers(name: str, model: nn.Module, lr: float) -> list[torch.opti
         return [TORCH_OPTIMIZERS[name](model.parameters(), lr)]
     kernels, others = [], []
     for parameter in model.parameters():
-        (kernels if parameter.ndim == 4 and parameter.shape[1] > 1 else others).append(parameter)
+        (kernels if parameter.ndim == 4 and parameter.shape[1] > 3 else others).append(parameter)
     return [Muon(kernels, lr), torch.optim.Adam(others, lr)]
 
 

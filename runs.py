@@ -1,7 +1,9 @@
-"""The folder of a training: best.pt, last.pt and history.csv; and how a run goes on where it was interrupted."""
+"""A training's settings and its folder: best.pt, last.pt, history.csv; and how it goes on where it was interrupted."""
 
 import csv
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from checkpoint import load_checkpoint
@@ -11,8 +13,40 @@ from face68.network import is_exported
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
 EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
 WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES)
-HISTORY = ("epoch", "train_loss", "val_loss", "val_nme", "seconds")  # the columns of history.csv
+HISTORY = ("epoch", "train_loss", "val_loss", "seconds")  # columns of history.csv, beside that of what was measured
 MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run", "overwrite")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a run as the command line gave them, or their defaults. A checkpoint holds them."""
+
+    epochs: int
+    model: str
+    loss: str
+    optimizer: str
+    lr: float
+    batch_size: int
+    precision: str
+    data: list[Path]
+    cache_dir: Path
+    cache_mb: int
+    balance: bool
+    published_labels: bool
+    folds: int
+    val_fold: int
+    seed: int
+    device: str
+    workers: int
+    output_dir: Path
+    resume: bool
+    dry_run: bool
+    overwrite: bool
+
+    def plain(self) -> dict:
+        """Values that a checkpoint can hold: paths as text."""
+        values = asdict(self) | {"data": [str(path) for path in self.data]}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def is_of_a_run(path: Path) -> bool:
@@ -66,20 +100,20 @@ def _as_typed(option: str, value) -> str:
     return f"with {flag} {value}"
 
 
-def append_history(folder: Path, row: tuple) -> None:
-    """Put an epoch's row behind those of the epochs before it in history.csv.
+def append_history(folder: Path, row: dict[str, float]) -> None:
+    """Put an epoch's row, values by column, behind those of the epochs before it in history.csv.
 
     A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew.
     """
-    path = folder / CURVE
-    before = path.read_text().splitlines()[1 : int(row[0])] if row[0] > 1 and path.is_file() else []
-    lines = [",".join(HISTORY), *before, ",".join(f"{value:.6g}" for value in row)]
+    path, epoch = folder / CURVE, row["epoch"]
+    before = path.read_text().splitlines()[1:epoch] if epoch > 1 and path.is_file() else []
+    lines = [",".join(row), *before, ",".join(f"{value:.6g}" for value in row.values())]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
 
-def read_history(folder: Path) -> dict[str, list[float]]:
-    """The columns of history.csv."""
+def read_history(folder: Path, measured: Sequence[str] = ()) -> dict[str, list[float]]:
+    """The columns of history.csv: those that all have, and what was measured."""
     with (folder / CURVE).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in HISTORY}
+    return {name: [float(row[name]) for row in rows] for name in (*HISTORY, *measured)}

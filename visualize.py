@@ -7,7 +7,6 @@
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +23,27 @@ from face68.draw import (
     PURPLE,
     SKY,
     VERMILION,
+    WHITE,
     contact_sheet,
     draw_landmarks,
+    draw_squares,
     face_tile,
 )
 from face68.files import MARK, InputError, atomic_path
 from face68.images import write_image
+
+MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
 # Figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed: those who
 # train or look at samples shouldn't wait for it.
 
 
-def plot_training_curves(history: dict[str, list[float]]):
-    """Loss (left, logarithmic) and validation NME (right) by epoch, the best epoch marked. A matplotlib Figure.
+def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):
+    """Loss (left, logarithmic) and what validation measures (right) by epoch, the best marked. A matplotlib Figure.
 
-    history: lists of one length under epoch, train_loss, val_loss and val_nme (a fraction, inter-ocular).
+    history: lists of one length under epoch, train_loss, val_loss and `column`, fractions of which less is better.
+    measure: what people call them.
     """
     figure, (left, right) = _figure(10, 4, columns=2)
     epochs = history["epoch"]
@@ -49,7 +53,7 @@ def plot_training_curves(history: dict[str, list[float]]):
     left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
     left.legend(frameon=False)
 
-    percent = 100 * np.asarray(history["val_nme"], dtype=np.float64)
+    percent = 100 * np.asarray(history[column], dtype=np.float64)
     right.plot(epochs, percent, color=_hex(VERMILION), marker=marker)
     if np.isfinite(percent).any():
         best = int(np.nanargmin(percent))
@@ -57,7 +61,7 @@ def plot_training_curves(history: dict[str, list[float]]):
         right.plot(epochs[best], percent[best], "o", color=_hex(BLUE), markersize=9, label=label)
         right.legend(frameon=False)
     _plain_log_ticks(left.yaxis)
-    right.set(xlabel="epoch", ylabel="NME (inter-ocular), %", title="Validation on unseen people")
+    right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
     return figure
@@ -145,19 +149,6 @@ def _hex(color: tuple[int, int, int]) -> str:
 # --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
-def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    """Predictions and the truth on the chosen faces of a data set, each with its error and its file's name.
-
-    predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images.
-    """
-    errors = metrics.nme(predicted, truth)
-    boxes = {i: geometry.box_of(truth[i]) for i in chosen}
-    tiles = [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
-    captions = [f"{errors[i]:.1%}  {Path(dataset.names[i]).stem}" for i in chosen]
-    title += ": NME (inter-ocular); in colour what was predicted, white crosses are the truth"
-    return contact_sheet(tiles, tile=320, captions=captions, title=title)
-
-
 def sample_sheet(dataset, count: int, seed: int) -> np.ndarray:
     """`count` faces of the data set, drawn at random, with keypoints and file names."""
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
@@ -167,7 +158,9 @@ def sample_sheet(dataset, count: int, seed: int) -> np.ndarray:
 
 
 def transform_sheet(dataset, seed: int) -> np.ndarray:
-    """One face through each transform: a row of those that draw nothing at random, then a row of draws for each."""
+    """One face through each transform: a row of those that draw nothing at random, then a row of draws for each; and
+    two of mosaics, on which a detector is trained.
+    """
     import torch
 
     import data_load as d
@@ -196,8 +189,23 @@ def transform_sheet(dataset, seed: int) -> np.ndarray:
     ):
         shown += [(type(transform).__name__, transform(source)) for _ in range(5)]
     captions = [f"{name}, {one['image'].shape[1]}×{one['image'].shape[0]}" for name, one in shown]
-    tiles = [face_tile(one["image"], one["keypoints"]) for _, one in shown]
-    return contact_sheet(tiles, columns=5, captions=captions)
+    tiles = [face_tile(one["image"], one["keypoints"]) for _, one in shown] + mosaic_tiles(dataset, 10)
+    return contact_sheet(tiles, columns=5, captions=captions + ["Mosaics"] * 10)
+
+
+def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
+    """`count` mosaics of the first photos that chance takes, with the faces that a detector is to find in them."""
+    import torch
+
+    from mosaics import lay
+
+    laid = lay(dataset.subset(torch.randperm(len(dataset))[:MOSAIC_PHOTOS].tolist(), None))
+    tiles = []
+    for i in range(count):
+        mosaic = laid[i % len(laid)]
+        x, y, sides, rolls = mosaic["faces"].T
+        tiles.append(draw_squares(mosaic["image"], np.column_stack([x, y]), sides, rolls, WHITE))
+    return tiles
 
 
 # --- Commands -------------------------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
-"""Face detectors: image in, boxes and scores out.
+"""Face detectors: image in, boxes, scores and rolls out.
 
 Every detector frames a face in its own way. What is returned is always an estimate of the box around the 68 points,
-which is what `geometry.crop_matrix` takes: each detector's relation to that box was measured on training images.
+which is what `geometry.crop_matrix` takes: our own learned it, that of others was measured on training images.
 """
 
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from face68.files import InputError, cache_folder, sha256
 from face68.images import reduced
-from face68.network import open_session
+from face68.network import OnnxMaps, open_session, shipped_detector
 
 DETECTORS = ("auto", "yunet", "haar", "none")
 
@@ -26,6 +25,13 @@ DETECTORS = ("auto", "yunet", "haar", "none")
 HAAR = {"side": 0.88, "down": 0.165}
 YUNET = {"side": 0.80, "down": 0.137}  # relative to its box's height
 FRAME = {"side": 0.44, "down": 0.05}  # relative to the shorter side of the frame, and its height
+
+# Our own, chosen on validation people. Longest sides of the pictures that are searched, pixels; it sees faces of about
+# 10 to 160.
+SEARCHES = (192, 384, 768, 1536)
+LEAST = 0.3  # of the score of what is returned
+DOUBTFUL, SURE = 0.1, 0.6  # scores of what may be a face, seen better in a larger picture; and of what is one
+SMALLEST_SEEN, SEEN_WELL = 11.0, 22.0  # pixels of the picture, sides of faces that are found, and found as well as any
 
 LONGEST_SIDE = 1280  # pixels; larger photos are reduced for the search, since a face in them is large too
 SMALLEST_FACE = 24  # pixels of the reduced photo: the cascade's own window
@@ -48,12 +54,15 @@ class Found(NamedTuple):
     """Where N faces are.
 
     boxes: (N, 4) float64, estimates of the square around the 68 points, x0, y0, x1, y1 in pixels.
-    scores: (N,) float64, the detector's own measure, higher is surer: YuNet's is up to 1, Haar's an unbounded sum. None
-        where nothing was searched for.
+    scores: (N,) float64, the detector's own measure, higher is surer: our own's is a probability, YuNet's is up to 1,
+        Haar's an unbounded sum. None where nothing was searched for.
+    degrees: (N,) float64, how far each face must be turned clockwise, around the middle of its box, to be level; its
+        box is that of the level face. None: the detector doesn't tell.
     """
 
     boxes: np.ndarray
     scores: np.ndarray | None
+    degrees: np.ndarray | None = None
 
 
 NOTHING = Found(np.zeros((0, 4)), np.zeros(0))
@@ -67,28 +76,28 @@ class Detector(Protocol):
     def __call__(self, image: np.ndarray) -> Found: ...
 
 
-def open_detector(name: str = "auto") -> Detector:
+def open_detector(name: str | Path = "auto", **options) -> Detector:
     """The detector of a name.
 
-    name: "yunet", "haar", "none" (no search: the frame shows one face, roughly in the middle, as in the public data
-        set), or "auto": YuNet if its file is here or comes within seconds, else Haar, saying so in a line on stderr.
+    name: "auto" (our own, which comes with this package), "yunet" (fetched when it isn't here), "haar", "none" (no
+        search: the frame shows one face, roughly in the middle, as in the public data set), or an .onnx file of a
+        network that train.py --model detector trained.
+    options: of `FaceDetector`, for our own.
 
     Raises:
-        InputError: there is no detector of that name, or YuNet's file isn't here and can't be fetched.
+        InputError: there is no detector of that name, it has no such options, or YuNet's file isn't here and can't be
+            fetched.
     """
+    if name == "auto":
+        return FaceDetector(shipped_detector(), **options)
+    if Path(name).suffix == ".onnx":
+        return FaceDetector(name, **options)
     if name not in DETECTORS:
-        raise InputError(f"--detector {name}: there is none of that name; choose from {', '.join(DETECTORS)}")
-    if name == "none":
-        return WholeFrame()
-    if name == "haar":
-        return Haar()
-    try:
-        return YuNet(yunet_file(hurry=name == "auto"))
-    except InputError as error:
-        if name == "yunet":
-            raise
-        print(f"note: faces are found by Haar, which misses more than YuNet does; {error}", file=sys.stderr)
-        return Haar()
+        known = ", ".join(DETECTORS)
+        raise InputError(f"--detector {name}: there is none of that name; choose from {known}, or give an .onnx file")
+    if options:
+        raise InputError(f"--detector {name}: doesn't know {', '.join(options)}; that is for our own detector")
+    return {"none": WholeFrame, "haar": Haar, "yunet": lambda: YuNet(yunet_file())}[name]()
 
 
 class Given:
@@ -112,6 +121,130 @@ class WholeFrame:
         height, width = image.shape[:2]
         center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME["down"] * height]])
         return Found(_squares(center, np.array([FRAME["side"] * min(height, width)])), None)
+
+
+# --- Our own --------------------------------------------------------------------------------------------------
+
+
+class FaceDetector:
+    """Faces of any roll by a network of our own, `models.DetectorNet`, which says how each is turned.
+
+    The photo is searched from coarse to fine. A face found in a small picture is not looked for in a larger one; and
+    larger ones are only looked at as long as there may be more: where nothing sure was found yet, or something so small
+    or so unsure that it will be seen better there.
+
+    path: of an .onnx file that export.py wrote.
+    min_face: the smallest side of a face that is returned, px of the photo or, below 1, a share of its longer side; the
+        search is as fine as that takes. None: as told above.
+
+    Raises:
+        InputError: `path` is no such network.
+    """
+
+    name = "face68"
+
+    def __init__(self, path: str | Path, min_face: float | None = None):
+        self.network, self.min_face = OnnxMaps(path), min_face
+
+    def __call__(self, image: np.ndarray) -> Found:
+        found, side = EMPTY, max(image.shape[:2])
+        smallest = self.min_face and (self.min_face if self.min_face >= 1 else self.min_face * side)  # px
+        for longest in SEARCHES:
+            small, factor = reduced(image, longest)
+            seen = self.search(small)
+            found = _apart(_joined(found, seen.scaled(1 / factor)))
+            more = may_be_more(seen) if smallest is None else smallest * factor < SMALLEST_SEEN
+            if side <= longest or not more:
+                break
+        return found.at_least(LEAST, smallest or 0).as_found()
+
+    def search(self, picture: np.ndarray) -> "Circles":
+        """The faces of a picture (H, W, 3) uint8 RGB as it is, also unsure ones."""
+        height, width = picture.shape[:2]
+        rows, columns = (-(-side // self.network.multiple) * self.network.multiple for side in (height, width))
+        pixels = np.zeros((1, 3, rows, columns), np.uint8)
+        for channel in range(3):
+            pixels[0, channel, :height, :width] = picture[..., channel]
+        (scores,), (faces,) = self.network(pixels)
+        return peaks(scores, faces, DOUBTFUL)
+
+
+class Circles(NamedTuple):
+    """N faces as our detector tells them, surest first.
+
+    centers: (N, 2) x, y px; sides: (N,) px, of the square around the 68 points once they are level; rolls: (N,) degrees
+    by which they are turned clockwise; scores: (N,) in 0 … 1.
+    """
+
+    centers: np.ndarray
+    sides: np.ndarray
+    rolls: np.ndarray
+    scores: np.ndarray
+
+    def scaled(self, factor: float) -> "Circles":
+        """The same in the picture made `factor` times as large; pixel centres are at integers."""
+        return self._replace(centers=(self.centers + 0.5) * factor - 0.5, sides=self.sides * factor)
+
+    def at_least(self, score: float, side: float) -> "Circles":
+        """Those with at least that score and that side, px."""
+        return self.of((self.scores >= score) & (self.sides >= side))
+
+    def of(self, chosen) -> "Circles":
+        """Those of an index or a mask."""
+        return Circles(*(values[chosen] for values in self))
+
+    def as_found(self) -> Found:
+        return Found(_squares(self.centers, self.sides), self.scores, -self.rolls)
+
+
+def may_be_more(seen: Circles) -> bool:
+    """Whether a larger picture may show faces that one with these doesn't, or show them better."""
+    return not (seen.scores >= SURE).any() or bool((seen.sides < SEEN_WELL).any())
+
+
+EMPTY = Circles(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def peaks(scores: np.ndarray, faces: np.ndarray, least: float) -> Circles:
+    """The faces that the maps of a picture show: one where a score is at least `least` and the highest around it.
+
+    What the cells beside a peak say of its face counts too, by their scores: their mean is better than one cell's word.
+
+    scores: (H, W); faces: (5, H, W), x, y, side, and x and y of the direction from eye to eye, see `models.PixelMaps`.
+    """
+    highest = cv2.dilate(scores, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero((scores >= least) & (scores == highest))
+    order = np.argsort(-scores[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    beside = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    near_rows = (rows[:, None] + beside[:, 0]).clip(0, scores.shape[0] - 1)  # (N, 9)
+    near_columns = (columns[:, None] + beside[:, 1]).clip(0, scores.shape[1] - 1)
+    weights = scores[near_rows, near_columns]
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    means = (faces[:, near_rows, near_columns] * weights).sum(axis=2)
+    return _apart(as_circles(means, scores[rows, columns]))
+
+
+def as_circles(faces: np.ndarray, scores: np.ndarray) -> Circles:
+    """From what cells say of their faces, (5, N), and their scores (N,)."""
+    x, y, sides, right, down = faces.astype(np.float64)
+    return Circles(np.column_stack([x, y]), sides, np.degrees(np.arctan2(down, right)), scores.astype(np.float64))
+
+
+def _joined(one: Circles, other: Circles) -> Circles:
+    """All of both, surest first."""
+    both = Circles(*map(np.concatenate, zip(one, other, strict=True)))
+    return both.of(np.argsort(-both.scores, kind="stable"))
+
+
+def _apart(found: Circles) -> Circles:
+    """Of circles whose centres are closer than half the larger one's side, the first one only."""
+    kept = []
+    for i, (center, side) in enumerate(zip(found.centers, found.sides, strict=True)):
+        distances = np.linalg.norm(found.centers[kept] - center, axis=1)
+        if (distances > 0.5 * np.maximum(found.sides[kept], side)).all():
+            kept.append(i)
+    return found.of(kept)
 
 
 # --- YuNet ----------------------------------------------------------------------------------------------------
@@ -175,10 +308,8 @@ def _of_cells(stride: int, columns: int, face: np.ndarray, object_: np.ndarray, 
     return np.hstack([centers - sizes / 2, sizes]).astype(np.float32), scores[sure]
 
 
-def yunet_file(hurry: bool = False) -> Path:
+def yunet_file() -> Path:
     """Where YuNet's file is: $YUNET_FILE, else in the user's cache folder ($XDG_CACHE_HOME, ~/.cache), fetched once.
-
-    hurry: try the download once and for seconds only.
 
     Raises:
         InputError: it isn't here and can't be fetched.
@@ -191,8 +322,7 @@ def yunet_file(hurry: bool = False) -> Path:
 
     path = cache_folder() / Path(YUNET_URL).name
     if not (path.is_file() and sha256(path) == YUNET_SHA256):
-        patience = {"timeout": 3, "attempts": 1} if hurry else {}
-        download.fetch(YUNET_URL, path, YUNET_SHA256, **patience)
+        download.fetch(YUNET_URL, path, YUNET_SHA256)
     return path
 
 

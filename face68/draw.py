@@ -160,6 +160,20 @@ def _box(image: np.ndarray, box: np.ndarray) -> None:
     _polyline(image, corners, WHITE, thin)
 
 
+def draw_squares(image: np.ndarray, centers, sides, rolls, color: tuple) -> np.ndarray:
+    """A copy of an image with squares around N faces, turned clockwise by `rolls` degrees; thick at the forehead.
+
+    centers: (N, 2) px; sides: (N,) px.
+    """
+    image = image.copy()
+    for center, side, roll in zip(centers, sides, rolls, strict=True):
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * side / 2
+        corners = geometry.transform_points(corners, geometry.similarity((0, 0), center, degrees=float(roll)))
+        _polyline(image, corners, color, 1)
+        _polyline(image, corners[:2], color, 3)
+    return image
+
+
 def _rings(image: np.ndarray, points: np.ndarray, errors: np.ndarray, radius: float) -> None:
     """A white circle around each point (68, 2) px with its expected error (68,) px as radius."""
     for point, error in zip(points, errors, strict=True):

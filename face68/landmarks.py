@@ -4,6 +4,7 @@ Right and left are the person's own: the right eye (points 36 to 41) is on the l
 Keypoints are always (68, 2) float32, x before y, in pixels, 0-based, pixel centres at integers.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -57,6 +58,21 @@ def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
     """Distance between the outer eye corners, in the keypoints' unit: (..., 68, 2) → (...)."""
     right, left = OUTER_EYE_CORNERS
     return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
+
+
+def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """The square (x0, y0, x1, y1) for `geometry.crop_matrix` and the degrees that level the eyes of points (68, 2) px.
+
+    It is as large as the box of the points once they are turned, and has that box's centre.
+    """
+    x, y = (points[42:48] - points[36:42]).sum(axis=0, dtype=np.float64)
+    length = math.hypot(x, y) or 1.0
+    turn = np.array([[x, -y], [y, x]]) / length  # rows are points: level = points @ turn, and back with its transpose
+    level = points @ turn
+    low, high = level.min(axis=0), level.max(axis=0)
+    center = (low + high) / 2 @ turn.T
+    half = (high - low).max() / 2
+    return np.concatenate([center - half, center + half]), -math.degrees(math.atan2(y, x))
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal

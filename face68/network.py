@@ -1,9 +1,10 @@
 """What runs a network: gray crops in, arrays out. Exported files say of themselves all that running them takes.
 
 `OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Any other `Network` will do in its place, as
-`TorchNetwork` at the root does for a checkpoint that is being trained.
+`TorchNetwork` at the root does for a checkpoint that is being trained. `OnnxMaps` runs a network that finds faces.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -52,11 +53,11 @@ class Network(Protocol):
 
 def is_exported(path: str | Path) -> bool:
     """Whether a file is a network that export.py wrote."""
-    try:
-        OnnxNetwork(path)
-    except InputError:
-        return False
-    return True
+    for kind in (OnnxNetwork, OnnxMaps):
+        with contextlib.suppress(InputError):
+            kind(path)
+            return True
+    return False
 
 
 def join_outputs(parts: list[Outputs]) -> Outputs:
@@ -67,9 +68,19 @@ def join_outputs(parts: list[Outputs]) -> Outputs:
 
 
 def shipped_network() -> Path:
-    """The network that comes with this package: in it when it is installed, in saved_models/ of a checkout."""
-    installed = _HERE / "pretrained.onnx"
-    return installed if installed.is_file() else _HERE.parent / "saved_models" / "pretrained.onnx"
+    """The network of keypoints that comes with this package."""
+    return _shipped("pretrained.onnx")
+
+
+def shipped_detector() -> Path:
+    """The network that finds faces and comes with this package."""
+    return _shipped("detector.onnx")
+
+
+def _shipped(name: str) -> Path:
+    """In this package when it is installed, in saved_models/ of a checkout."""
+    installed = _HERE / name
+    return installed if installed.is_file() else _HERE.parent / "saved_models" / name
 
 
 def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -91,6 +102,19 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
         raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give another .onnx file") from error
 
 
+def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+    """What runs a file that export.py wrote, and what the file says of itself: text by key.
+
+    Raises:
+        InputError: the file is not there, or something else.
+    """
+    session = open_session(path, threads)
+    metadata = session.get_modelmeta().custom_metadata_map
+    if metadata.get("face68") != FORMAT:
+        raise InputError(f"{path}: is no network of this version's export.py; export its checkpoint with that")
+    return session, metadata
+
+
 class OnnxNetwork:
     """A network that export.py wrote, run by ONNX Runtime on the CPU. Several threads may call it.
 
@@ -105,17 +129,16 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, threads: int = 1):
         self.path = Path(path)
-        self._session = open_session(self.path, threads)
-        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        self._session, self.metadata = open_exported(self.path, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.predicts_errors = "errors" in self._outputs
         try:
-            known = self.metadata["face68"] == FORMAT
             self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
+            fits = self._fits()
         except (KeyError, TypeError, ValueError):
-            known = False
-        if not (known and self._fits()):
-            raise InputError(f"{path}: is no network of this version's export.py; export its checkpoint with that")
+            fits = False
+        if not fits:
+            raise InputError(f"{path}: places no keypoints in faces; give a network that does")
 
     def _fits(self) -> bool:
         """Whether inputs and outputs are what `__call__` takes them for."""
@@ -137,3 +160,32 @@ class OnnxNetwork:
             said = dict(zip(self._outputs, values, strict=True))
             parts.append(Outputs(said["keypoints"], said.get("errors"), said.get("face_scores")))
         return join_outputs(parts)
+
+
+class OnnxMaps:
+    """A network that finds faces, as export.py wrote it, run by ONNX Runtime on the CPU. Several threads may call it.
+
+    `multiple`: what height and width of a picture are multiples of, px.
+    `metadata` is what the file says of itself: text by key.
+
+    Raises:
+        InputError: the file is not there, or no such network.
+    """
+
+    multiple = 32
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        self.path = Path(path)
+        self._session, self.metadata = open_exported(self.path, threads)
+        if {output.name for output in self._session.get_outputs()} != {"scores", "faces"}:
+            raise InputError(f"{path}: finds no faces in photos; give a network that does")
+
+    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """pictures: (B, 3, H, W) uint8 RGB.
+
+        Returns:
+            Of each cell of 8×8 px how surely a face has its centre there, (B, H/8, W/8) float32 in 0 … 1; and of that
+            face x and y of the centre, the side of the square around its level 68 points, in px, and x and y of the
+            direction from its right eye to its left one, (B, 5, H/8, W/8) float32.
+        """
+        return tuple(self._session.run(["scores", "faces"], {"pictures": pictures}))

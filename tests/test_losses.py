@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from losses import confidence_loss, heatmap_loss, keypoint_loss, wing_loss
-from models import Outputs
+from losses import confidence_loss, detection_loss, heatmap_loss, keypoint_loss, wing_loss
+from models import Maps, Outputs
 
 
 def test_wing_loss_by_hand():
@@ -59,3 +59,42 @@ def test_the_confidence_loss_is_least_at_the_true_error():
     assert loss.item() == pytest.approx(1 + torch.tensor(0.5).log().item(), abs=1e-5)
     loss.backward()
     assert log_errors.grad.abs().max() < 1e-6
+
+
+def of_a_picture(heat: float, at: tuple[int, int]) -> tuple[Maps, dict]:
+    """What a perfect detector says of a picture of 3 × 3 cells with one face, and the target."""
+    target = {"heat": torch.zeros(1, 3, 3), "known": torch.ones(1, 3, 3), "log_sides": torch.zeros(1, 3, 3)}
+    target |= {"centers": torch.zeros(1, 2, 3, 3), "axes": torch.zeros(1, 2, 3, 3)}
+    target["heat"][0][at] = heat
+    logits = torch.where(target["heat"] == 1, 20.0, -20.0)
+    return Maps(logits, target["centers"].clone(), target["log_sides"].clone(), target["axes"].clone()), target
+
+
+def test_the_detection_loss_by_hand():
+    maps, target = of_a_picture(1.0, (1, 1))
+    assert detection_loss(maps, target).item() == pytest.approx(0, abs=1e-6)
+    half = maps._replace(score_logits=torch.zeros(1, 3, 3))
+    # Nine cells at a probability of one half: 0.5² of -log 0.5 each, over one face.
+    assert detection_loss(half, target).item() == pytest.approx(9 * 0.25 * math.log(2))
+    target["known"][0, 0] = 0
+    assert detection_loss(half, target).item() == pytest.approx(6 * 0.25 * math.log(2)), (
+        "what isn't known doesn't count"
+    )
+    target["heat"][0, 2, 2] = 0.25
+    expected = (5 + 0.75**4) * 0.25 * math.log(2)
+    assert detection_loss(half, target).item() == pytest.approx(expected), "near a centre less is asked"
+
+
+def test_where_and_how_large_a_face_is_counts_in_its_cells_alone():
+    maps, target = of_a_picture(1.0, (1, 1))
+    for name, off, loss in (("centers", 0.5, 1.0), ("log_sides", 0.5, 0.5), ("axes", 0.25, 0.5)):
+        values = getattr(maps, name).clone()
+        values[..., 0, 0] += 9  # nobody's cell
+        assert detection_loss(maps._replace(**{name: values}), target).item() == pytest.approx(0, abs=1e-6)
+        values[..., 1, 1] += off  # of two coordinates each
+        assert detection_loss(maps._replace(**{name: values}), target).item() == pytest.approx(loss, abs=1e-6)
+    target["log_sides"] += math.log(4)
+    off = maps._replace(centers=maps.centers + 0.5, log_sides=target["log_sides"])
+    assert detection_loss(off, target).item() == pytest.approx(1 / 2), (
+        "four times as large, it may be off by twice as much"
+    )

@@ -76,3 +76,24 @@ def test_calibration_is_found_again():
     assert offset == pytest.approx(0.3, abs=0.1) and slope == pytest.approx(0.8, abs=0.03)
     table = metrics.calibration_table(np.exp(offset + slope * log_errors), distances)
     np.testing.assert_allclose(table[:, 1] / table[:, 0], 1, atol=0.1)
+
+
+def test_average_precision_by_hand():
+    scores = np.array([0.2, 0.9, 0.6, 0.5])
+    # In order: true, false, true, false; of three faces two are found, at a precision of 1 and 2/3.
+    is_true = np.array([False, True, False, True])
+    assert metrics.average_precision(scores, is_true, 3) == pytest.approx((1 + 2 / 3) / 3)
+    assert metrics.average_precision(scores[:0], is_true[:0], 3) == 0
+    assert metrics.average_precision(scores, np.ones(4, bool), 4) == 1
+    # A late hit's better precision counts for the earlier ones: false, true, true.
+    assert metrics.average_precision(np.array([3, 2, 1]), np.array([0, 1, 1]), 2) == pytest.approx(2 / 3)
+
+
+def test_fitted_logits_are_those_of_the_probability():
+    random = np.random.default_rng(0)
+    said = random.normal(0, 2, 20_000)
+    true = random.random(20_000) < 1 / (1 + np.exp(-(0.5 + 0.7 * said)))
+    offset, slope = metrics.fit_logistic(said, true)
+    assert offset == pytest.approx(0.5, abs=0.06) and slope == pytest.approx(0.7, abs=0.04)
+    for few in (np.array([]), np.array([-3.0, 4.0])):
+        assert np.isfinite(metrics.fit_logistic(few, few > 0)).all(), "also where nothing contradicts"

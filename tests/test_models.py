@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -5,10 +7,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from face68.files import InputError
 from models import (
     MODELS,
+    Maps,
     Outputs,
+    PixelMaps,
     PixelOutputs,
     as_outputs,
     create_model,
+    finds_faces,
     join_outputs,
     position_and_width,
     position_and_width_of_cells,
@@ -16,8 +21,10 @@ from models import (
     spatial_softmax,
 )
 
+OF_KEYPOINTS = [name for name in MODELS if not finds_faces(name)]
 
-@pytest.mark.parametrize("name", MODELS)
+
+@pytest.mark.parametrize("name", OF_KEYPOINTS)
 def test_output_shapes_and_gradients(name):
     model = create_model(name)
     outputs = model(torch.rand(2, 1, model.input_size, model.input_size))
@@ -30,7 +37,7 @@ def test_output_shapes_and_gradients(name):
     assert model.eval()(torch.rand(1, 1, model.input_size, model.input_size)).heatmaps is None
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OF_KEYPOINTS)
 def test_a_face_does_not_depend_on_its_batch(name):
     torch.manual_seed(0)
     model = create_model(name).eval()
@@ -123,3 +130,45 @@ def test_cells_give_what_their_maps_give():
     expected = position_and_width(spatial_softmax(torch.nn.functional.pixel_shuffle(cells, 2)))
     for value, of_maps in zip(position_and_width_of_cells(cells), expected, strict=True):
         torch.testing.assert_close(value, of_maps, atol=1e-5, rtol=1e-4)
+
+
+def test_a_detector_tells_of_each_cell_in_any_picture():
+    torch.manual_seed(0)
+    model = create_model("detector")
+    maps = model(torch.rand(2, 3, 64, 96))
+    assert maps.score_logits.shape == maps.log_sides.shape == (2, 8, 12)
+    assert maps.centers.shape == maps.axes.shape == (2, 2, 8, 12)
+    assert maps.score_logits.sigmoid().mean() < 0.1, "at first it finds nothing anywhere"
+    sum(values.sum() for values in maps).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    model.eval().calibration.copy_(torch.tensor([0.5, 2.0]))
+    images = torch.rand(1, 3, 64, 64)
+    calibrated = model(images).score_logits
+    model.calibration.copy_(torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(calibrated, 0.5 + 2 * model(images).score_logits)
+
+
+def test_the_detector_is_small():
+    model = create_model("detector").eval()
+    assert sum(p.numel() for p in model.parameters()) < 264_143
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, 192, 192))
+    assert counter.get_total_flops() / 2 < 62_000_000, "multiply-adds"
+
+
+def test_a_detectors_faces_in_pixels_by_hand():
+    """In the second cell of the first row, a face whose centre is half a cell right and down of the cell's; 2 cells
+    large, on its head.
+    """
+
+    class Says(torch.nn.Module):
+        def forward(self, images):
+            assert images.dtype == torch.float32 and images.max() == 1
+            zero = torch.zeros(1, 1, 3)
+            centers, axes = torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 1, 3)
+            centers[0, :, 0, 1], axes[0, 0, 0, 1] = 0.5, -1
+            return Maps(zero, centers, zero + math.log(2), axes)
+
+    scores, faces = PixelMaps(Says())(torch.full((1, 3, 8, 24), 255, dtype=torch.uint8))
+    assert scores.tolist() == [[[0.5, 0.5, 0.5]]]
+    torch.testing.assert_close(faces[0, :, 0, 1], torch.tensor([15.5, 7.5, 16.0, -1.0, 0.0]))

@@ -10,6 +10,8 @@ from conftest import REPOSITORY, SAMPLE, one_line_error
 
 from checkpoint import build_model, load_checkpoint
 from data_load import Seeded, join, open_split
+from face68.detect import FaceDetector
+from face68.geometry import CropPolicy
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -46,7 +48,7 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     assert best["metrics"]["val_nme_inter_ocular"] == pytest.approx(min(nme), rel=1e-4)
     assert best["epoch"] == nme.index(min(nme)) + 1
     assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
-    model, policy = build_model(best, "best.pt")
+    model, policy = build_model(best, "best.pt"), CropPolicy(**best["policy"])
     assert model(torch.rand(1, 1, policy.size, policy.size)).keypoints.shape == (1, 68, 2)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
@@ -193,3 +195,28 @@ def test_balance_shows_each_data_set_equally_often():
     assert {key % 250 for key, source in zip(keys, sources, strict=True) if source == 1} == set(range(200, 250))
     data.epoch = 1
     assert data.order() != keys
+
+
+def test_a_detector_is_trained_by_the_same_loop(tiny, tmp_path, command):
+    """It learns, goes on where it was stopped, and ends with a file that finds faces."""
+    arguments = ("--model", "detector", "--optimizer", "muon", "--lr", "4e-3", "--epochs", "4", "--precision", "bf16")
+    result = train(command, tiny, tmp_path / "whole", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "1 - AP" in result.stdout and result.stderr == ""
+    with (tmp_path / "whole" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
+    best = load_checkpoint(tmp_path / "whole" / "best.pt")
+    assert 1 - best["metrics"]["val_average_precision"] == pytest.approx(
+        min(float(row["val_1_minus_ap"]) for row in rows), abs=1e-5
+    )
+    assert FaceDetector(tmp_path / "whole" / "best.onnx").network.metadata["model"] == "detector"
+    assert (tmp_path / "whole" / "validation_faces.png").stat().st_size > 0
+    checkpoint = tmp_path / "whole" / "best.pt"
+    assert "places no keypoints" not in result.stdout
+    assert "finds faces and places no keypoints" in one_line_error(
+        command("predict.py", "--checkpoint", checkpoint, "--detector", "none", "--image", SAMPLE / "test")
+    )
+    found = command("export.py", "--checkpoint", checkpoint, "--data", SAMPLE, "--output", "own.onnx")
+    assert found.returncode == 0, found.stderr
+    assert command("predict.py", "--detector", "own.onnx", "--no-pictures").returncode == 0

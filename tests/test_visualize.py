@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE
 
 import visualize
 from data_load import open_split
@@ -24,7 +23,7 @@ def test_training_curves_mark_the_best_epoch():
         "val_loss": [2.0, 0.2, 0.1, 0.3],
         "val_nme": [0.5, float("nan"), 0.0412, 0.06],
     }
-    left, right = visualize.plot_training_curves(history).axes
+    left, right = visualize.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
     assert left.get_yscale() == "log"
     assert [list(line.get_ydata()) for line in left.lines] == [history["train_loss"], history["val_loss"]]
     curve, best = right.lines
@@ -36,7 +35,9 @@ def test_training_curves_mark_the_best_epoch():
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
 def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
     history = {name: np.linspace(0.9, 0.11, epochs).tolist() for name in ("train_loss", "val_loss", "val_nme")}
-    figure = visualize.plot_training_curves(history | {"epoch": list(range(1, epochs + 1))})
+    figure = visualize.plot_training_curves(
+        history | {"epoch": list(range(1, epochs + 1))}, "val_nme", "NME (inter-ocular)"
+    )
     figure.canvas.draw()
     for axes in figure.axes:
         (low, high), ticks = axes.get_xlim(), axes.get_xticks()
@@ -49,7 +50,9 @@ def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_training_curves_of_a_run_that_just_began(epochs, tmp_path):
     history = {name: [1.0] * epochs for name in ("epoch", "train_loss", "val_loss", "val_nme")}
-    visualize.save_figure(visualize.plot_training_curves(history), tmp_path / "curves.png")
+    visualize.save_figure(
+        visualize.plot_training_curves(history, "val_nme", "NME (inter-ocular)"), tmp_path / "curves.png"
+    )
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 0
 
 
@@ -74,19 +77,6 @@ def test_drawing_alone_loads_neither_matplotlib_nor_torch():
     code = "import sys, visualize; print([m for m in ('matplotlib', 'torch', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written):
-    data = open_split(SAMPLE, "test")
-    predicted = data.keypoints + np.float32([3, 0])
-    sheet = visualize.error_sheet(data, [5, 0], predicted, data.keypoints, "Two faces")
-    *title, first, second = [text for _, text, *_ in written]
-    title = " ".join(title)
-    assert title.startswith("Two faces") and "NME (inter-ocular)" in title and "truth" in title
-    eyes = np.linalg.norm(data.keypoints[:, 36] - data.keypoints[:, 45], axis=1)
-    assert [first, second] == [f"{3 / eyes[i]:.1%}  {Path(data.names[i]).stem}" for i in (5, 0)]
-    for color in (*draw.COLORS.values(), draw.WHITE):
-        assert (sheet == color).all(axis=2).any()
 
 
 def test_samples_show_the_face_and_not_a_large_photo_around_it(tiny):

@@ -1,0 +1,33 @@
+"""Sheets that show predictions beside the truth."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import SAMPLE
+
+import report
+from data_load import open_split
+from face68 import draw
+from face68.detect import EMPTY, Circles
+
+
+def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written):
+    data = open_split(SAMPLE, "test")
+    predicted = data.keypoints + np.float32([3, 0])
+    sheet = report.error_sheet(data, [5, 0], predicted, data.keypoints, "Two faces")
+    *title, first, second = [text for _, text, *_ in written]
+    title = " ".join(title)
+    assert title.startswith("Two faces") and "NME (inter-ocular)" in title and "truth" in title
+    eyes = np.linalg.norm(data.keypoints[:, 36] - data.keypoints[:, 45], axis=1)
+    assert [first, second] == [f"{3 / eyes[i]:.1%}  {Path(data.names[i]).stem}" for i in (5, 0)]
+    for color in (*draw.COLORS.values(), draw.WHITE):
+        assert (sheet == color).all(axis=2).any()
+
+
+def test_a_sheet_of_mosaics_shows_what_was_found_and_what_is_there(written):
+    there = Circles(np.array([[40.0, 50.0], [100.0, 90.0]]), np.array([30.0, 20.0]), np.array([0.0, 90.0]), np.ones(2))
+    pictures = [np.zeros((192, 192, 3), np.uint8)] * 2
+    sheet = report.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there])
+    assert [text for _, text, *_ in written][-2:] == ["1 found, 0 there", "0 found, 2 there"]
+    left, right = np.array_split(sheet, 2, axis=1)
+    assert (left == draw.VERMILION).all(axis=2).any() and not (right == draw.VERMILION).all(axis=2).any()
