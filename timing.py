@@ -1,0 +1,107 @@
+"""How long things take, side by side.
+
+A machine is now faster, now slower. So what is to be compared is measured in turn, on one core of the processor, and a
+ratio is that of two times of the same round.
+"""
+
+import contextlib
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import cv2
+import numpy as np
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Within the block this thread, all that it starts and OpenCV compute on one core.
+
+    Not every library can be told a number of threads; the system keeps all of them on a core (Linux: others can't).
+    """
+    threads = cv2.getNumThreads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    try:
+        cv2.setNumThreads(1)
+        if cores:
+            os.sched_setaffinity(0, {max(cores)})
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+
+def timed(steps: dict[str, Callable[[], object]]) -> dict[str, Callable[[], float]]:
+    """What measures how long each step takes, in milliseconds; for `in_turn`."""
+
+    def milliseconds(step: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        step()
+        return 1000 * (time.perf_counter() - start)
+
+    return {name: partial(milliseconds, step) for name, step in steps.items()}
+
+
+def in_turn(measures: dict[str, Callable], rounds: int, warm_up: int = 0) -> dict[str, np.ndarray]:
+    """What each measure says in each round: (rounds, …). Rounds to warm up come before.
+
+    Each round has an order of its own: what follows one that fills the caches would always pay for it otherwise.
+    """
+    said = {name: [] for name in measures}
+    for _ in range(warm_up + rounds):
+        for name in random.sample(list(measures), len(measures)):
+            said[name].append(measures[name]())
+    return {name: np.array(values[warm_up:]) for name, values in said.items()}
+
+
+def time_rows(times: dict[str, np.ndarray], against: Iterable[str]) -> list[dict]:
+    """A row for each name: the median of its times in ms, where the middle 80% of them lie, and its ratios.
+
+    times: arrays of one shape, times at the same place being of the same round.
+    against: the names that each one is divided by.
+    """
+    rows = []
+    for name, values in times.items():
+        low, high = np.quantile(values, (0.1, 0.9))
+        row = {"name": name, "ms": float(np.median(values)), "ms_p10": float(low), "ms_p90": float(high)}
+        rows.append(row | {f"ratio_{other}": float(np.median(values / times[other])) for other in against})
+    return rows
+
+
+# --- Processes and memory -------------------------------------------------------------------------------------
+
+
+# Run in a process of its own, since a child's peak memory begins with that of the process that it is forked from.
+FROM_COLD = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def from_cold(command: list[str]) -> tuple[float, float]:
+    """Milliseconds that a command takes, and its peak memory in MiB. Not on Windows, which doesn't tell."""
+    result = subprocess.run([sys.executable, "-c", FROM_COLD, *command], stdout=subprocess.PIPE, text=True, check=True)
+    seconds, peak = map(float, result.stdout.split())
+    return 1000 * seconds, mebibytes(peak)
+
+
+def mebibytes(peak: float) -> float:
+    """`ru_maxrss` in MiB: macOS counts bytes, Linux KiB."""
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_memory() -> float:
+    """Of this process so far, in MiB; NaN where the system doesn't tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return math.nan
+    return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
