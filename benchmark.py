@@ -1,19 +1,22 @@
 """Side-by-side measurements: accuracy and time, of ours and of what others have for the same task.
 
+    python benchmark.py photo --data data            # a photo of 640 px to its points: ms and NME, and where time goes
+    python benchmark.py photo --data 300w --split training --val-fold 0 --every 5 --rounds 5
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
 
-Each prints a table; --json FILE also writes it, beside the machine that it was measured on. Others' programs are
-measured where they are installed (see peers.py).
+Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
+photo_time.png into --output-dir. Others' programs are measured where they are installed (see peers.py).
 
 NME is inter-ocular (by the distance of the outer eye corners), FR@8% the share of faces above 8%. Times are those of
 this machine as it is now: only figures of the same run compare. "ms p10" and "ms p90" enclose the middle 80%, and
 "× name" is the median of the ratios to that one's time in the same round.
 """
 
+import io
 import itertools
 import math
 import sys
@@ -24,13 +27,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+import visualize
 from data_load import FOLDS, SPLITS, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, probability, run, say, whole_number
 from face68.command.inputs import demonstration_photo, find_images
-from face68.command.places import check_places, is_ours
+from face68.command.places import OUTPUTS, check_places, is_ours
 from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
 from face68.images import read_image
@@ -40,13 +45,15 @@ from face68.photos import find_faces
 from limits import estimate_yaw, shrunk, turned
 from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
-from peers import DlibDetector, installed
+from peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
 from tables import as_text, holds_tables, write_tables
-from timing import from_cold, in_turn, one_core, peak_memory, time_rows, timed
+from timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, plot_parts, time_rows, timed
 
 PREDICT = Path(__file__).resolve().parent / "predict.py"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
+SPEED, PHOTO_TIME = PICTURES = ("speed.png", "photo_time.png")
 
+PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
 
 Tables = dict[str, list[dict]]  # what a command measures: tables by name, their rows with the same columns
@@ -67,6 +74,21 @@ def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield data.image(i), data.keypoints[i]
 
 
+def resized(image: np.ndarray, points: np.ndarray, longer: int) -> tuple[np.ndarray, np.ndarray]:
+    """With a longer side of `longer` pixels, whatever it was, the points along."""
+    height, width = image.shape[:2]
+    factor = longer / max(height, width)
+    image = geometry.resize(image, max(1, round(height * factor)), max(1, round(width * factor)))
+    return image, geometry.transform_points(points, geometry.resize_matrix(height, width, *image.shape[:2]))
+
+
+def as_jpeg(image: np.ndarray) -> bytes:
+    """An image (H, W, 3) uint8 RGB as a JPEG file, as cameras write it: of high quality."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
 def open_detectors(first: str = "auto") -> dict[str, Detector]:
     """All detectors by name, the one asked for first; but for those that are not here, of which a line on stderr tells.
 
@@ -85,6 +107,52 @@ def open_detectors(first: str = "auto") -> dict[str, Detector]:
 
 
 # --- What is measured -----------------------------------------------------------------------------------------
+
+
+def compare_photo(args) -> Tables:
+    """A photo of 640 px to all its points: ms and NME, ours and others'; and where our time goes, from JPEG to JPEG.
+
+    "NME offsets off" is that of the faces found, less each point's mean offset, since annotations differ in where
+    points belong (see `peers.without_offsets`); in "NME all" a face that was missed counts as 30%.
+    """
+    photos, truth = [], []
+    for sample in labelled(args):
+        image, points = resized(*sample, PHOTO_SIDE)
+        photos.append(as_jpeg(image))
+        truth.append(points)
+    with one_core():
+        network = open_network(args.network)
+        detectors = open_detectors(args.detector)
+        if args.detector != "none":
+            del detectors["none"]  # it looks for nothing, and would seem fast
+        ours = {f"ours, {name}": Landmarker(network, d, args.min_face_score) for name, d in detectors.items()}
+        peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
+        rows = system_rows(ours | peers, peers, photos, np.stack(truth), args.rounds)
+        landmarker = Landmarker(Watched(network), next(iter(detectors.values())), args.min_face_score)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder, "drawn.jpg")
+            runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
+    return {"photo": rows, "parts": part_rows(runs)}
+
+
+def system_rows(
+    systems: dict[str, Callable], against: Iterable[str], photos: Sequence[bytes], truth: np.ndarray, rounds: int
+) -> list[dict]:
+    """A row for each system, RGB image to faces: its times on all photos, its ratios to some, and its accuracy.
+
+    photos: N JPEG files; truth: (N, 68, 2) px.
+    """
+    times, predicted = {name: [] for name in systems}, {name: [] for name in systems}
+    for photo, points in zip(photos, truth, strict=True):
+        image = read_image(photo)
+        for name, find in systems.items():  # which warms it up, too
+            face = labelled_face(find(image), points)
+            predicted[name].append(face.keypoints if face else np.full_like(points, np.nan))
+        steps = {name: partial(find, image) for name, find in systems.items()}
+        for name, values in in_turn(timed(steps), rounds).items():
+            times[name].append(values)
+    rows = time_rows({name: np.stack(values) for name, values in times.items()}, against)
+    return [row | accuracy(np.stack(predicted[row["name"]]), truth) for row in rows]
 
 
 def compare_detectors(args) -> Tables:
@@ -254,6 +322,7 @@ def measure_start(args) -> Tables:
 
 
 COMMANDS = {
+    "photo": compare_photo,
     "detectors": compare_detectors,
     "limits": measure_limits,
     "network": compare_network,
@@ -274,34 +343,47 @@ def parse_arguments():
         c.add_argument("--json", type=Path, metavar="FILE", help="also write the tables to this file")
         add_overwrite(c)
     choices = commands.choices
-    for c in (choices["detectors"], choices["limits"]):
+    for c in (choices["photo"], choices["detectors"], choices["limits"]):
         c.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
         c.add_argument("--split", choices=SPLITS, default="test", help="which of its images")
         c.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
         c.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
         c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
-    for c in (choices["limits"],):
+    for c in (
+        choices["photo"],
+        choices["limits"],
+    ):
         c.add_argument("--detector", choices=DETECTORS, default="auto", help="what finds the faces")
     for name in ("network", "start"):
         choices[name].add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
-    for name, rounds in (("network", 500), ("start", 5)):
+    for name, rounds in (("photo", 3), ("network", 500), ("start", 5)):
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
+    choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
     return p.parse_args()
 
 
+def write_pictures(folder: Path, tables: Tables) -> None:
+    visualize.save_figure(visualize.plot_speed(tables["photo"]), folder / SPEED)
+    visualize.save_figure(plot_parts(tables["parts"]), folder / PHOTO_TIME)
+    say(f"pictures are in {folder}/")
+
+
 def main() -> None:
     args = parse_arguments()
     arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    pictures = [args.output_dir / name for name in PICTURES] if args.command == "photo" else []
     read = [getattr(args, name) for name in ("network", "photo") if hasattr(args, name)]
-    places = [args.json] if args.json else []
+    places = [*pictures, *([args.json] if args.json else [])]
     check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
     say(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
     tables = COMMANDS[args.command](args)
     for rows in tables.values():
         print(f"\n{as_text(rows)}")
+    if pictures:
+        write_pictures(args.output_dir, tables)
     if args.json:
         write_tables(args.json, arguments, tables)
 

@@ -5,17 +5,27 @@ ratio is that of two times of the same round.
 """
 
 import contextlib
+import itertools
 import math
 import os
 import random
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, draw_faces
+from face68.images import read_image, write_image
+from face68.landmarker import Landmarker
+from face68.network import Network, Outputs
+
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, INK)  # of parts side by side
 
 
 @contextlib.contextmanager
@@ -105,3 +115,74 @@ def peak_memory() -> float:
     except ImportError:
         return math.nan
     return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+# --- Where a photo's time goes ---------------------------------------------------------------------------------
+
+
+class Watched:
+    """A network (`face68.network.Network`) that notes when each of its calls has ended."""
+
+    def __init__(self, network: Network):
+        self.network, self.ends = network, []
+        self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
+
+    def __call__(self, crops: np.ndarray) -> Outputs:
+        outputs = self.network(crops)
+        self.ends.append(time.perf_counter())
+        return outputs
+
+
+def divide(landmarker: Landmarker, photo: bytes, picture: Path) -> np.ndarray:
+    """Milliseconds of each part of a JPEG file's way to a picture with its points, see `part_rows`.
+
+    landmarker: of a `Watched` network.
+    """
+    landmarker.network.ends.clear()
+    marks = [time.perf_counter()]
+    image = read_image(photo)
+    marks.append(time.perf_counter())
+    found = landmarker.detect(image)
+    marks.append(time.perf_counter())
+    (faces,) = landmarker.faces([image], [found])
+    marks += [*landmarker.network.ends, time.perf_counter()]
+    drawn = draw_faces(image, faces)
+    marks.append(time.perf_counter())
+    write_image(picture, drawn)
+    return 1000 * np.diff([*marks, time.perf_counter()])
+
+
+def part_rows(runs: Sequence[np.ndarray]) -> list[dict]:
+    """What a photo's time divides into; of the runs with the usual number of passes, since others have other parts.
+
+    A pass ends when the network has spoken, so it holds the cutting of its crops.
+    """
+    usual = statistics.mode(map(len, runs))
+    passes = [f"pass {i + 1}" for i in range(usual - 5)]
+    names = ["decode", "detect", *passes, "combine", "draw", "write"]
+    times = np.stack([run for run in runs if len(run) == usual])
+    rows = time_rows(dict(zip(names, times.T, strict=True)), against=())
+    total = sum(row["ms"] for row in rows)
+    return [row | {"share": row["ms"] / total, "runs": f"{len(times)} of {len(runs)}"} for row in rows]
+
+
+def plot_parts(rows: list[dict]):
+    """What a photo's time divides into, one after the other. A matplotlib Figure.
+
+    rows: name, ms and share of each part, in their order.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, since only those who draw should wait for it
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    start = 0.0
+    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
+        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
+        axes.barh(0, row["ms"], left=start, color=np.divide(color, 255), edgecolor="white", label=label)
+        start += row["ms"]
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure

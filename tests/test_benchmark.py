@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE, SHIPPED
+from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
 import limits
@@ -19,6 +19,7 @@ from data_load import fold_of, read_csv
 from face68 import geometry
 from face68.files import InputError
 from face68.formats import write_pts
+from face68.images import read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 
@@ -51,6 +52,13 @@ def test_shrunk_points_stay_on_their_face(spot, side):
     assert image.shape == (480, 640, 3)
     np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
     assert np.ptp(points, axis=0).max() == pytest.approx(side, rel=0.05)
+
+
+@pytest.mark.parametrize("side", [640, 60])
+def test_resized_points_stay_on_their_face(spot, side):
+    image, points = benchmark.resized(*spot, side)
+    assert max(image.shape) == side
+    np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
 
 
 def test_yaw_is_estimated_from_points_alone():
@@ -99,6 +107,39 @@ def measure(tmp_path, monkeypatch, capsys):
 
 
 # --- The commands ---------------------------------------------------------------------------------------------
+
+
+def test_photo_measures_each_detector_and_draws(few, tmp_path, measure, monkeypatch):
+    monkeypatch.setattr(benchmark, "installed", lambda *_: [])  # they have their own tests
+    data = ("--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
+    arguments = ("photo", *data, "--rounds", 2, "--detector", "haar", "--every", 2)
+    output, report = measure(*arguments)
+    rows = {row["name"]: row for row in report["tables"]["photo"]}
+    assert next(iter(rows)) == "ours, haar" and "ours, none" not in rows
+    assert YUNET.is_file() == ("ours, yunet" in rows)
+    for row in rows.values():
+        assert row["photos"] == 2
+        assert 0 < row["ms_p10"] <= row["ms"] <= row["ms_p90"]
+        assert row["nme_all"] >= (row["nme_found"] or 0)
+    parts = report["tables"]["parts"]
+    assert [part["name"] for part in parts][:3] == ["decode", "detect", "pass 1"]
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
+    assert report["arguments"]["every"] == 2 and report["arguments"]["data"] == str(few)
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert report["machine"]["opencv"] == cv2.__version__ and report["machine"]["git_commit"]
+    for name in benchmark.PICTURES:
+        assert read_image(tmp_path / "pictures" / name).std() > 0
+    assert all(name in output.out for name in rows)
+    measure(*arguments)  # what it wrote itself it replaces
+
+
+@pytest.mark.parametrize("place", ["pictures/speed.png", "report.json"])
+def test_somebodys_file_is_not_replaced(place, few, tmp_path, measure):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / place).write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="--overwrite"):
+        measure("photo", "--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
+    assert (tmp_path / place).read_text() == '{"mine": 1}'
 
 
 def test_detectors_on_photos_with_pts_files(few, measure, monkeypatch):
@@ -195,6 +236,20 @@ def test_one_core_is_one_core_and_given_back():
         1 / 0  # noqa: B018
     assert cv2.getNumThreads() == threads
     assert cores is None or os.sched_getaffinity(0) == cores
+
+
+def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
+    watched = Landmarker(timing.Watched(landmarker.network), landmarker.detect)
+    run = timing.divide(watched, benchmark.as_jpeg(hopper), tmp_path / "drawn.jpg")
+    assert len(run) == 5 + len(watched.network.ends) > 5 and (run > 0).all()
+    assert (read_image(tmp_path / "drawn.jpg") != read_image(benchmark.as_jpeg(hopper))).any()
+    rows = timing.part_rows([run, run, run[:-1]])
+    assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
+    assert sum(row["ms"] for row in rows) == pytest.approx(run.sum())
+    assert {row["runs"] for row in rows} == {"2 of 3"}
+    bars = timing.plot_parts(rows).axes[0].patches
+    assert [bar.get_width() for bar in bars] == pytest.approx(run.tolist())
+    assert bars[-1].get_x() == pytest.approx(run[:-1].sum())
 
 
 # --- Tables ---------------------------------------------------------------------------------------------------
