@@ -4,6 +4,7 @@
     python benchmark.py photo --data 300w --split training --val-fold 0 --every 5 --rounds 5
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
+    python benchmark.py crowd                        # a photo with 64 faces, against one with one
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
@@ -42,7 +43,7 @@ from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
-from limits import estimate_yaw, shrunk, turned
+from limits import crowd, estimate_yaw, shrunk, turned
 from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
 from peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
@@ -55,6 +56,7 @@ SPEED, PHOTO_TIME = PICTURES = ("speed.png", "photo_time.png")
 
 PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
+CROWD = 8  # faces across and down
 
 Tables = dict[str, list[dict]]  # what a command measures: tables by name, their rows with the same columns
 
@@ -248,6 +250,18 @@ def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.nda
     }
 
 
+def measure_crowd(args) -> Tables:
+    """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
+    with one_core():
+        landmarker = Landmarker(open_network(args.network), args.detector)
+        one, many = crowd(read_image(args.photo), CROWD)
+        pictures = {"one face": one, f"{CROWD**2} faces": many}
+        counts = {name: len(landmarker(picture)) for name, picture in pictures.items()}
+        steps = {name: partial(landmarker, picture) for name, picture in pictures.items()}
+        rows = time_rows(in_turn(timed(steps), args.rounds, warm_up=1), ["one face"])
+    return {"crowd": [row | {"faces_found": counts[row["name"]]} for row in rows]}
+
+
 def compare_network(args) -> Tables:
     """Milliseconds of one pass and of all passes over a face, against the network alone in fp32, in turn."""
     photo = read_image(args.photo)
@@ -325,6 +339,7 @@ COMMANDS = {
     "photo": compare_photo,
     "detectors": compare_detectors,
     "limits": measure_limits,
+    "crowd": measure_crowd,
     "network": compare_network,
     "stream": compare_stream,
     "start": measure_start,
@@ -350,14 +365,11 @@ def parse_arguments():
         c.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
         c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
-    for c in (
-        choices["photo"],
-        choices["limits"],
-    ):
+    for c in (choices["photo"], choices["limits"], choices["crowd"]):
         c.add_argument("--detector", choices=DETECTORS, default="auto", help="what finds the faces")
-    for name in ("network", "start"):
+    for name in ("crowd", "network", "start"):
         choices[name].add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
-    for name, rounds in (("photo", 3), ("network", 500), ("start", 5)):
+    for name, rounds in (("photo", 3), ("crowd", 20), ("network", 500), ("start", 5)):
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
     choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")

@@ -1,4 +1,4 @@
-"""What makes a face hard to find and to read: photos turned and shrunk, their points along; a head's yaw."""
+"""What makes a face hard to find and to read: photos turned, shrunk and crowded, their points along; a head's yaw."""
 
 import math
 
@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from face68 import geometry
+from face68.images import reduced
 from face68.landmarks import FLIP
 
 
@@ -25,6 +26,20 @@ def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarr
     frame[: small.shape[0], : small.shape[1]] = small
     height, width = image.shape[:2]
     return frame, geometry.transform_points(points, geometry.resize_matrix(height, width, *small.shape[:2]))
+
+
+def crowd(photo: np.ndarray, across: int, side: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """A photo of one face (H, W, 3) uint8 once, in the middle of gray, and `across` × `across` times side by side.
+
+    Both pictures have the same size; the longer side of the photo has `side` pixels in them.
+    """
+    tile, _ = reduced(photo, side)
+    many = np.tile(tile, (across, across, 1))
+    one = np.full_like(many, 128)
+    height, width = tile.shape[:2]
+    top, left = ((across // 2) * length for length in (height, width))
+    one[top : top + height, left : left + width] = tile
+    return one, many
 
 
 def estimate_yaw(points: np.ndarray) -> np.ndarray:

@@ -61,6 +61,16 @@ def test_resized_points_stay_on_their_face(spot, side):
     np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
 
 
+def test_a_crowd_is_a_face_many_times_and_the_other_picture_of_its_size_has_it_once(spot):
+    one, many = limits.crowd(spot[0], 3, side=60)
+    assert one.shape == many.shape == (180, 135, 3)
+    tiles = many.reshape(3, 60, 3, 45, 3).swapaxes(1, 2).reshape(9, 60, 45, 3)
+    assert (tiles == tiles[0]).all()
+    assert (one[60:120, 45:90] == tiles[0]).all()
+    one[60:120, 45:90] = 128
+    assert (one == 128).all()
+
+
 def test_yaw_is_estimated_from_points_alone():
     """A solid head (mm; x to its left, y down, z away from the viewer) in known poses, with noise on the points."""
     random = np.random.default_rng(0)
@@ -186,6 +196,14 @@ def test_a_fold_holds_its_own_people(few):
         else:
             with pytest.raises(InputError, match="another split or fold"):
                 names(fold)
+
+
+def test_a_crowd_against_one(measure):
+    _, report = measure("crowd", "--detector", "haar", "--rounds", 1)
+    one, many = report["tables"]["crowd"]
+    assert (one["faces_found"], many["faces_found"]) == (1, 64)
+    assert one["ratio_one face"] == 1
+    assert many["ratio_one face"] == pytest.approx(many["ms"] / one["ms"])
 
 
 def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):
