@@ -17,6 +17,7 @@ this machine as it is now: only figures of the same run compare. "ms p10" and "m
 "× name" is the median of the ratios to that one's time in the same round.
 """
 
+import inspect
 import io
 import itertools
 import math
@@ -353,8 +354,8 @@ def parse_arguments():
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in COMMANDS.items():
-        text = function.__doc__.splitlines()[0]
-        c = commands.add_parser(name, help=text, description=function.__doc__, formatter_class=p.formatter_class)
+        text = inspect.getdoc(function)
+        c = commands.add_parser(name, help=text.splitlines()[0], description=text, formatter_class=p.formatter_class)
         c.add_argument("--json", type=Path, metavar="FILE", help="also write the tables to this file")
         add_overwrite(c)
     choices = commands.choices
