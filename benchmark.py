@@ -1,189 +1,299 @@
-"""Side-by-side measurements of finding faces and of predicting many photos.
+"""Side-by-side measurements: accuracy and time, of ours and of what others have for the same task.
 
+    python benchmark.py photo --data data            # a photo of 640 px to its points: ms and NME, and where time goes
+    python benchmark.py photo --data 300w --split training --val-fold 0 --every 5 --rounds 5
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
-    python benchmark.py detectors --data 300w --split training    # or on any other labelled set
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
+    python benchmark.py crowd                        # a photo with 64 faces, against one with one
+    python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
-    python benchmark.py network                      # from crop and box to points, against the network alone
 
-NME is inter-ocular (by the distance of the outer eye corners). Times are those of this machine as it is now: only
-figures of the same run compare.
+Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
+photo_time.png into --output-dir. Others' programs are measured where they are installed (see peers.py).
+
+NME is inter-ocular (by the distance of the outer eye corners), FR@8% the share of faces above 8%. Times are those of
+this machine as it is now: only figures of the same run compare. "ms p10" and "ms p90" enclose the middle 80%, and
+"× name" is the median of the ratios to that one's time in the same round.
 """
 
+import inspect
+import io
 import itertools
 import math
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
-from data_load import SPLITS, default_data, open_split
+import visualize
+from data_load import FOLDS, SPLITS, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
-from face68.command.arguments import parser, positive_int, probability, run
+from face68.command.arguments import add_overwrite, parser, positive_int, probability, run, say, whole_number
 from face68.command.inputs import demonstration_photo, find_images
-from face68.detect import Found, Given, Haar, WholeFrame, open_detector
+from face68.command.places import OUTPUTS, check_places, is_ours
+from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
 from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
-from face68.landmarks import FLIP
-from face68.network import OnnxNetwork, shipped_network
+from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
-from metrics import FAILURE, labelled_face, nme
+from limits import crowd, estimate_yaw, shrunk, turned
+from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
+from peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
+from tables import as_text, holds_tables, write_tables
+from timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, plot_parts, time_rows, timed
 
 PREDICT = Path(__file__).resolve().parent / "predict.py"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
+SPEED, PHOTO_TIME = PICTURES = ("speed.png", "photo_time.png")
+
+PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
+WRONG = 0.2  # from this NME on points are not inexact but elsewhere
+CROWD = 8  # faces across and down
+
+Tables = dict[str, list[dict]]  # what a command measures: tables by name, their rows with the same columns
+
+
+# --- Photos and what finds faces in them ----------------------------------------------------------------------
 
 
 def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every --every'th image (H, W, 3) uint8 of the set with the 68 points (68, 2) px of its main face."""
+    """Every --every'th image (H, W, 3) uint8 of the set or its fold, with the 68 points (68, 2) px of its main face."""
     data = open_split(args.data, args.split)
-    for i in range(0, len(data), args.every):
+    rows = range(len(data))
+    if args.val_fold is not None:
+        _, rows = split_by_person(data.people, args.val_fold, args.folds)
+    if not rows:
+        raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
+    for i in rows[:: args.every]:
         yield data.image(i), data.keypoints[i]
 
 
-def dlib_hog() -> Callable:
-    """The peer: dlib's detector (`pip install dlib-bin`), HOG and a linear classifier (Dalal & Triggs, 2005)."""
-    import dlib
-
-    hog = dlib.get_frontal_face_detector()
-
-    def find(image: np.ndarray) -> Found:
-        rectangles, scores, _ = hog.run(image, 1, 0.0)  # enlarged twice: its window has 80 pixels
-        boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
-        return Found(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
-
-    return find
+def resized(image: np.ndarray, points: np.ndarray, longer: int) -> tuple[np.ndarray, np.ndarray]:
+    """With a longer side of `longer` pixels, whatever it was, the points along."""
+    height, width = image.shape[:2]
+    factor = longer / max(height, width)
+    image = geometry.resize(image, max(1, round(height * factor)), max(1, round(width * factor)))
+    return image, geometry.transform_points(points, geometry.resize_matrix(height, width, *image.shape[:2]))
 
 
-def compare_detectors(args) -> None:
-    """Recall, other boxes and NME; a missed face counts with the points of a whole-frame guess."""
+def as_jpeg(image: np.ndarray) -> bytes:
+    """An image (H, W, 3) uint8 RGB as a JPEG file, as cameras write it: of high quality."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=92)
+    return file.getvalue()
+
+
+def open_detectors(first: str = "auto") -> dict[str, Detector]:
+    """All detectors by name, the one asked for first; but for those that are not here, of which a line on stderr tells.
+
+    Raises:
+        InputError: the first one is not here.
+    """
+    detector = open_detector(first)
+    opened = {detector.name: detector}
+    for name in DETECTORS:
+        if name not in ("auto", *opened):
+            try:
+                opened[name] = open_detector(name)
+            except InputError as error:
+                print(f"{name} is not measured: {error}", file=sys.stderr)
+    return opened
+
+
+# --- What is measured -----------------------------------------------------------------------------------------
+
+
+def compare_photo(args) -> Tables:
+    """A photo of 640 px to all its points: ms and NME, ours and others'; and where our time goes, from JPEG to JPEG.
+
+    "NME offsets off" is that of the faces found, less each point's mean offset, since annotations differ in where
+    points belong (see `peers.without_offsets`); in "NME all" a face that was missed counts as 30%.
+    """
+    photos, truth = [], []
+    for sample in labelled(args):
+        image, points = resized(*sample, PHOTO_SIDE)
+        photos.append(as_jpeg(image))
+        truth.append(points)
+    with one_core():
+        network = open_network(args.network)
+        detectors = open_detectors(args.detector)
+        if args.detector != "none":
+            del detectors["none"]  # it looks for nothing, and would seem fast
+        ours = {f"ours, {name}": Landmarker(network, d, args.min_face_score) for name, d in detectors.items()}
+        peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
+        rows = system_rows(ours | peers, peers, photos, np.stack(truth), args.rounds)
+        landmarker = Landmarker(Watched(network), next(iter(detectors.values())), args.min_face_score)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder, "drawn.jpg")
+            runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
+    return {"photo": rows, "parts": part_rows(runs)}
+
+
+def system_rows(
+    systems: dict[str, Callable], against: Iterable[str], photos: Sequence[bytes], truth: np.ndarray, rounds: int
+) -> list[dict]:
+    """A row for each system, RGB image to faces: its times on all photos, its ratios to some, and its accuracy.
+
+    photos: N JPEG files; truth: (N, 68, 2) px.
+    """
+    times, predicted = {name: [] for name in systems}, {name: [] for name in systems}
+    for photo, points in zip(photos, truth, strict=True):
+        image = read_image(photo)
+        for name, find in systems.items():  # which warms it up, too
+            face = labelled_face(find(image), points)
+            predicted[name].append(face.keypoints if face else np.full_like(points, np.nan))
+        steps = {name: partial(find, image) for name, find in systems.items()}
+        for name, values in in_turn(timed(steps), rounds).items():
+            times[name].append(values)
+    rows = time_rows({name: np.stack(values) for name, values in times.items()}, against)
+    return [row | accuracy(np.stack(predicted[row["name"]]), truth) for row in rows]
+
+
+def compare_detectors(args) -> Tables:
+    """Recall, other boxes and NME by detector; a missed face counts with the points of a whole-frame guess.
+
+    A face needs a face score of --min-face-score; "any score": as the detector found them, whatever their face score.
+    """
     network = open_network(args.network)
     samples = list(labelled(args))
-    truth = np.stack([points for _, points in samples])
-    detectors = {"none": WholeFrame(), "haar": Haar(), "yunet": open_detector("yunet")}
-    if args.dlib:
-        detectors["dlib HOG"] = dlib_hog()
-    print(f"{network.path}, {len(samples)} photos; a face needs a face score of {args.min_face_score}")
-    print("(in parentheses: as the detector found them, whatever their face score)")
-    print("boxes       recall           other a photo  NME one pass    NME  FR@8%   ms")
-    for name in ("truth", *detectors):
-        guesses, once, seconds = [], [], 0.0
-        hits, others = np.zeros(2), np.zeros(2)  # by the detector, and of these what the face score lets pass
-        for image, points in samples:
-            landmarker = Landmarker(network, detectors.get(name) or Given([geometry.box_of(points)]), min_face_score=0)
-            start = time.perf_counter()
-            found = landmarker.detect(image)
-            seconds += time.perf_counter() - start
-            all_faces = landmarker.faces([image], [found])[0]
-            faces = [face for face in all_faces if is_trusted(face, args.min_face_score)]
-            face = labelled_face(faces, points)
-            matched = np.array([labelled_face(all_faces, points) is not None, face is not None])
-            hits += matched
-            others += np.array([len(all_faces), len(faces)]) - matched
-            face = face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
-            guesses.append(face.keypoints)
-            once.append(landmarker.predict([image], [face.box]).keypoints[0])
-        one, all_passes = nme(np.stack(once), truth), nme(np.stack(guesses), truth)
-        count = len(samples)
-        print(
-            f"{name:10}  {hits[1] / count:6.1%} ({hits[0] / count:6.1%})  "
-            f"{others[1] / count:5.3f} ({others[0] / count:5.3f})  {one.mean():12.2%}  {all_passes.mean():5.2%}  "
-            f"{(all_passes > FAILURE).mean():5.1%}  {1000 * seconds / count:4.1f}"
-        )
+    detectors = open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}
+    finders = {"truth": lambda points: Given([geometry.box_of(points)])}
+    finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
+    with one_core():
+        rows = [
+            {"name": name} | detector_row(network, detector_of, samples, args.min_face_score)
+            for name, detector_of in finders.items()
+        ]
+    return {"detectors": rows}
 
 
-def measure_limits(args) -> None:
-    """NME and recall with YuNet when whole photos are turned, when they are shrunk, and by the yaw of the head."""
-    landmarker = Landmarker(open_network(args.network), "yunet", min_face_score=args.min_face_score)
-    samples = list(labelled(args))
-    print(f"{landmarker.network.path}, {len(samples)} photos")
-    for degrees in (0, 15, 30, 40, 50, 60, 90, 180):
-        report(f"turned by {degrees}°", landmarker, [turned(*sample, degrees) for sample in samples])
-    for side in (96, 64, 48, 32, 24, 16, 12):
-        report(f"faces of {side} px", landmarker, [shrunk(*sample, side) for sample in samples])
-    yaw = np.abs(estimate_yaw(np.stack([points for _, points in samples])))
-    for low, high in itertools.pairwise((0, 15, 30, 45, 60, 90)):
-        members = [sample for sample, degrees in zip(samples, yaw, strict=True) if low <= degrees < high]
-        if members:
-            report(f"yaw {low}° to {high}° ({len(members)})", landmarker, members)
+def detector_row(
+    network: Network, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, min_face_score: float
+) -> dict:
+    """How well faces are found and read where a detector says; `detector_of` a photo's points, since one knows them."""
+    times, guesses, once = [], [], []
+    hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
+    for image, points in samples:
+        landmarker = Landmarker(network, detector_of(points), min_face_score=0)
+        start = time.perf_counter()
+        found = landmarker.detect(image)
+        times.append(1000 * (time.perf_counter() - start))
+        (all_faces,) = landmarker.faces([image], [found])
+        faces = [face for face in all_faces if is_trusted(face, min_face_score)]
+        face = labelled_face(faces, points)
+        matched = np.array([face is not None, labelled_face(all_faces, points) is not None])
+        hits += matched
+        others += np.array([len(faces), len(all_faces)]) - matched
+        face = face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
+        guesses.append(face.keypoints)
+        once.append(landmarker.predict([image], [face.box]).keypoints[0])
+    truth, count = np.stack([points for _, points in samples]), len(samples)
+    errors = nme(np.stack(guesses), truth)
+    return {
+        "photos": count,
+        "found": hits[0] / count,
+        "found_any_score": hits[1] / count,
+        "others_a_photo": others[0] / count,
+        "others_any_score": others[1] / count,
+        "nme_one_pass": nme(np.stack(once), truth).mean(),
+        "nme": errors.mean(),
+        "fr8": failure_rate(errors),
+        "ms_to_find": np.median(times),
+    }
 
 
-def report(what: str, landmarker, samples: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    found = [(labelled_face(landmarker(image), points), points) for image, points in samples]
-    hits = [(face.keypoints, points) for face, points in found if face]
-    errors = nme(*(np.stack(arrays) for arrays in zip(*hits, strict=True))) if hits else np.array([math.nan])
-    failed = (errors > FAILURE).mean()
-    print(f"{what:20} found {len(hits) / len(samples):6.1%}, of these NME {errors.mean():6.2%}, FR@8% {failed:6.1%}")
+def measure_limits(args) -> Tables:
+    """NME and recall when whole photos are turned, when they are shrunk, and by the yaw of the head.
 
-
-def estimate_yaw(points: np.ndarray) -> np.ndarray:
-    """Degrees by which each of many faces is turned, positive to the right of the picture: (N, 68, 2) → (N,).
-
-    From the points alone: all faces are taken for views of one solid shape, which factorization finds together with
-    each view's camera (Tomasi & Kanade, 1992), under weak perspective. Only the nose and the corners of the eyes are
-    looked at, which expressions move least. People differ, so a single face's yaw is rough.
+    "wrong": how many of the faces that are returned have an NME above 20%, so that their points are elsewhere.
     """
-    solid = [*range(27, 36), 36, 39, 42, 45]
-    mirrored = [solid.index(FLIP[i]) for i in solid]
-    right_eye, left_eye, bridge, tip, base = map(solid.index, (36, 45, 27, 30, 33))
-    views = points[:, solid] - points[:, solid].mean(axis=1, keepdims=True)
-    views = views / np.sqrt((views**2).mean(axis=(1, 2), keepdims=True))
-    u, s, vt = np.linalg.svd(views.transpose(0, 2, 1).reshape(2 * len(views), -1), full_matrices=False)
-    cameras, shape = (u * s)[:, :3].reshape(-1, 2, 3), vt[:3]  # (N, 2, 3) @ (3, P) ≈ the views
-    # Each camera's rows must be orthogonal and of one length: linear in the symmetric matrix a @ a.T that mends them.
-    i, j = np.triu_indices(3)
-    x, y = cameras[:, 0], cameras[:, 1]
-    equations = [p[:, i] * q[:, j] + p[:, j] * q[:, i] for p, q in ((x + y, x - y), (x, y))]
-    values = np.linalg.svd(np.concatenate(equations) * np.where(i == j, 0.5, 1), full_matrices=False)[2][-1]
-    metric = np.zeros((3, 3))
-    metric[i, j] = metric[j, i] = values * np.sign(values[i == j].sum())
-    lengths, axes = np.linalg.eigh(metric)
-    mend = axes * np.sqrt(np.maximum(lengths, 1e-9))
-    cameras, shape = cameras @ mend, np.linalg.solve(mend, shape)
-    # The head's own axes: from eye to eye (the direction in which mirroring moves points), down the nose, forward.
-    across = np.linalg.svd(shape - shape[:, mirrored])[0][:, 0]
-    across *= np.sign(across @ (shape[:, left_eye] - shape[:, right_eye]))
-    forward = np.cross(shape[:, base] - shape[:, bridge], across)
-    forward /= np.linalg.norm(forward)
-    away = np.cross(cameras[:, 0], cameras[:, 1])  # where each camera looks, in the coordinates of the shape
-    # Depth may come out inside out, as in Necker's cube; the tip of the nose is in front.
-    nose_in_front = np.sign(forward @ (shape[:, tip] - shape[:, [right_eye, left_eye]].mean(axis=1)))
-    return np.degrees(np.arctan2(away @ across * nose_in_front, -away @ forward))
+    landmarker = Landmarker(open_network(args.network), args.detector, args.min_face_score)
+    samples = list(labelled(args))
+    cases = {f"turned by {d}°": itertools.starmap(partial(turned, degrees=d), samples) for d in range(0, 360, 30)}
+    sides = (96, 64, 48, 32, 24, 16, 12)
+    cases |= {f"faces of {side} px": itertools.starmap(partial(shrunk, side=side), samples) for side in sides}
+    cases |= by_yaw(samples)
+    return {"limits": [{"name": name} | limit_row(landmarker, case) for name, case in cases.items()]}
 
 
-def turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    height, width = image.shape[:2]
-    side = math.ceil(math.hypot(height, width))
-    matrix = geometry.similarity(((width - 1) / 2, (height - 1) / 2), ((side - 1) / 2,) * 2, degrees=degrees)
-    return geometry.warp(image, matrix, side, side), geometry.transform_points(points, matrix)
+def by_yaw(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list]:
+    """The photos by how far the head is turned to either side; none where there is a single one, which doesn't tell."""
+    if len(samples) < 2:
+        return {}
+    yaw = np.abs(estimate_yaw(np.stack([points for _, points in samples])))
+    bins = itertools.pairwise((0, 15, 30, 45, 60, 90))
+    cases = {f"yaw {low}° to {high}°": np.flatnonzero((low <= yaw) & (yaw < high)) for low, high in bins}
+    return {name: [samples[i] for i in members] for name, members in cases.items() if len(members)}
 
 
-def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
-    """On gray, 640×480, the longer side of the points' box `side` pixels."""
-    box = geometry.box_of(points)
-    factor = side / max(box[2:] - box[:2])
-    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    frame = np.full((max(480, small.shape[0]), max(640, small.shape[1]), 3), 128, np.uint8)
-    frame[: small.shape[0], : small.shape[1]] = small
-    height, width = image.shape[:2]
-    return frame, geometry.transform_points(points, geometry.resize_matrix(height, width, *small.shape[:2]))
+def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
+    """How many of the labelled faces are found, and how well: NaN where none is."""
+    errors = []
+    for image, points in samples:
+        face = labelled_face(landmarker(image), points)
+        errors.append(nme(face.keypoints, points) if face else math.nan)
+    found = np.array(errors)[~np.isnan(errors)]
+    return {
+        "photos": len(errors),
+        "found": len(found) / len(errors),
+        "nme_found": found.mean() if len(found) else math.nan,
+        "fr8_found": failure_rate(found) if len(found) else math.nan,
+        "wrong": int((found > WRONG).sum()),
+    }
 
 
-def compare_stream(args) -> None:
+def measure_crowd(args) -> Tables:
+    """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
+    with one_core():
+        landmarker = Landmarker(open_network(args.network), args.detector)
+        one, many = crowd(read_image(args.photo), CROWD)
+        pictures = {"one face": one, f"{CROWD**2} faces": many}
+        counts = {name: len(landmarker(picture)) for name, picture in pictures.items()}
+        steps = {name: partial(landmarker, picture) for name, picture in pictures.items()}
+        rows = time_rows(in_turn(timed(steps), args.rounds, warm_up=1), ["one face"])
+    return {"crowd": [row | {"faces_found": counts[row["name"]]} for row in rows]}
+
+
+def compare_network(args) -> Tables:
+    """Milliseconds of one pass and of all passes over a face, against the network alone in fp32, in turn."""
+    photo = read_image(args.photo)
+    with tempfile.TemporaryDirectory() as folder:
+        export_network(SHIPPED_CHECKPOINT, Path(folder, "fp32.onnx"))
+        fp32 = OnnxNetwork(Path(folder, "fp32.onnx"))
+    shipped = OnnxNetwork(shipped_network())
+    landmarker = Landmarker(shipped)
+    found = Given(landmarker.detect(photo).boxes[:1])(photo)
+    if not len(found.boxes):
+        raise InputError(f"{args.photo}: no face is found there; give --photo another")
+    crop = np.full((1, fp32.policy.size, fp32.policy.size), 128, np.uint8)
+    steps = {
+        "fp32 alone": partial(fp32, crop),
+        "as shipped, alone": partial(shipped, crop),
+        "crop to points, one pass": partial(landmarker.predict, [photo], found.boxes),
+        "box to points, all passes": partial(landmarker.faces, [photo], [found]),
+    }
+    with one_core():
+        times = in_turn(timed(steps), args.rounds, warm_up=20)
+    return {"network": time_rows(times, ["fp32 alone"])}
+
+
+def compare_stream(args) -> Tables:
     """Photos a second: reading, finding, predicting one after the other, and as a stream; and the stream's memory."""
     landmarker = Landmarker(open_network(args.network))
     paths = find_images(args.folder)
     paths = [str(paths[i % len(paths)]) for i in range(args.count)]
     for path in paths[:8]:
         landmarker(read_image(path))  # whatever happens once only
+    rows = []
     for turn in (1, 2):
         start = time.perf_counter()
         plain = [landmarker(read_image(path)) for path in paths]
@@ -193,108 +303,48 @@ def compare_stream(args) -> None:
             streamed.append(photo.faces)
             peaks.append(peak_memory())
         end = time.perf_counter()
-        same = all(len(a) == len(b) for a, b in zip(plain, streamed, strict=True))
-        print(
-            f"round {turn}: plain loop {len(paths) / (middle - start):.1f} photos/s, "
-            f"stream {len(paths) / (end - middle):.1f} photos/s, same faces: {same}; "
-            f"peak memory after a tenth {peaks[len(peaks) // 10]:.0f} MiB, at the end {peaks[-1]:.0f} MiB"
+        rows.append(
+            {
+                "name": f"round {turn}",
+                "photos": len(paths),
+                "rate_plain_loop": len(paths) / (middle - start),
+                "rate_stream": len(paths) / (end - middle),
+                "same_faces": all(len(a) == len(b) for a, b in zip(plain, streamed, strict=True)),
+                "mib_after_a_tenth": peaks[len(peaks) // 10],
+                "mib_at_the_end": peaks[-1],
+            }
         )
+    return {"stream": rows}
 
 
-def measure_start(args) -> None:
-    """One photo in a new process against `import torch` in one, in turn: seconds from cold, and peak memory."""
+def measure_start(args) -> Tables:
+    """One photo in a new process against `import torch` in one, in turn: milliseconds from cold, and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
-        predict = [
-            sys.executable,
-            str(PREDICT),
-            "--image",
-            str(args.photo),
-            "--output",
-            str(Path(folder, "marked.png")),
-        ]
+        marked = Path(folder, "marked.png")
+        predict = [sys.executable, str(PREDICT), "--image", str(args.photo), "--output", str(marked), "--checkpoint"]
         commands = {
             "import torch": [sys.executable, "-c", "import torch"],
-            "predict.py, the shipped network": [*predict, "--checkpoint", str(shipped_network())],
-            "predict.py, its checkpoint in torch": [*predict, "--checkpoint", str(SHIPPED_CHECKPOINT)],
+            "predict.py, the shipped network": [*predict, str(shipped_network())],
+            "predict.py, its checkpoint in torch": [*predict, str(SHIPPED_CHECKPOINT)],
         }
-        runs = {name: [] for name in commands}
-        for i in range(args.rounds + 1):
-            for name, command in commands.items():
-                seconds_and_memory = from_cold(command)
-                if i:  # the first round brings the files into memory
-                    runs[name].append(seconds_and_memory)
-    seconds = {name: np.array(of_name)[:, 0] for name, of_name in runs.items()}
-    print_times(seconds, "s")
-    for name, of_name in runs.items():
-        print(f"{name:40}peak memory {np.median(np.array(of_name)[:, 1]):5.0f} MiB")
+        measures = {name: partial(from_cold, command) for name, command in commands.items()}
+        runs = in_turn(measures, args.rounds, warm_up=1)  # which brings the files into memory
+    rows = time_rows({name: of_name[:, 0] for name, of_name in runs.items()}, ["import torch"])
+    return {"start": [row | {"mib_peak": np.median(runs[row["name"]][:, 1])} for row in rows]}
 
 
-# Run in a process of its own, since a child's peak memory begins with that of the process that it is forked from.
-FROM_COLD = """
-import resource, subprocess, sys, time
-start = time.perf_counter()
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
+# --- The command ----------------------------------------------------------------------------------------------
 
 
-def from_cold(command: list[str]) -> tuple[float, float]:
-    """Seconds that a command takes, and its peak memory in MiB. Not on Windows, which doesn't tell."""
-    result = subprocess.run([sys.executable, "-c", FROM_COLD, *command], stdout=subprocess.PIPE, text=True, check=True)
-    seconds, peak = map(float, result.stdout.split())
-    return seconds, mebibytes(peak)
-
-
-def compare_network(args) -> None:
-    """Milliseconds of one pass and of all passes over a face, against the network alone in fp32, in turn."""
-    photo = read_image(args.photo)
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        export_network(SHIPPED_CHECKPOINT, Path(folder, "fp32.onnx"))
-        fp32 = OnnxNetwork(Path(folder, "fp32.onnx"))
-    shipped = OnnxNetwork(shipped_network())
-    landmarker = Landmarker(shipped)
-    found = Found(landmarker.detect(photo).boxes[:1], None)
-    if not len(found.boxes):
-        raise InputError(f"{args.photo}: no face is found there; give --photo another")
-    crop = np.full((1, fp32.policy.size, fp32.policy.size), 128, np.uint8)
-    steps = {
-        "the network alone, fp32": lambda: fp32(crop),
-        "the network alone, as shipped": lambda: shipped(crop),
-        "crop to points, one pass": lambda: landmarker.predict([photo], found.boxes),
-        "box to points, all passes": lambda: landmarker.faces([photo], [found]),
-    }
-    milliseconds = {name: [] for name in steps}
-    for i in range(args.rounds + 20):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if i >= 20:  # the first ones warm up
-                milliseconds[name].append(1000 * (time.perf_counter() - start))
-    print_times({name: np.array(values) for name, values in milliseconds.items()}, "ms")
-
-
-def print_times(times: dict[str, np.ndarray], unit: str) -> None:
-    """A table of times measured in turn, (rounds,) each; ratios are those of the same round to the first row's."""
-    first = next(iter(times.values()))
-    print(f"{'':40}{'median':>10}{'least':>10}{'most':>10}   against the first")
-    for name, values in times.items():
-        figures = "".join(f"{value:7.2f} {unit:2}" for value in (np.median(values), values.min(), values.max()))
-        print(f"{name:40}{figures}{np.median(values / first):12.2f} ×")
-
-
-def mebibytes(peak: float) -> float:
-    """`ru_maxrss` in MiB: macOS counts bytes, Linux KiB."""
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def peak_memory() -> float:
-    """Of this process so far, in MiB; NaN where the system doesn't tell."""
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return math.nan
-    return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+COMMANDS = {
+    "photo": compare_photo,
+    "detectors": compare_detectors,
+    "limits": measure_limits,
+    "crowd": measure_crowd,
+    "network": compare_network,
+    "stream": compare_stream,
+    "start": measure_start,
+}
 
 
 def parse_arguments():
@@ -303,29 +353,52 @@ def parse_arguments():
         "--checkpoint", type=Path, default=default_network(), dest="network", help="the network, .onnx or .pt"
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="command")
-    for name, function in (("detectors", compare_detectors), ("limits", measure_limits)):
-        c = commands.add_parser(name, help=function.__doc__.splitlines()[0])
+    for name, function in COMMANDS.items():
+        text = inspect.getdoc(function)
+        c = commands.add_parser(name, help=text.splitlines()[0], description=text, formatter_class=p.formatter_class)
+        c.add_argument("--json", type=Path, metavar="FILE", help="also write the tables to this file")
+        add_overwrite(c)
+    choices = commands.choices
+    for c in (choices["photo"], choices["detectors"], choices["limits"]):
         c.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
         c.add_argument("--split", choices=SPLITS, default="test", help="which of its images")
+        c.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
+        c.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
         c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
-        c.set_defaults(function=function)
-    commands.choices["detectors"].add_argument("--dlib", action="store_true", help="also dlib's, where it is installed")
-    c = commands.add_parser("stream", help=compare_stream.__doc__.splitlines()[0])
-    c.add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
-    c.add_argument("--count", type=positive_int, default=1000, help="photos in all")
-    c.set_defaults(function=compare_stream)
-    for name, function, rounds in (("start", measure_start, 5), ("network", compare_network, 500)):
-        c = commands.add_parser(name, help=function.__doc__.splitlines()[0])
-        c.add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
-        c.add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
-        c.set_defaults(function=function)
+    for c in (choices["photo"], choices["limits"], choices["crowd"]):
+        c.add_argument("--detector", choices=DETECTORS, default="auto", help="what finds the faces")
+    for name in ("crowd", "network", "start"):
+        choices[name].add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
+    for name, rounds in (("photo", 3), ("crowd", 20), ("network", 500), ("start", 5)):
+        choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
+    choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
+    choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
     return p.parse_args()
+
+
+def write_pictures(folder: Path, tables: Tables) -> None:
+    visualize.save_figure(visualize.plot_speed(tables["photo"]), folder / SPEED)
+    visualize.save_figure(plot_parts(tables["parts"]), folder / PHOTO_TIME)
+    say(f"pictures are in {folder}/")
 
 
 def main() -> None:
     args = parse_arguments()
-    args.function(args)
+    arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    pictures = [args.output_dir / name for name in PICTURES] if args.command == "photo" else []
+    read = [getattr(args, name) for name in ("network", "photo") if hasattr(args, name)]
+    places = [*pictures, *([args.json] if args.json else [])]
+    check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
+    say(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
+    tables = COMMANDS[args.command](args)
+    for rows in tables.values():
+        print(f"\n{as_text(rows)}")
+    if pictures:
+        write_pictures(args.output_dir, tables)
+    if args.json:
+        write_tables(args.json, arguments, tables)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,27 @@
-"""What benchmark.py changes about photos moves their points along, and its table counts what it says."""
+"""What benchmark.py changes about photos moves their points along, and its tables count what they say."""
 
+import json
+import math
+import os
 import sys
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
-from conftest import PRETRAINED, SAMPLE, YUNET
+from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
-from data_load import read_csv
+import limits
+import tables
+import timing
+from data_load import fold_of, read_csv
 from face68 import geometry
+from face68.files import InputError
 from face68.formats import write_pts
+from face68.images import read_image
+from face68.landmarker import Landmarker
+from face68.landmarks import Face
 
 
 @pytest.fixture
@@ -29,17 +41,34 @@ def brightest(image: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("degrees", [0, 30, 90])
 def test_turned_points_stay_on_their_face(spot, degrees):
-    image, points = benchmark.turned(*spot, degrees)
+    image, points = limits.turned(*spot, degrees)
     np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
     assert np.ptp(points, axis=0) == pytest.approx((40, 40), rel=0.02), "turned, not scaled"
 
 
 @pytest.mark.parametrize("side", [80, 20])
 def test_shrunk_points_stay_on_their_face(spot, side):
-    image, points = benchmark.shrunk(*spot, side)
+    image, points = limits.shrunk(*spot, side)
     assert image.shape == (480, 640, 3)
     np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
     assert np.ptp(points, axis=0).max() == pytest.approx(side, rel=0.05)
+
+
+@pytest.mark.parametrize("side", [640, 60])
+def test_resized_points_stay_on_their_face(spot, side):
+    image, points = benchmark.resized(*spot, side)
+    assert max(image.shape) == side
+    np.testing.assert_allclose(points.mean(axis=0), brightest(image), atol=0.3)
+
+
+def test_a_crowd_is_a_face_many_times_and_the_other_picture_of_its_size_has_it_once(spot):
+    one, many = limits.crowd(spot[0], 3, side=60)
+    assert one.shape == many.shape == (180, 135, 3)
+    tiles = many.reshape(3, 60, 3, 45, 3).swapaxes(1, 2).reshape(9, 60, 45, 3)
+    assert (tiles == tiles[0]).all()
+    assert (one[60:120, 45:90] == tiles[0]).all()
+    one[60:120, 45:90] = 128
+    assert (one == 128).all()
 
 
 def test_yaw_is_estimated_from_points_alone():
@@ -58,21 +87,210 @@ def test_yaw_is_estimated_from_points_alone():
         faces.append(geometry.transform_points(view[:, :2], roll))
     assert faces[yaw.argmax()][30, 0] > faces[yaw.argmax()][[36, 45], 0].mean(), "the nose points to the right"
     labels = np.stack(faces) + random.normal(0, 0.3, (200, 68, 2))
-    np.testing.assert_allclose(benchmark.estimate_yaw(labels), yaw, atol=8)
+    np.testing.assert_allclose(limits.estimate_yaw(labels), yaw, atol=8)
 
 
-def test_detectors_on_photos_with_pts_files(tmp_path, monkeypatch, capsys):
-    if not YUNET.is_file():
-        pytest.skip("YuNet's file is not here")
+@pytest.fixture
+def few(tmp_path):
+    """A folder of three drawn faces of three people, each with its .pts file; the labels lie on the faces."""
     names, keypoints = read_csv(SAMPLE / "test_frames_keypoints.csv")
-    for name, points in list(zip(names, keypoints, strict=True))[:2]:
-        (tmp_path / name).write_bytes((SAMPLE / "test" / name).read_bytes())
-        write_pts((tmp_path / name).with_suffix(".pts"), points)
-    line = ["benchmark.py", "--checkpoint", PRETRAINED, "detectors", "--data", tmp_path, "--split", "training"]
-    monkeypatch.setattr(sys, "argv", list(map(str, line)))
-    args = benchmark.parse_arguments()
-    args.function(args)
-    header, _, _, truth, none, haar, yunet = capsys.readouterr().out.splitlines()
-    assert "2 photos" in header
-    assert truth.split()[:5] == ["truth", "100.0%", "(100.0%)", "0.000", "(0.000)"]
-    assert [row.split()[0] for row in (none, haar, yunet)] == ["none", "haar", "yunet"]
+    (tmp_path / "few").mkdir()
+    for i in (0, 2, 4):
+        path = tmp_path / "few" / names[i]
+        path.write_bytes((SAMPLE / "test" / names[i]).read_bytes())
+        write_pts(path.with_suffix(".pts"), keypoints[i])
+    return tmp_path / "few"
+
+
+@pytest.fixture
+def measure(tmp_path, monkeypatch, capsys):
+    """Run benchmark.py in this process; returns its output and what --json wrote."""
+
+    def run(*arguments):
+        report = tmp_path / "report.json"
+        line = ["benchmark.py", "--checkpoint", SHIPPED, *arguments, "--json", report]
+        monkeypatch.setattr(sys, "argv", list(map(str, line)))
+        benchmark.main()
+        return capsys.readouterr(), json.loads(report.read_text())
+
+    return run
+
+
+# --- The commands ---------------------------------------------------------------------------------------------
+
+
+def test_photo_measures_each_detector_and_draws(few, tmp_path, measure, monkeypatch):
+    monkeypatch.setattr(benchmark, "installed", lambda *_: [])  # they have their own tests
+    data = ("--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
+    arguments = ("photo", *data, "--rounds", 2, "--detector", "haar", "--every", 2)
+    output, report = measure(*arguments)
+    rows = {row["name"]: row for row in report["tables"]["photo"]}
+    assert next(iter(rows)) == "ours, haar" and "ours, none" not in rows
+    assert YUNET.is_file() == ("ours, yunet" in rows)
+    for row in rows.values():
+        assert row["photos"] == 2
+        assert 0 < row["ms_p10"] <= row["ms"] <= row["ms_p90"]
+        assert row["nme_all"] >= (row["nme_found"] or 0)
+    parts = report["tables"]["parts"]
+    assert [part["name"] for part in parts][:3] == ["decode", "detect", "pass 1"]
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
+    assert report["arguments"]["every"] == 2 and report["arguments"]["data"] == str(few)
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert report["machine"]["opencv"] == cv2.__version__ and report["machine"]["git_commit"]
+    for name in benchmark.PICTURES:
+        assert read_image(tmp_path / "pictures" / name).std() > 0
+    assert all(name in output.out for name in rows)
+    measure(*arguments)  # what it wrote itself it replaces
+
+
+@pytest.mark.parametrize("place", ["pictures/speed.png", "report.json"])
+def test_somebodys_file_is_not_replaced(place, few, tmp_path, measure):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / place).write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="--overwrite"):
+        measure("photo", "--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
+    assert (tmp_path / place).read_text() == '{"mine": 1}'
+
+
+def test_detectors_on_photos_with_pts_files(few, measure, monkeypatch):
+    monkeypatch.setattr(benchmark, "installed", lambda *_: [])
+    _, report = measure("detectors", "--data", few, "--split", "training", "--every", 2)
+    rows = {row["name"]: row for row in report["tables"]["detectors"]}
+    assert {"truth", "none", "haar"} <= set(rows)
+    truth = rows["truth"]
+    assert [truth[key] for key in ("photos", "found", "found_any_score")] == [2, 1, 1]
+    assert [truth[key] for key in ("others_a_photo", "others_any_score")] == [0, 0]
+    assert truth["nme"] <= min(row["nme"] for row in rows.values()) + 0.01
+
+
+def test_limits_turn_all_the_way_round(few, measure):
+    _, report = measure("limits", "--data", few, "--split", "training", "--detector", "none", "--every", 3)
+    rows = report["tables"]["limits"]
+    assert [row["name"] for row in rows[:12]] == [f"turned by {degrees}°" for degrees in range(0, 360, 30)]
+    assert {row["photos"] for row in rows} == {1}
+    assert rows[0]["nme_found"] < 0.3 and rows[-1]["nme_found"] is None, "12 px in a corner are not the whole frame"
+
+
+def test_faces_are_counted_as_found_failed_and_wrong(spot):
+    """Of four labelled faces one is missed, and the others are off by 1%, 10% and 30% of the eye distance."""
+    image, points = spot
+    eyes = np.linalg.norm(points[36] - points[45])
+    moved = [points + np.float32([share * eyes, 0]) for share in (0.01, 0.1, 0.3)]
+    answers = iter([[], *([Face((10, 50, 50, 90), 1.0, keypoints)] for keypoints in moved)])
+    row = benchmark.limit_row(lambda _: next(answers), [(image, points)] * 4)
+    assert [row[key] for key in ("photos", "found", "wrong")] == [4, 0.75, 1]
+    assert row["nme_found"] == pytest.approx(0.41 / 3, rel=1e-3)
+    assert row["fr8_found"] == pytest.approx(2 / 3)
+
+
+def test_a_fold_holds_its_own_people(few):
+    def names(fold):
+        args = SimpleNamespace(data=few, split="training", val_fold=fold, folds=3, every=1)
+        return [points for _, points in benchmark.labelled(args)]
+
+    people = sorted(path.stem.rsplit("_", 1)[0] for path in few.glob("*.jpg"))
+    for fold in range(3):
+        expected = sum(fold_of(person, 3) == fold for person in people)
+        if expected:
+            assert len(names(fold)) == expected
+        else:
+            with pytest.raises(InputError, match="another split or fold"):
+                names(fold)
+
+
+def test_a_crowd_against_one(measure):
+    _, report = measure("crowd", "--detector", "haar", "--rounds", 1)
+    one, many = report["tables"]["crowd"]
+    assert (one["faces_found"], many["faces_found"]) == (1, 64)
+    assert one["ratio_one face"] == 1
+    assert many["ratio_one face"] == pytest.approx(many["ms"] / one["ms"])
+
+
+def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):
+    monkeypatch.setattr(benchmark, "Landmarker", lambda network: Landmarker(network, "none"))
+    _, report = measure("stream", photos, "--count", 8)
+    rows = report["tables"]["stream"]
+    assert [(row["photos"], row["same_faces"]) for row in rows] == [(8, True), (8, True)]
+
+
+def test_a_detector_that_is_not_here_is_a_line_and_the_one_asked_for_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("YUNET_FILE", str(tmp_path / "nothing"))
+    detectors = benchmark.open_detectors("haar")
+    assert next(iter(detectors)) == "haar" and "yunet" not in detectors
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("yunet")]
+    assert "nothing" in line
+    with pytest.raises(InputError, match="nothing"):
+        benchmark.open_detectors("yunet")
+
+
+# --- Times ----------------------------------------------------------------------------------------------------
+
+
+def test_a_ratio_is_that_of_the_same_round():
+    """Of three rounds, in one of which the machine was ten times slower."""
+    rows = timing.time_rows({"a": np.array([1.0, 10, 3]), "b": np.array([2.0, 20, 1.5])}, against=["a"])
+    assert [row["ms"] for row in rows] == [3, 2]
+    assert [row["ratio_a"] for row in rows] == [1, 2]
+    (row,) = timing.time_rows({"a": np.arange(101.0)}, against=[])
+    assert row == {"name": "a", "ms": 50, "ms_p10": 10, "ms_p90": 90}
+
+
+def test_all_are_measured_once_a_round_and_warmed_up_before():
+    calls = []
+    measures = {name: lambda name=name: calls.append(name) or len(calls) for name in "abc"}
+    said = timing.in_turn(measures, rounds=20, warm_up=1)
+    turns = [calls[i : i + 3] for i in range(0, len(calls), 3)]
+    assert len(turns) == 21 and all(sorted(turn) == ["a", "b", "c"] for turn in turns)
+    assert len(set(map(tuple, turns))) > 1, "the order changes"
+    assert sorted(np.concatenate(list(said.values()))) == list(range(4, 64))
+
+
+def test_one_core_is_one_core_and_given_back():
+    threads = cv2.getNumThreads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    with pytest.raises(ZeroDivisionError), timing.one_core():
+        assert cv2.getNumThreads() == 1
+        assert cores is None or len(os.sched_getaffinity(0)) == 1
+        1 / 0  # noqa: B018
+    assert cv2.getNumThreads() == threads
+    assert cores is None or os.sched_getaffinity(0) == cores
+
+
+def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
+    watched = Landmarker(timing.Watched(landmarker.network), landmarker.detect)
+    run = timing.divide(watched, benchmark.as_jpeg(hopper), tmp_path / "drawn.jpg")
+    assert len(run) == 5 + len(watched.network.ends) > 5 and (run > 0).all()
+    assert (read_image(tmp_path / "drawn.jpg") != read_image(benchmark.as_jpeg(hopper))).any()
+    rows = timing.part_rows([run, run, run[:-1]])
+    assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
+    assert sum(row["ms"] for row in rows) == pytest.approx(run.sum())
+    assert {row["runs"] for row in rows} == {"2 of 3"}
+    bars = timing.plot_parts(rows).axes[0].patches
+    assert [bar.get_width() for bar in bars] == pytest.approx(run.tolist())
+    assert bars[-1].get_x() == pytest.approx(run[:-1].sum())
+
+
+# --- Tables ---------------------------------------------------------------------------------------------------
+
+
+def test_a_table_has_its_units_and_a_dash_where_nothing_was_measured():
+    rows = [
+        {"name": "one", "ms": 12.345, "nme_found": 0.0312, "ratio_dlib": 2, "wrong": 0},
+        {"name": "another", "ms": 1.0, "nme_found": math.nan, "ratio_dlib": 0.5, "wrong": 10},
+    ]
+    assert tables.as_text(rows).splitlines() == [
+        "name        ms  NME found  × dlib  wrong",
+        "one      12.35      3.12%    2.00      0",
+        "another   1.00          –    0.50     10",
+    ]
+
+
+def test_a_written_table_is_json_and_known_again(tmp_path):
+    place = tmp_path / "report.json"
+    tables.write_tables(place, {"every": 3}, {"t": [{"name": "a", "nme": np.float64("nan"), "wrong": np.int64(2)}]})
+    report = json.loads(place.read_text(), parse_constant=pytest.fail)
+    assert report["tables"] == {"t": [{"name": "a", "nme": None, "wrong": 2}]}
+    assert report["arguments"] == {"every": 3}
+    assert tables.holds_tables(place)
+    place.write_text("{}")
+    assert not tables.holds_tables(place)

@@ -64,6 +64,18 @@ def test_ced_says_nme_and_auc_and_draws_the_shares():
     assert np.interp([1, 5, 8], x, y) == pytest.approx([0, 50, 75])
 
 
+def test_speed_has_a_named_dot_for_each_row_on_the_line_of_its_times():
+    rows = [
+        {"name": "slow", "ms": 40.0, "ms_p10": 30.0, "ms_p90": 70.0, "nme_all": 0.03},
+        {"name": "fast", "ms": 5.0, "ms_p10": 4.0, "ms_p90": 6.0, "nme_all": 0.051},
+    ]
+    (axes,) = visualize.plot_speed(rows).axes
+    assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0
+    drawn = sorted([np.round(line.get_xydata(), 6).tolist() for line in axes.lines], key=str)
+    assert drawn == sorted([[[5, 5.1]], [[4, 5.1], [6, 5.1]], [[40, 3]], [[30, 3], [70, 3]]], key=str)
+    assert {text.get_text(): text.xy for text in axes.texts} == {"fast": (5, pytest.approx(5.1)), "slow": (40, 3)}
+
+
 def test_a_figure_is_written_whole_or_refused(tmp_path):
     figure = visualize.plot_ced({"a": np.array([0.03])})
     visualize.save_figure(figure, tmp_path / "new" / "ced.svg")

@@ -1,0 +1,149 @@
+"""What others have for the same task, as far as it is installed: dlib and MediaPipe; and how well any of us does.
+
+    pip install mediapipe==0.10.14 dlib-bin face-recognition-models
+
+Each takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes.
+"""
+
+import importlib.util
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from face68 import geometry
+from face68.detect import Found
+from face68.landmarks import OUTER_EYE_CORNERS, Face
+from metrics import nme
+
+MISSED = 0.3  # what a face that was not found counts as, of an NME
+
+# The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
+# has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
+# here are the nearest to the labels on 120 photographs of 300-W's training part, or the corner itself where one further
+# along is as near. Right and left mirror each other.
+MESH_VERTICES = [
+    *[127, 234, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356],  # jaw
+    *[70, 63, 105, 66, 107, 336, 296, 334, 293, 300],  # brows
+    *[168, 197, 5, 4, 75, 97, 2, 326, 305],  # bridge of the nose, nostrils
+    *[33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380],  # eyes
+    *[61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181],  # outer lips
+    *[78, 82, 13, 312, 308, 317, 14, 87],  # inner lips
+]
+
+
+class MediaPipe:
+    """MediaPipe's detector and face mesh (Kartynnik et al., 2019) on a single picture, of which it takes one face."""
+
+    name, package = "MediaPipe", "mediapipe==0.10.14"
+    refined = False
+
+    def __init__(self):
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+
+        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=self.refined)
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        height, width = image.shape[:2]
+        return [
+            # Its coordinates are fractions of the sides, from edge to edge.
+            as_face([(vertices[i].x * width - 0.5, vertices[i].y * height - 0.5) for i in MESH_VERTICES])
+            for vertices in (mesh.landmark for mesh in self._mesh.process(image).multi_face_landmarks or ())
+        ]
+
+
+class RefinedMediaPipe(MediaPipe):
+    """The same with its larger network, which looks at eyes and lips once more (Grishchenko et al., 2020)."""
+
+    name = "MediaPipe, refined"
+    refined = True
+
+
+class Dlib:
+    """dlib's detector, at the size of the picture, and its 68 points by regression trees (Kazemi & Sullivan, 2014).
+
+    The model was trained on 300-W: on photographs of that, the test ones too, it says what it was taught.
+    """
+
+    name, package = "dlib", "dlib-bin face-recognition-models"
+
+    def __init__(self):
+        import dlib
+
+        self._detect = dlib.get_frontal_face_detector()
+        # Found and not imported: that needs setuptools, which newer Pythons come without.
+        models = importlib.util.find_spec("face_recognition_models")
+        if models is None:
+            raise ModuleNotFoundError(name="face_recognition_models")
+        file = Path(models.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat"
+        self._predict = dlib.shape_predictor(str(file))
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        shapes = [self._predict(image, rectangle) for rectangle in self._detect(image, 0)]
+        return [as_face([(point.x, point.y) for point in shape.parts()]) for shape in shapes]
+
+
+class DlibDetector:
+    """dlib's detector alone, HOG and a linear classifier (Dalal & Triggs, 2005): boxes as it gives them."""
+
+    name, package = "dlib HOG", "dlib-bin"
+
+    def __init__(self):
+        import dlib
+
+        self._hog = dlib.get_frontal_face_detector()
+
+    def __call__(self, image: np.ndarray) -> Found:
+        rectangles, scores, _ = self._hog.run(image, 1, 0.0)  # enlarged twice: its window has 80 pixels
+        boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
+        return Found(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
+
+
+def as_face(points: list[tuple[float, float]]) -> Face:
+    """A face of points (68, 2) px, in the box around them: it was looked for there, as far as one can tell."""
+    keypoints = np.array(points, np.float32)
+    return Face(tuple(geometry.box_of(keypoints).tolist()), None, keypoints)
+
+
+def installed(*peers: type) -> list[Callable]:
+    """Those of the peers that can be had here; a line on stderr tells of each package that is missing."""
+    made, missing = [], {}
+    for peer in peers:
+        try:
+            made.append(peer())
+        except ModuleNotFoundError as error:
+            missing[error.name] = peer.package
+    for module, package in missing.items():
+        print(f"{module} is not installed: pip install {package}", file=sys.stderr)
+    return made
+
+
+def without_offsets(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Points without what they are off by on average: where each one belongs differs from one annotation to another.
+
+    predicted, truth: (N, 68, 2) px, N ≥ 2.
+
+    The mean offset of each point is measured along the eyes and across, in distances of the outer eye corners. Every
+    other face has that of the remaining faces taken off, and the other way round, so none has its own.
+    """
+    z, true = (points[..., 0] + 1j * points[..., 1] for points in (predicted, truth))  # (N, 68): a turn is a factor
+    right, left = OUTER_EYE_CORNERS
+    eyes = (z[:, left] - z[:, right])[:, None]
+    offsets = (z - true) / eyes
+    for half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+        z[half] -= offsets[other].mean(axis=0) * eyes[half]
+    return np.stack([z.real, z.imag], axis=-1)
+
+
+def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict:
+    """How many faces are found and how well: points (N, 68, 2) px, NaN where a face was missed."""
+    errors = nme(predicted, truth)
+    found = ~np.isnan(errors)
+    figures = {"photos": len(errors), "found": found.mean(), "nme_found": math.nan, "nme_offsets_off": math.nan}
+    if found.any():
+        figures["nme_found"] = errors[found].mean()
+    if found.sum() > 1:
+        figures["nme_offsets_off"] = nme(without_offsets(predicted[found], truth[found]), truth[found]).mean()
+    return figures | {"nme_all": np.where(found, errors, MISSED).mean()}

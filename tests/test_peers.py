@@ -1,0 +1,115 @@
+"""Others' programs are asked as they are meant to be, and compared by a rule that is the same for all."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import peers
+from face68 import geometry
+from face68.landmarker import Landmarker
+from face68.landmarks import FLIP
+from metrics import nme
+
+
+def here(peer: type):
+    """A peer; without its package the test is skipped."""
+    try:
+        return peer()
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{error.name} is not here")
+
+
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe, peers.Dlib])
+def test_a_peers_points_are_the_68_points(peer, hopper, landmarker: Landmarker):
+    """Each is about where our network has it: a wrong number or order would move it further."""
+    (theirs,), (ours,) = here(peer)(hopper), landmarker(hopper)
+    apart = np.linalg.norm(theirs.keypoints - ours.keypoints, axis=1) / np.linalg.norm(
+        ours.keypoints[36] - ours.keypoints[45]
+    )
+    assert apart[27:].max() < 0.12 and apart.max() < 0.35 and apart.mean() < 0.1
+    assert theirs.box == pytest.approx(geometry.box_of(theirs.keypoints))
+
+
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe])
+def test_mesh_vertices_of_both_halves_mirror_each_other(peer, hopper):
+    find = here(peer)
+    (face,), (mirrored,) = find(hopper), find(np.ascontiguousarray(hopper[:, ::-1]))
+    back = (mirrored.keypoints * (-1, 1) + (hopper.shape[1] - 1, 0))[FLIP]
+    assert nme(back[None], face.keypoints[None])[0] < 0.03
+
+
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.Dlib])
+def test_a_peer_finds_nothing_in_nothing(peer):
+    assert here(peer)(np.full((200, 300, 3), 128, np.uint8)) == []
+
+
+def test_dlibs_detector_finds_a_box_on_the_face(hopper, landmarker):
+    found = here(peers.DlibDetector)(hopper)
+    (face,) = landmarker(hopper)
+    assert found.scores.shape == (1,)
+    assert geometry.overlap(found.boxes[0], geometry.box_of(face.keypoints)) > 0.5
+    nothing = here(peers.DlibDetector)(np.zeros((100, 100, 3), np.uint8))
+    assert nothing.boxes.shape == (0, 4) and nothing.scores.shape == (0,)
+
+
+def test_what_is_not_installed_is_one_line_and_costs_no_other(capsys):
+    class Missing:
+        package = "some-package"
+
+        def __init__(self):
+            importlib.import_module("there_is_no_such_module")
+
+    class Here:
+        pass
+
+    (one,) = peers.installed(Missing, Here, Missing)
+    assert isinstance(one, Here)
+    assert capsys.readouterr().err == "there_is_no_such_module is not installed: pip install some-package\n"
+
+
+SHAPE = np.random.default_rng(0).normal(size=(68, 2))
+SHAPE[[36, 45]] = (-0.5, 0), (0.5, 0)
+
+
+def six(shape: np.ndarray) -> np.ndarray:
+    """A shape (68, 2) as six faces, (6, 68, 2) px: of six sizes, turned to six sides, somewhere else each."""
+    places = [geometry.similarity((0, 0), (100 + 50 * i, 80), scale=40 + 30 * i, degrees=60 * i) for i in range(6)]
+    return np.stack([geometry.transform_points(shape, place) for place in places])
+
+
+@pytest.fixture
+def faces():
+    return six(SHAPE)
+
+
+def test_a_habit_of_the_annotation_comes_off_whatever_the_size_and_turn_of_the_face(faces):
+    habit = np.random.default_rng(1).normal(scale=0.05, size=(68, 2))
+    habit[[36, 45]] = (0.02, -0.01)  # both corners alike, so that the frame stays
+    predicted = six(SHAPE + habit)
+    assert nme(predicted, faces).mean() > 0.04
+    np.testing.assert_allclose(peers.without_offsets(predicted, faces), faces, atol=1e-3)
+
+
+def test_no_face_is_cured_by_its_own_offset(faces):
+    predicted = faces.copy()
+    predicted[::2, :36] += 5  # of every other face
+    cured = peers.without_offsets(predicted, faces)
+    np.testing.assert_allclose(cured[::2], predicted[::2], atol=1e-3)
+    assert (np.abs(cured[1::2, :36] - faces[1::2, :36]).max(axis=(1, 2)) > 1).all()
+
+
+def test_a_missed_face_counts_30_percent(faces):
+    predicted = faces.copy()
+    predicted[1] = np.nan
+    predicted[0, 0] += (68 * 0.04 * 40, 0)  # an eye distance of 40 px: an NME of 4%
+    figures = peers.accuracy(predicted, faces)
+    assert (figures["photos"], figures["found"]) == (6, pytest.approx(5 / 6))
+    assert figures["nme_found"] == pytest.approx(0.04 / 5, rel=1e-3)
+    assert figures["nme_all"] == pytest.approx((0.04 + 0.3) / 6, rel=1e-3)
+
+
+def test_where_no_face_is_found_there_is_no_nme_of_those(faces):
+    figures = peers.accuracy(np.full_like(faces, np.nan), faces)
+    assert (figures["found"], figures["nme_all"]) == (0, pytest.approx(0.3))
+    assert np.isnan([figures["nme_found"], figures["nme_offsets_off"]]).all()

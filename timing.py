@@ -1,0 +1,188 @@
+"""How long things take, side by side.
+
+A machine is now faster, now slower. So what is to be compared is measured in turn, on one core of the processor, and a
+ratio is that of two times of the same round.
+"""
+
+import contextlib
+import itertools
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, draw_faces
+from face68.images import read_image, write_image
+from face68.landmarker import Landmarker
+from face68.network import Network, Outputs
+
+COLORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, INK)  # of parts side by side
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Within the block this thread, all that it starts and OpenCV compute on one core.
+
+    Not every library can be told a number of threads; the system keeps all of them on a core (Linux: others can't).
+    """
+    threads = cv2.getNumThreads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
+    try:
+        cv2.setNumThreads(1)
+        if cores:
+            os.sched_setaffinity(0, {max(cores)})
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+
+def timed(steps: dict[str, Callable[[], object]]) -> dict[str, Callable[[], float]]:
+    """What measures how long each step takes, in milliseconds; for `in_turn`."""
+
+    def milliseconds(step: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        step()
+        return 1000 * (time.perf_counter() - start)
+
+    return {name: partial(milliseconds, step) for name, step in steps.items()}
+
+
+def in_turn(measures: dict[str, Callable], rounds: int, warm_up: int = 0) -> dict[str, np.ndarray]:
+    """What each measure says in each round: (rounds, …). Rounds to warm up come before.
+
+    Each round has an order of its own: what follows one that fills the caches would always pay for it otherwise.
+    """
+    said = {name: [] for name in measures}
+    for _ in range(warm_up + rounds):
+        for name in random.sample(list(measures), len(measures)):
+            said[name].append(measures[name]())
+    return {name: np.array(values[warm_up:]) for name, values in said.items()}
+
+
+def time_rows(times: dict[str, np.ndarray], against: Iterable[str]) -> list[dict]:
+    """A row for each name: the median of its times in ms, where the middle 80% of them lie, and its ratios.
+
+    times: arrays of one shape, times at the same place being of the same round.
+    against: the names that each one is divided by.
+    """
+    rows = []
+    for name, values in times.items():
+        low, high = np.quantile(values, (0.1, 0.9))
+        row = {"name": name, "ms": float(np.median(values)), "ms_p10": float(low), "ms_p90": float(high)}
+        rows.append(row | {f"ratio_{other}": float(np.median(values / times[other])) for other in against})
+    return rows
+
+
+# --- Processes and memory -------------------------------------------------------------------------------------
+
+
+# Run in a process of its own, since a child's peak memory begins with that of the process that it is forked from.
+FROM_COLD = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def from_cold(command: list[str]) -> tuple[float, float]:
+    """Milliseconds that a command takes, and its peak memory in MiB. Not on Windows, which doesn't tell."""
+    result = subprocess.run([sys.executable, "-c", FROM_COLD, *command], stdout=subprocess.PIPE, text=True, check=True)
+    seconds, peak = map(float, result.stdout.split())
+    return 1000 * seconds, mebibytes(peak)
+
+
+def mebibytes(peak: float) -> float:
+    """`ru_maxrss` in MiB: macOS counts bytes, Linux KiB."""
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def peak_memory() -> float:
+    """Of this process so far, in MiB; NaN where the system doesn't tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return math.nan
+    return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+# --- Where a photo's time goes ---------------------------------------------------------------------------------
+
+
+class Watched:
+    """A network (`face68.network.Network`) that notes when each of its calls has ended."""
+
+    def __init__(self, network: Network):
+        self.network, self.ends = network, []
+        self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
+
+    def __call__(self, crops: np.ndarray) -> Outputs:
+        outputs = self.network(crops)
+        self.ends.append(time.perf_counter())
+        return outputs
+
+
+def divide(landmarker: Landmarker, photo: bytes, picture: Path) -> np.ndarray:
+    """Milliseconds of each part of a JPEG file's way to a picture with its points, see `part_rows`.
+
+    landmarker: of a `Watched` network.
+    """
+    landmarker.network.ends.clear()
+    marks = [time.perf_counter()]
+    image = read_image(photo)
+    marks.append(time.perf_counter())
+    found = landmarker.detect(image)
+    marks.append(time.perf_counter())
+    (faces,) = landmarker.faces([image], [found])
+    marks += [*landmarker.network.ends, time.perf_counter()]
+    drawn = draw_faces(image, faces)
+    marks.append(time.perf_counter())
+    write_image(picture, drawn)
+    return 1000 * np.diff([*marks, time.perf_counter()])
+
+
+def part_rows(runs: Sequence[np.ndarray]) -> list[dict]:
+    """What a photo's time divides into; of the runs with the usual number of passes, since others have other parts.
+
+    A pass ends when the network has spoken, so it holds the cutting of its crops.
+    """
+    usual = statistics.mode(map(len, runs))
+    passes = [f"pass {i + 1}" for i in range(usual - 5)]
+    names = ["decode", "detect", *passes, "combine", "draw", "write"]
+    times = np.stack([run for run in runs if len(run) == usual])
+    rows = time_rows(dict(zip(names, times.T, strict=True)), against=())
+    total = sum(row["ms"] for row in rows)
+    return [row | {"share": row["ms"] / total, "runs": f"{len(times)} of {len(runs)}"} for row in rows]
+
+
+def plot_parts(rows: list[dict]):
+    """What a photo's time divides into, one after the other. A matplotlib Figure.
+
+    rows: name, ms and share of each part, in their order.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, since only those who draw should wait for it
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    start = 0.0
+    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
+        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
+        axes.barh(0, row["ms"], left=start, color=np.divide(color, 255), edgecolor="white", label=label)
+        start += row["ms"]
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
