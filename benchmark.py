@@ -10,7 +10,7 @@
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
-photo_time.png into --output-dir. Others' programs are measured where they are installed (see peers.py).
+photo_time.png into --output-dir. Others' programs are measured where they are installed (see measuring/peers.py).
 
 NME is inter-ocular (by the distance of the outer eye corners), FR@8% the share of faces above 8%. Times are those of
 this machine as it is now: only figures of the same run compare. "ms p10" and "ms p90" enclose the middle 80%, and
@@ -44,12 +44,12 @@ from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
-from limits import crowd, estimate_yaw, shrunk, turned
+from measuring.limits import crowd, estimate_yaw, shrunk, turned
+from measuring.peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
+from measuring.tables import as_text, holds_tables, write_tables
+from measuring.timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, time_rows, timed
 from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
-from peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
-from tables import as_text, holds_tables, write_tables
-from timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, plot_parts, time_rows, timed
 
 PREDICT = Path(__file__).resolve().parent / "predict.py"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
@@ -380,7 +380,7 @@ def parse_arguments():
 
 def write_pictures(folder: Path, tables: Tables) -> None:
     visualize.save_figure(visualize.plot_speed(tables["photo"]), folder / SPEED)
-    visualize.save_figure(plot_parts(tables["parts"]), folder / PHOTO_TIME)
+    visualize.save_figure(visualize.plot_parts(tables["parts"]), folder / PHOTO_TIME)
     say(f"pictures are in {folder}/")
 
 

@@ -7,6 +7,8 @@
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from face68.draw import (
     SKY,
     VERMILION,
     WHITE,
+    YELLOW,
     contact_sheet,
     draw_landmarks,
     draw_squares,
@@ -32,6 +35,7 @@ from face68.draw import (
 from face68.files import MARK, InputError, atomic_path
 from face68.images import write_image
 
+COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -73,7 +77,7 @@ def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.F
     errors_by_name: NME of each face (N,), as a fraction of the inter-ocular distance.
     """
     figure, axes = _figure(6.4, 4.6)
-    axes.set_prop_cycle(color=[_hex(c) for c in (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)])
+    axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
     for name, errors in errors_by_name.items():
         thresholds, shares = metrics.cumulative_errors(errors, threshold)
         area = metrics.auc(errors, threshold)
@@ -110,7 +114,7 @@ def plot_speed(rows: Sequence[dict]):
     rows: name; ms, the median for a photo; ms_p10 and ms_p90; nme_all, the mean NME with missed faces, a fraction.
     """
     figure, axes = _figure(6.4, 4.6)
-    axes.set_prop_cycle(color=[_hex(c) for c in (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)])
+    axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
     axes.set(xscale="log", title="Error against time", xlabel="ms a photo, one core")
     axes.set(ylabel="NME (inter-ocular), missed faces too, %")
     for i, row in enumerate(sorted(rows, key=lambda row: row["ms"])):
@@ -122,6 +126,23 @@ def plot_speed(rows: Sequence[dict]):
     axes.margins(x=0.2)
     axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
     _plain_log_ticks(axes.xaxis)
+    return figure
+
+
+def plot_parts(rows: Sequence[dict]):
+    """What a photo's time divides into, one after the other. A matplotlib Figure.
+
+    rows: name, ms and share of each part, in their order.
+    """
+    figure, axes = _figure(8, 2.8)
+    start = 0.0
+    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
+        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
+        axes.barh(0, row["ms"], left=start, color=_hex(color), edgecolor="white", label=label)
+        start += row["ms"]
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

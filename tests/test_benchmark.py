@@ -12,9 +12,7 @@ import pytest
 from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
-import limits
-import tables
-import timing
+import visualize
 from data_load import fold_of, read_csv
 from face68 import geometry
 from face68.files import InputError
@@ -22,6 +20,7 @@ from face68.formats import write_pts
 from face68.images import read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
+from measuring import limits, tables, timing
 
 
 @pytest.fixture
@@ -265,7 +264,7 @@ def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
     assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
     assert sum(row["ms"] for row in rows) == pytest.approx(run.sum())
     assert {row["runs"] for row in rows} == {"2 of 3"}
-    bars = timing.plot_parts(rows).axes[0].patches
+    bars = visualize.plot_parts(rows).axes[0].patches
     assert [bar.get_width() for bar in bars] == pytest.approx(run.tolist())
     assert bars[-1].get_x() == pytest.approx(run[:-1].sum())
 

@@ -18,7 +18,7 @@ def module_name(path: Path) -> str:
 
 FILES = {
     module_name(path): path
-    for pattern in ("*.py", "face68/**/*.py", "curation/**/*.py")
+    for pattern in ("*.py", "face68/**/*.py", "curation/**/*.py", "measuring/*.py")
     for path in REPOSITORY.glob(pattern)
 }
 

@@ -5,10 +5,10 @@ import importlib
 import numpy as np
 import pytest
 
-import peers
 from face68 import geometry
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
+from measuring import peers
 from metrics import nme
 
 

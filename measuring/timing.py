@@ -5,7 +5,6 @@ ratio is that of two times of the same round.
 """
 
 import contextlib
-import itertools
 import math
 import os
 import random
@@ -20,12 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, draw_faces
+from face68.draw import draw_faces
 from face68.images import read_image, write_image
 from face68.landmarker import Landmarker
 from face68.network import Network, Outputs
-
-COLORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, INK)  # of parts side by side
 
 
 @contextlib.contextmanager
@@ -164,25 +161,3 @@ def part_rows(runs: Sequence[np.ndarray]) -> list[dict]:
     rows = time_rows(dict(zip(names, times.T, strict=True)), against=())
     total = sum(row["ms"] for row in rows)
     return [row | {"share": row["ms"] / total, "runs": f"{len(times)} of {len(runs)}"} for row in rows]
-
-
-def plot_parts(rows: list[dict]):
-    """What a photo's time divides into, one after the other. A matplotlib Figure.
-
-    rows: name, ms and share of each part, in their order.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, since only those who draw should wait for it
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    start = 0.0
-    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
-        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
-        axes.barh(0, row["ms"], left=start, color=np.divide(color, 255), edgecolor="white", label=label)
-        start += row["ms"]
-    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
