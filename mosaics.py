@@ -32,6 +32,7 @@ SIZE = 192  # px, the side of a mosaic
 SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces that are to be found
 SEEN, HIDDEN = 0.7, 0.25  # the share of a face that is seen, from which it must be found; below which it is none
 SURROUNDINGS = 1.35  # × the side of a face's frame: from there a photo shows what is beside it
+WHOLE = 0.35  # the share of mosaics that are a single photo, as it is
 NARROWEST = 24  # px, the narrowest piece of background
 PEOPLE = 0.3  # of the landmark network's face score, from which somebody without a label may be a person
 DISC = np.array(
@@ -112,7 +113,7 @@ class Mosaics(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         random = np.random.default_rng(int(torch.randint(2**62, ())))
-        if random.random() < 0.25:
+        if random.random() < WHOLE:
             return self.transform(self._compose([self._whole(index, random)], random))
         layers = [*self._background(random), *self._decoys(random)]
         if random.random() < 0.9:
