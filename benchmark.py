@@ -4,6 +4,7 @@
     python benchmark.py photo --data 300w --split training --val-fold 0 --every 5 --rounds 5
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
+    python benchmark.py groups photos/               # faces found of those that somebody counted
     python benchmark.py crowd                        # a photo with 64 faces, against one with one
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
@@ -32,7 +33,7 @@ import numpy as np
 from PIL import Image
 
 import visualize
-from data_load import FOLDS, SPLITS, default_data, open_split, split_by_person
+from data_load import DATA_DIR, FOLDS, SPLITS, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, probability, run, say, whole_number
@@ -44,6 +45,7 @@ from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
+from measuring.groups import count, read_marks
 from measuring.limits import crowd, estimate_yaw, shrunk, turned
 from measuring.peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
 from measuring.tables import as_text, holds_tables, write_tables
@@ -52,6 +54,7 @@ from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
 
 PREDICT = Path(__file__).resolve().parent / "predict.py"
+MARKS = DATA_DIR / "group_photos.csv"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
 SPEED, PHOTO_TIME = PICTURES = ("speed.png", "photo_time.png")
 
@@ -251,6 +254,23 @@ def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.nda
     }
 
 
+def compare_groups(args) -> Tables:
+    """Of all faces that a person marked on group photos (data/group_photos.csv) how many each detector finds.
+
+    "others" are faces found where nobody marked one; doubtful marks count for nothing.
+    """
+    network, marked = open_network(args.network), read_marks(MARKS)
+    photos = {name: read_image(args.folder / name) for name in marked}
+    sure = sum(not mark.doubtful for marks in marked.values() for mark in marks)
+    rows = []
+    for name, detector in (open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}).items():
+        landmarker = Landmarker(network, detector)
+        found, others = np.sum([count(landmarker(image), marked[photo]) for photo, image in photos.items()], axis=0)
+        figures = {"photos": len(photos), "faces": sure, "found": found / sure, "others_a_photo": others / len(photos)}
+        rows.append({"name": name} | figures)
+    return {"groups": rows}
+
+
 def measure_crowd(args) -> Tables:
     """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
     with one_core():
@@ -340,6 +360,7 @@ COMMANDS = {
     "photo": compare_photo,
     "detectors": compare_detectors,
     "limits": measure_limits,
+    "groups": compare_groups,
     "crowd": measure_crowd,
     "network": compare_network,
     "stream": compare_stream,
@@ -373,6 +394,7 @@ def parse_arguments():
     for name, rounds in (("photo", 3), ("crowd", 20), ("network", 500), ("start", 5)):
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
     choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    choices["groups"].add_argument("folder", type=Path, help="of afw/ and lfpw_train/, photos of 300-W's training part")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
     return p.parse_args()

@@ -30,7 +30,7 @@ from models import CELL
 
 SIZE = 192  # px, the side of a mosaic
 SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces that are to be found
-SEEN, HIDDEN = 0.7, 0.25  # the share of a face that is seen, from which it must be found; below which it is none
+SEEN, HIDDEN = 0.5, 0.2  # the share of a face that is seen, from which it must be found; below which it is none
 SURROUNDINGS = 1.35  # × the side of a face's frame: from there a photo shows what is beside it
 WHOLE = 0.35  # the share of mosaics that are a single photo, as it is
 NARROWEST = 24  # px, the narrowest piece of background
@@ -196,7 +196,7 @@ class Mosaics(Dataset):
             x, y, frame_side = self.photos[i].frame
             side = _between(random, SMALLEST, largest)
             for _ in range(10):
-                target = random.uniform(0.3 * side, SIZE - 0.3 * side, 2)
+                target = random.uniform(0.1 * side, SIZE - 0.1 * side, 2)
                 apart = np.linalg.norm(places[:, :2] - target, axis=1) > 0.6 * (places[:, 2] + side)
                 if apart.all():
                     break

@@ -106,7 +106,7 @@ class Landmarker:
             return faces
         boxes = np.concatenate([of_image.boxes for of_image in found])
         scores = [score for of_image in found for score in _or_none(of_image.scores, of_image)]
-        degrees = [degree or 0.0 for of_image in found for degree in _or_none(of_image.degrees, of_image)]
+        degrees = [degree for of_image in found for degree in _or_none(of_image.degrees, of_image)]
         crowd = [images[i] for i in owners]
         together = self.all_passes(crowd, boxes, degrees)
         for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(together), strict=True):
@@ -116,27 +116,29 @@ class Landmarker:
         faces = [distinct(of_image) for of_image in faces]
         return [sorted(of_image, key=_side)[-1:] for of_image in faces] if self.largest else faces
 
-    def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence[float]) -> Predictions:
-        """What N ≥ 1 faces have in the end, one in each image: see `faces`."""
+    def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
+        """What N ≥ 1 faces have in the end, one in each image: see `faces`. degrees: None where nobody knows."""
         said = [self.first_pass(images, boxes, degrees)]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
             said.append(self.predict(images, *upright_frames(said[-1].keypoints), mirror=mirror))
         return combine(said)
 
-    def first_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence[float]) -> Predictions:
-        """One pass over N ≥ 1 images; where it isn't sure, the quarter turn that looks most like a face counts instead.
+    def first_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
+        """One pass over N ≥ 1 images; where it isn't sure, and no detector told how the face is turned, the quarter
+        turn that looks most like a face counts instead.
 
         The network learned that what lies on its side or stands on its head is no face.
         """
-        best = self.predict(images, boxes, degrees)
+        best = self.predict(images, boxes, [degree or 0.0 for degree in degrees])
         if best.face_scores is None:
             return best
-        unsure = np.flatnonzero(best.face_scores < SURELY_A_FACE)
+        is_told = np.array([degree is not None for degree in degrees])
+        unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & ~is_told)
         if not len(unsure):
             return best
-        for over in (90, 180, 270):
-            turned = self.predict([images[i] for i in unsure], boxes[unsure], [degrees[i] + over for i in unsure])
+        for quarter in (90, 180, 270):
+            turned = self.predict([images[i] for i in unsure], boxes[unsure], [quarter] * len(unsure))
             better = turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE)
             for values, others in zip(best, turned, strict=True):
                 values[unsure[better]] = others[better]

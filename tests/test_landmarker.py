@@ -104,9 +104,13 @@ def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypat
         return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
 
     monkeypatch.setattr(landmarker, "predict", predict)
-    found = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [0.0] * 4)
+    found = landmarker.first_pass(
+        [np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [None] * 4
+    )
     assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
     assert found.face_scores.tolist() == pytest.approx([0.99, 0.99, 0.1, 0.9])
+    told = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [0.0] * 4)
+    assert told.face_scores.tolist() == pytest.approx(scores[0]), "a detector that tells the roll is believed"
 
 
 def test_passes_are_combined():
