@@ -106,7 +106,7 @@ class TorchNetwork:
         self.checkpoint = load_checkpoint(path)
         model = build_model(self.checkpoint, path)
         if finds_faces(self.checkpoint["model"]):
-            raise InputError(f"{path}: finds faces and places no keypoints; give a network that does")
+            raise InputError(f"{path}: places no keypoints, it finds faces; give a network of keypoints")
         try:
             self.policy = CropPolicy(**self.checkpoint["policy"])
         except (KeyError, TypeError, ValueError) as error:
@@ -139,7 +139,7 @@ class TorchMaps:
         self.checkpoint = load_checkpoint(path)
         model = build_model(self.checkpoint, path)
         if not finds_faces(self.checkpoint["model"]):
-            raise InputError(f"{path}: places keypoints and finds no faces; give a detector")
+            raise InputError(f"{path}: finds no faces, it places keypoints; give a detector")
         self.model = PixelMaps(model).eval()
         del self.checkpoint["weights"]
 

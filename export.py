@@ -36,6 +36,7 @@ from tasks import LEAST_SCORE, measure
 
 LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
+Exported = OnnxNetwork | OnnxMaps
 COMPARED = 256  # kept-aside faces, at most
 
 
@@ -69,14 +70,16 @@ def open_faces(directories: list[Path], arguments: dict) -> tuple[FacialKeypoint
 class Samples(NamedTuple):
     """What 8 bits are calibrated on and compared by.
 
+    kind: what they are.
     calibration, compared: crops (N, S, S) or pictures (N, 3, H, W), uint8, of training and of kept-aside people.
     error: how wrong a network is on those that are compared, less is better; measure: what people call that.
     """
 
+    kind: str
     calibration: np.ndarray
     compared: np.ndarray
     measure: str
-    error: Callable[[OnnxNetwork | OnnxMaps], float]
+    error: Callable[[Exported], float]
 
 
 def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +102,7 @@ def samples_of_faces(
     def error(network: OnnxNetwork) -> float:
         return float(metrics.nme(network(crops).keypoints, points).mean())
 
-    return Samples(crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
+    return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
 
 
 def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:
@@ -113,12 +116,27 @@ def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypo
 
         return measure(find, compared).error
 
-    return Samples(as_bytes(calibration), as_bytes(compared), "1 - AP", error)
+    return Samples("mosaics", as_bytes(calibration), as_bytes(compared), "1 - AP", error)
 
 
 def as_bytes(parts: list[dict]) -> np.ndarray:
     """The pictures of batches, (N, 3, H, W) uint8."""
     return np.concatenate([(part["image"] * 255).round().byte().numpy() for part in parts])
+
+
+def check_int8(
+    quantized: OnnxNetwork | OnnxMaps, exact: OnnxNetwork | OnnxMaps, samples: Samples
+) -> tuple[float, float]:
+    """The error in 8 bits and exactly.
+
+    Raises:
+        InputError: it grew by more than it may.
+    """
+    after, before = samples.error(quantized), samples.error(exact)
+    if not after - before <= LOSS:
+        cost = f"8 bits cost {after - before:.2%} of {samples.measure} here, nothing was written"
+        raise InputError(f"--int8: {cost}; leave it out")
+    return after, before
 
 
 def main() -> None:
@@ -133,15 +151,15 @@ def main() -> None:
         export_network(args.checkpoint, path, args.licence)
         exact = exported = open_file(path, network)
         off = check_parity(exact, network, samples.compared)
-        print(f"on {len(samples.compared)} faces the fp32 file is at most {off:.5f} px off the checkpoint")
+        print(f"on {len(samples.compared)} {samples.kind} the fp32 file is at most {off:.5f} px off the checkpoint")
         if args.int8:
             path = Path(folder, "int8.onnx")
             quantize(exact.path, path, samples.calibration)
             exported = open_file(path, network)
-            after, before = samples.error(exported), samples.error(exact)
-            if not after - before <= LOSS:
-                raise InputError(f"--int8: 8 bits cost {after - before:.2%} of {samples.measure} here; leave it out")
-            print(f"on {len(samples.compared)} faces {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32")
+            after, before = check_int8(exported, exact, samples)
+            print(
+                f"on {len(samples.compared)} {samples.kind} {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32"
+            )
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")

@@ -150,23 +150,38 @@ class FaceDetector:
         found, side = EMPTY, max(image.shape[:2])
         smallest = self.min_face and (self.min_face if self.min_face >= 1 else self.min_face * side)  # px
         for longest in SEARCHES:
-            small, factor = reduced(image, longest)
-            seen = self.search(small)
+            picture, factor = self.picture_of(image, longest)
+            seen = self.search(picture)
             found = _apart(_joined(found, seen.scaled(1 / factor)))
             more = may_be_more(seen) if smallest is None else smallest * factor < SMALLEST_SEEN
             if side <= longest or not more:
                 break
         return found.at_least(LEAST, smallest or 0).as_found()
 
-    def search(self, picture: np.ndarray) -> "Circles":
-        """The faces of a picture (H, W, 3) uint8 RGB as it is, also unsure ones."""
-        height, width = picture.shape[:2]
+    def picture_of(self, image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+        """The image with its longer side at most `longest` px, filled up with black to what the network takes; and the
+        factor that it was multiplied with.
+        """
+        factor = min(1.0, longest / max(image.shape[:2]))
+        height, width = (max(1, round(factor * side)) for side in image.shape[:2])
         rows, columns = (-(-side // self.network.multiple) * self.network.multiple for side in (height, width))
-        pixels = np.zeros((1, 3, rows, columns), np.uint8)
-        for channel in range(3):
-            pixels[0, channel, :height, :width] = picture[..., channel]
-        (scores,), (faces,) = self.network(pixels)
+        shrink = factor
+        while (
+            shrink <= 0.5
+        ):  # halving is by far the fastest way to average, and leaves no more than half to the last step
+            image, shrink = _halved(image), 2 * shrink
+        shift = (shrink - 1) / 2  # pixel centres are at integers
+        return cv2.warpAffine(image, np.array([[shrink, 0, shift], [0, shrink, shift]]), (columns, rows)), factor
+
+    def search(self, picture: np.ndarray) -> "Circles":
+        """The faces of a picture (H, W, 3) uint8 RGB, H and W as the network takes them; unsure ones too."""
+        (scores,), (faces,) = self.network(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])
         return peaks(scores, faces, DOUBTFUL)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    height, width = (max(1, side // 2) for side in image.shape[:2])
+    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
 
 
 class Circles(NamedTuple):

@@ -138,7 +138,7 @@ class OnnxNetwork:
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
-            raise InputError(f"{path}: places no keypoints in faces; give a network that does")
+            raise InputError(f"{path}: places no keypoints; give a network of keypoints")
 
     def _fits(self) -> bool:
         """Whether inputs and outputs are what `__call__` takes them for."""
@@ -178,7 +178,7 @@ class OnnxMaps:
         self.path = Path(path)
         self._session, self.metadata = open_exported(self.path, threads)
         if {output.name for output in self._session.get_outputs()} != {"scores", "faces"}:
-            raise InputError(f"{path}: finds no faces in photos; give a network that does")
+            raise InputError(f"{path}: finds no faces; give a detector")
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """pictures: (B, 3, H, W) uint8 RGB.

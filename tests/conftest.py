@@ -24,6 +24,7 @@ from face68.landmarker import Landmarker
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
 PRETRAINED = REPOSITORY / "saved_models" / "pretrained.pt"
+DETECTOR = REPOSITORY / "saved_models" / "detector.pt"
 SHIPPED = REPOSITORY / "saved_models" / "pretrained.onnx"
 # Real data, where it is: $REAL_DATA is the public set's folder, or one that holds it as `dataset/` beside others.
 SHARED = Path(os.environ.get("REAL_DATA", REPOSITORY.parent / "shared")).resolve()
@@ -58,9 +59,8 @@ def command(tmp_path):
 def call(tmp_path, monkeypatch, capsys):
     """Run predict.py's `main` as the command does, but in this process: torch is there already."""
 
-    def run(*arguments, detector="haar"):
-        detecting = [] if detector is None else ["--detector", detector]
-        line = ["predict.py", "--checkpoint", SHIPPED, *detecting, *arguments]
+    def run(*arguments, detector="auto"):
+        line = ["predict.py", "--checkpoint", SHIPPED, "--detector", detector, *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a command sets
         monkeypatch.chdir(tmp_path)
@@ -80,7 +80,7 @@ def hopper():
 
 @pytest.fixture(scope="module")
 def landmarker():
-    return Landmarker(SHIPPED, "haar")
+    return Landmarker(SHIPPED)
 
 
 @pytest.fixture

@@ -262,3 +262,20 @@ def test_the_search_is_as_fine_as_the_smallest_face_takes(hopper):
         find = Counted(shipped_detector(), min_face)
         assert len(find(photo).boxes) == faces, min_face
         assert (find.finest > 1000) == (faces == 2), "nobody searches finer than asked"
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 150), (192, 192), (333, 640), (1201, 799)])
+def test_a_picture_is_the_image_at_its_place(own, height, width):
+    """Small enough, in multiples of 32, and what is seen there lies where it lies in the image."""
+    image = np.zeros((height, width, 3), np.uint8)
+    cv2.circle(image, (int(0.7 * width), int(0.4 * height)), max(height, width) // 12, (255, 255, 255), -1, cv2.LINE_AA)
+
+    def middle(picture):
+        weights = picture[..., 0].astype(float)
+        rows, columns = np.indices(weights.shape)
+        return np.array([(weights * columns).sum(), (weights * rows).sum()]) / weights.sum()
+
+    picture, factor = own.picture_of(image, 192)
+    assert picture.shape[0] % 32 == picture.shape[1] % 32 == 0
+    assert factor == min(1, 192 / max(height, width)) and max(picture.shape) <= 192
+    np.testing.assert_allclose((middle(picture) + 0.5) / factor - 0.5, middle(image), atol=0.3 / factor)

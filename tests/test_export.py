@@ -8,16 +8,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED, one_line_error
+from conftest import DETECTOR, PRETRAINED, REPOSITORY, SAMPLE, SHIPPED, one_line_error
 
 import export
 import exporting
-from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
+from checkpoint import TorchMaps, TorchNetwork, load_checkpoint, save_checkpoint
 from data_load import open_split
 from export import crops_of
+from face68.detect import FaceDetector
 from face68.files import InputError, sha256
 from face68.landmarks import FLIP
-from face68.network import OnnxNetwork
+from face68.network import OnnxMaps, OnnxNetwork, shipped_detector
+from metrics import nme
 from models import MODELS, create_model
 
 
@@ -92,7 +94,7 @@ def test_the_shipped_file_is_the_shipped_checkpoints(faces):
 def test_the_command_quantizes_compares_and_tells_how_to_use_it(tmp_path, command):
     result = command("export.py", "--checkpoint", PRETRAINED, "--output", "small.onnx", "--int8", "--data", SAMPLE)
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "px of the crop off the checkpoint" in result.stdout and "in int8" in result.stdout
+    assert "px off the checkpoint" in result.stdout and "in int8" in result.stdout
     assert "python predict.py --checkpoint small.onnx" in result.stdout
     assert OnnxNetwork(tmp_path / "small.onnx").metadata["precision"] == "int8"
     assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
@@ -110,15 +112,18 @@ class Moved:
 
 
 def test_what_differs_too_much_is_refused(exported, faces):
-    crops, points = faces
+    crops, _ = faces
+    test = open_split(SAMPLE, "test")
+    samples, (_, points) = export.samples_of_faces(test, test, exported.policy), crops_of(test, 256, exported.policy)
     with pytest.raises(InputError, match="nothing was written"):
         exporting.check_parity(Moved(exported, [0.06, 0]), exported, crops)
     with pytest.raises(InputError, match="nothing was written"):
         exporting.check_parity(Moved(exported, [np.nan, 0]), exported, crops)
     assert exporting.check_parity(Moved(exported, [0.01, 0]), exported, crops) == pytest.approx(0.01, abs=1e-3)
     with pytest.raises(InputError, match="nothing was written"):
-        export.check_int8(Moved(exported, [9, 9]), exported, crops, points)
-    export.check_int8(exported, exported, crops, points)
+        export.check_int8(Moved(exported, [9, 9]), exported, samples)
+    before, after = export.check_int8(exported, exported, samples)
+    assert before == after == pytest.approx(nme(exported(samples.compared).keypoints, points).mean())
 
 
 class Linear(torch.nn.Module):
@@ -194,3 +199,59 @@ def test_missing_packages_are_one_line(monkeypatch, tmp_path):
 
 def test_no_checkpoint_is_one_line(command):
     assert "nowhere.pt" in one_line_error(command("export.py", "--checkpoint", "nowhere.pt"))
+
+
+@pytest.fixture(scope="module")
+def of_detector(tmp_path_factory):
+    """The shipped detector's checkpoint as an fp32 file."""
+    path = tmp_path_factory.mktemp("detector") / "fp32.onnx"
+    exporting.export_network(DETECTOR, path, "mine")
+    return OnnxMaps(path)
+
+
+def test_a_detectors_file_says_what_its_checkpoint_says_of_pictures_of_any_size(of_detector):
+    random, network = np.random.default_rng(0), TorchMaps(DETECTOR)
+    for shape in ((1, 3, 32, 32), (3, 3, 96, 160), (1, 3, 192, 128)):
+        pictures = random.integers(0, 256, shape, dtype=np.uint8)
+        for of_file, of_checkpoint in zip(of_detector(pictures), network(pictures), strict=True):
+            assert of_file.shape[-2:] == (shape[2] // 8, shape[3] // 8)
+            np.testing.assert_allclose(of_file, of_checkpoint, atol=5e-3)
+    said = of_detector.metadata
+    assert said["model"] == "detector" and said["color"] == "RGB" and said["licence"] == "mine"
+    assert "policy" not in said and said["checkpoint_sha256"] == sha256(DETECTOR)
+
+
+def test_the_shipped_detector_is_its_checkpoints(of_detector, hopper):
+    """8 bits see the same faces, in a file of at most 400 KB."""
+    shipped = FaceDetector(shipped_detector())
+    assert shipped.network.metadata["precision"] == "int8"
+    assert shipped.network.metadata["checkpoint_sha256"] == sha256(DETECTOR)
+    assert shipped_detector().stat().st_size <= 400_000 and b"models.py" not in shipped_detector().read_bytes()
+    picture, _ = shipped.picture_of(hopper, 192)
+    one = shipped.search(picture)
+    shipped.network = of_detector
+    other = shipped.search(picture)
+    np.testing.assert_allclose(one.centers[0], other.centers[0], atol=2)
+    assert one.sides[0] == pytest.approx(other.sides[0], rel=0.06) and one.scores[0] == pytest.approx(
+        other.scores[0], abs=0.1
+    )
+
+
+def test_kinds_are_not_taken_for_each_other(of_detector, tmp_path):
+    with pytest.raises(InputError, match="places no keypoints"):
+        OnnxNetwork(of_detector.path)
+    with pytest.raises(InputError, match="finds no faces"):
+        OnnxMaps(SHIPPED)
+    with pytest.raises(InputError, match="places no keypoints"):
+        TorchNetwork(DETECTOR)
+    with pytest.raises(InputError, match="finds no faces"):
+        TorchMaps(PRETRAINED)
+
+
+def test_the_command_quantizes_a_detector(tmp_path, command):
+    result = command("export.py", "--checkpoint", DETECTOR, "--output", "small.onnx", "--int8", "--data", SAMPLE)
+    assert result.stderr == "" or "8 bits cost" in result.stderr, result.stderr  # drawn faces are not what it learned
+    assert "mosaics the fp32 file is at most" in result.stdout
+    if result.returncode == 0:
+        assert "python predict.py --detector small.onnx" in result.stdout
+        assert OnnxMaps(tmp_path / "small.onnx").metadata["precision"] == "int8"

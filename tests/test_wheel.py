@@ -27,7 +27,7 @@ for name in ("torch", "matplotlib", "pandas"):
     except ImportError:
         continue
     sys.exit(f"{name} is here")
-(found,) = Landmarker(detector="haar")("photo.png")
+(found,) = Landmarker()("photo.png")
 (given,) = Landmarker()("photo.png", boxes=[json.loads(sys.argv[1])])
 draw_faces(read_image("photo.png"), [found, given], numbers=True, confidence=True)
 print(json.dumps(given.to_dict()))
