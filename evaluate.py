@@ -38,7 +38,7 @@ from face68.images import write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import inter_ocular
 from metrics import labelled_face
-from networks import default_network, open_network
+from networks import default_detector, default_network, open_network
 
 WORST = 12
 CED, WORST_FACES, CALIBRATION = PICTURES = ("ced.png", "worst_faces.png", "calibration.png")
@@ -61,6 +61,7 @@ def parse_arguments():
         help="where faces are cropped: around the true points, where the detector finds them, or a fixed part "
         "of the frame",
     )
+    p.add_argument("--detector", default="auto", help="which one, as predict.py takes it")
     p.add_argument("--json", type=Path, help="also write the figures to this file")
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
     add_overwrite(p)
@@ -162,7 +163,7 @@ def main() -> None:
     args = parse_arguments()
     places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
     check_places(places, [args.checkpoint], args.overwrite, lambda path: is_ours(path) or is_report(path))
-    landmarker = Landmarker(open_network(args.checkpoint, os.cpu_count() or 1))
+    landmarker = Landmarker(open_network(args.checkpoint, os.cpu_count() or 1), default_detector(args.detector))
     data = open_split(args.data, args.split).preload(args.cache_dir, args.cache_mb)
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)

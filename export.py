@@ -157,9 +157,7 @@ def main() -> None:
             quantize(exact.path, path, samples.calibration)
             exported = open_file(path, network)
             after, before = check_int8(exported, exact, samples)
-            print(
-                f"on {len(samples.compared)} {samples.kind} {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32"
-            )
+            print(f"there, {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32")
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")

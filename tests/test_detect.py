@@ -15,6 +15,7 @@ from data_load import read_csv
 from face68 import detect, geometry, images
 from face68.files import InputError
 from face68.images import read_image
+from face68.landmarker import Landmarker
 from face68.network import shipped_detector
 
 CONTENT = b"not a network, but what the address gives"
@@ -158,10 +159,10 @@ def test_small_and_large_faces_of_a_large_photo_are_found_once_each(name, reques
     large = cv2.resize(hopper, None, fx=4, fy=4)  # 2400×2048, the face is 770 px high
     small = cv2.resize(hopper, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     large[-150:, :128] = small
-    boxes, scores, _ = request.getfixturevalue(name)(large)
-    sides = sorted(boxes[:, 2] - boxes[:, 0])
-    assert len(boxes) == 2 and sides[0] == pytest.approx(47, rel=0.25) and sides[1] == pytest.approx(750, rel=0.25)
-    assert (scores > {"own": detect.LEAST, "yunet": detect.YUNET_SCORE}[name]).all()
+    faces = Landmarker(SHIPPED, request.getfixturevalue(name))(large)
+    sides = sorted(face.box[2] - face.box[0] for face in faces)
+    assert len(faces) == 2 and sides[0] == pytest.approx(47, rel=0.25) and sides[1] == pytest.approx(750, rel=0.25)
+    assert min(face.score for face in faces) > {"own": detect.LEAST, "yunet": detect.YUNET_SCORE}[name]
 
 
 def test_yunet_finds_what_opencvs_own_finds(yunet, hopper):
@@ -240,10 +241,9 @@ def test_circles_move_with_their_picture():
 def test_the_roll_of_a_face_is_told(own, hopper, degrees):
     middle = (255.5, 299.5)
     turned = geometry.warp(hopper, geometry.similarity(middle, middle, degrees=degrees), 600, 512)
-    boxes, scores, level = own(turned)
-    (upright,) = own(hopper).degrees
-    assert len(boxes) == 1 and scores[0] > 0.6
-    assert (level[0] + degrees - upright + 180) % 360 - 180 == pytest.approx(0, abs=12)
+    one, other = own(hopper), own(turned)
+    upright, level = (found.degrees[found.scores.argmax()] for found in (one, other))
+    assert other.scores.max() > 0.9 and (level + degrees - upright + 180) % 360 - 180 == pytest.approx(0, abs=12)
 
 
 def test_the_search_is_as_fine_as_the_smallest_face_takes(hopper):
@@ -260,7 +260,7 @@ def test_the_search_is_as_fine_as_the_smallest_face_takes(hopper):
 
     for min_face, faces in ((20, 2), (0.01, 2), (60, 1), (0.1, 1)):
         find = Counted(shipped_detector(), min_face)
-        assert len(find(photo).boxes) == faces, min_face
+        assert len(Landmarker(SHIPPED, find)(photo)) == faces, min_face
         assert (find.finest > 1000) == (faces == 2), "nobody searches finer than asked"
 
 

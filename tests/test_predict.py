@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
     for name, content in bad.items():
         (folder / name).write_bytes(content)
     before = digests(folder)
-    arguments = ("--checkpoint", SHIPPED, "--detector", "haar", "--output", "out", "--json", "all.json")
+    arguments = ("--checkpoint", SHIPPED, "--output", "out", "--json", "all.json")
     result = command("predict.py", "--image", folder, "missing.jpg", "no*match", *arguments)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
@@ -81,7 +82,7 @@ def test_an_unusable_image_is_one_line(tmp_path, call, content):
 
 
 def test_a_photo_from_standard_input(tmp_path, hopper):
-    line = [sys.executable, REPOSITORY / "predict.py", "--image", "-", "--checkpoint", SHIPPED, "--detector", "haar"]
+    line = [sys.executable, REPOSITORY / "predict.py", "--image", "-", "--checkpoint", SHIPPED]
     data = encoded(Image.fromarray(hopper), "PNG")
     result = subprocess.run(line, input=data, capture_output=True, timeout=120, cwd=tmp_path)
     assert result.returncode == 0 and b"-: 1 face -> outputs/stdin_keypoints.png" in result.stdout, result.stderr
@@ -217,6 +218,12 @@ def test_names_that_play_with_the_terminal(tmp_path, call, photos):
         (("--box", "1,2,3"), "x0,y0,x1,y1"),
         (("--box", "9,9,3,20"), "left,top,right,bottom"),
         (("--min-face-score", "2"), "0 to 1"),
+        (("--passes", "4"), "--passes"),
+        (("--min-face", "0.5"), "neither pixels"),
+        (("--min-face", "100%"), "neither pixels"),
+        (("--min-face", "20"), "none: doesn't know min_face"),
+        (("--detector", "mine.onnx"), "mine.onnx: no such network"),
+        (("--detector", "dlib"), "--detector dlib"),
         (("--checkpoint", "missing.pt"), "missing.pt"),
     ],
 )
@@ -234,12 +241,30 @@ def test_boxes_by_hand(tmp_path, call, hopper, landmarker):
     np.testing.assert_allclose(image.faces[0].keypoints, found, atol=6)
 
 
+@pytest.mark.parametrize(("min_face", "faces"), [("40", 2), ("16%", 1), ("5%", 2), ("300", 0)])
+def test_the_smallest_face_is_said_in_pixels_or_as_a_share(tmp_path, call, hopper, min_face, faces):
+    small = cv2.resize(hopper, None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA)  # its face has 55 px
+    write_image(tmp_path / "two.png", np.hstack([hopper, np.pad(small, ((0, 420), (0, 0), (0, 0)))]))
+    assert call("--image", "two.png", "--min-face", min_face, "--json", "two.json", "--no-pictures").returncode == 0
+    assert len(read_json(tmp_path / "two.json")[0].faces) == faces
+
+
+def test_the_largest_face_in_one_pass(tmp_path, call, hopper, landmarker):
+    small = cv2.resize(hopper, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    write_image(tmp_path / "two.png", np.hstack([np.pad(small, ((0, 300), (0, 0), (0, 0))), hopper]))
+    assert call("--image", "two.png", "--largest", "--passes", "1", "--json", "two.json").returncode == 0
+    ((face,),) = (image.faces for image in read_json(tmp_path / "two.json"))
+    expected = landmarker(hopper)[0].keypoints + np.float32([small.shape[1], 0])
+    error = nme(face.keypoints[None], expected[None])[0]
+    assert 0.001 < error < 0.04, "the mean of two passes would be another"
+
+
 # --- Output ---------------------------------------------------------------------------------------------------
 
 
 def test_the_command_on_the_photograph_that_comes_with_matplotlib(tmp_path, command, landmarker, hopper):
     files = ("--json", "p.json", "--csv", "p.csv", "--coco", "p.coco", "--jsonl", "p.jsonl", "--pts", "pts")
-    arguments = ("--checkpoint", SHIPPED, "--detector", "haar", "--output", tmp_path / "out.png")
+    arguments = ("--checkpoint", SHIPPED, "--output", tmp_path / "out.png")
     result = command("predict.py", *arguments, *files, "--numbers", "--boxes", "--confidence")
     assert result.returncode == 0 and result.stderr == "", result.stderr
     assert "1 face" in result.stdout and str(SHIPPED) in result.stdout

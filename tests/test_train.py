@@ -199,13 +199,13 @@ def test_balance_shows_each_data_set_equally_often():
 
 def test_a_detector_is_trained_by_the_same_loop(tiny, tmp_path, command):
     """It learns, goes on where it was stopped, and ends with a file that finds faces."""
-    arguments = ("--model", "detector", "--optimizer", "muon", "--lr", "4e-3", "--epochs", "4", "--precision", "bf16")
+    arguments = ("--model", "detector", "--optimizer", "muon", "--lr", "4e-3", "--epochs", "12", "--precision", "bf16")
     result = train(command, tiny, tmp_path / "whole", *arguments)
     assert result.returncode == 0, result.stderr
     assert "1 - AP" in result.stdout and result.stderr == ""
     with (tmp_path / "whole" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[-1]["train_loss"]) < 0.8 * float(rows[0]["train_loss"])
+    assert float(rows[-1]["train_loss"]) < 0.6 * float(rows[0]["train_loss"])
     best = load_checkpoint(tmp_path / "whole" / "best.pt")
     assert 1 - best["metrics"]["val_average_precision"] == pytest.approx(
         min(float(row["val_1_minus_ap"]) for row in rows), abs=1e-5
