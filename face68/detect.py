@@ -29,8 +29,7 @@ FRAME = {"side": 0.44, "down": 0.05}  # relative to the shorter side of the fram
 # Our own, chosen on validation people. Longest sides of the pictures that are searched, pixels; it sees faces of about
 # 10 to 160.
 SEARCHES = (192, 384, 768, 1536)
-LEAST = 0.3  # of the score of what is returned
-DOUBTFUL, SURE = 0.1, 0.6  # scores of what may be a face, seen better in a larger picture; and of what is one
+LEAST, SURE = 0.1, 0.5  # scores of what is returned, for the landmark network to judge; and of what surely is a face
 SMALLEST_SEEN, SEEN_WELL = 11.0, 22.0  # pixels of the picture, sides of faces that are found, and found as well as any
 
 LONGEST_SIDE = 1280  # pixels; larger photos are reduced for the search, since a face in them is large too
@@ -131,7 +130,7 @@ class FaceDetector:
 
     The photo is searched from coarse to fine. A face found in a small picture is not looked for in a larger one; and
     larger ones are only looked at as long as there may be more: where nothing sure was found yet, or something so small
-    or so unsure that it will be seen better there.
+    or, in the first one, so unsure that it will be seen better there.
 
     path: of an .onnx file that export.py wrote.
     min_face: the smallest side of a face that is returned, px of the photo or, below 1, a share of its longer side; the
@@ -153,10 +152,10 @@ class FaceDetector:
             picture, factor = self.picture_of(image, longest)
             seen = self.search(picture)
             found = _apart(_joined(found, seen.scaled(1 / factor)))
-            more = may_be_more(seen) if smallest is None else smallest * factor < SMALLEST_SEEN
+            more = may_be_more(seen, longest == SEARCHES[0]) if smallest is None else smallest * factor < SMALLEST_SEEN
             if side <= longest or not more:
                 break
-        return found.at_least(LEAST, smallest or 0).as_found()
+        return found.of(found.sides >= (smallest or 0)).as_found()
 
     def picture_of(self, image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
         """The image with its longer side at most `longest` px, filled up with black to what the network takes; and the
@@ -176,7 +175,7 @@ class FaceDetector:
     def search(self, picture: np.ndarray) -> "Circles":
         """The faces of a picture (H, W, 3) uint8 RGB, H and W as the network takes them; unsure ones too."""
         (scores,), (faces,) = self.network(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])
-        return peaks(scores, faces, DOUBTFUL)
+        return peaks(scores, faces, LEAST)
 
 
 def _halved(image: np.ndarray) -> np.ndarray:
@@ -200,10 +199,6 @@ class Circles(NamedTuple):
         """The same in the picture made `factor` times as large; pixel centres are at integers."""
         return self._replace(centers=(self.centers + 0.5) * factor - 0.5, sides=self.sides * factor)
 
-    def at_least(self, score: float, side: float) -> "Circles":
-        """Those with at least that score and that side, px."""
-        return self.of((self.scores >= score) & (self.sides >= side))
-
     def of(self, chosen) -> "Circles":
         """Those of an index or a mask."""
         return Circles(*(values[chosen] for values in self))
@@ -212,9 +207,13 @@ class Circles(NamedTuple):
         return Found(_squares(self.centers, self.sides), self.scores, -self.rolls)
 
 
-def may_be_more(seen: Circles) -> bool:
-    """Whether a larger picture may show faces that one with these doesn't, or show them better."""
-    return not (seen.scores >= SURE).any() or bool((seen.sides < SEEN_WELL).any())
+def may_be_more(seen: Circles, is_first: bool) -> bool:
+    """Whether a larger picture may show faces that one with these doesn't, or show them better.
+
+    is_first: whether this was the smallest one; what was unsure there is looked at once more.
+    """
+    sure = seen.scores >= SURE
+    return not sure.any() or bool((seen.sides[sure] < SEEN_WELL).any()) or (is_first and not sure.all())
 
 
 EMPTY = Circles(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
