@@ -117,12 +117,12 @@ def plot_speed(rows: Sequence[dict]):
     axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
     axes.set(xscale="log", title="Error against time", xlabel="ms a photo, one core")
     axes.set(ylabel="NME (inter-ocular), missed faces too, %")
-    for i, row in enumerate(sorted(rows, key=lambda row: row["ms"])):
+    for i, row in enumerate(sorted(rows, key=lambda row: row["nme_all"])):
         percent = 100 * row["nme_all"]
         (dot,) = axes.plot(row["ms"], percent, "o")
         axes.plot([row["ms_p10"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
-        side = {"xytext": (4, 4), "ha": "left"} if i % 2 else {"xytext": (-4, 4), "ha": "right"}  # away from the next
-        axes.annotate(row["name"], (row["ms"], percent), textcoords="offset points", **side)
+        side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
+        axes.annotate(row["name"], (row["ms"], percent), textcoords="offset points", ha="center", **side)
     axes.margins(x=0.2)
     axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
     _plain_log_ticks(axes.xaxis)
