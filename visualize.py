@@ -1,7 +1,7 @@
 """Look at the data and at what becomes of it; and the plots and sheets of faces that training and evaluation write.
 
     python visualize.py samples                  # faces of a data set with their keypoints
-    python visualize.py transforms               # one face through each transform of data_load.py
+    python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
 
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
