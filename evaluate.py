@@ -18,7 +18,6 @@ import torch
 
 import image_cache
 import metrics
-import report
 import visualize
 from data_load import (
     FOLDS,
@@ -39,6 +38,7 @@ from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import inter_ocular
 from metrics import labelled_face
 from networks import default_detector, default_network, open_network
+from report import error_sheet
 
 WORST = 12
 CED, WORST_FACES, CALIBRATION = PICTURES = ("ced.png", "worst_faces.png", "calibration.png")
@@ -142,7 +142,7 @@ def print_report(report: dict) -> None:
 def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.ndarray:
     """A sheet of the worst faces, worst first: (H, W, 3) uint8."""
     worst = np.argsort(errors)[::-1][:WORST]
-    return report.error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
+    return error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
 
 
 def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:

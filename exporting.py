@@ -75,7 +75,7 @@ def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
     example, dim = _example(network), torch.export.Dim
     if isinstance(network, TorchMaps):
         names, outputs = "pictures", ["scores", "faces"]
-        sizes = {0: dim("batch", min=1), 2: 32 * dim("rows", min=1), 3: 32 * dim("columns", min=1)}
+        sizes = {0: dim("batch", min=1)} | {i: OnnxMaps.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
     else:
         names, outputs, sizes = "crops", ["keypoints", "errors", "face_scores"], {0: dim("batch", min=1)}
     try:

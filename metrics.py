@@ -107,6 +107,19 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray, count: int) -> fl
     return float(highest[true].sum() / max(1, count))
 
 
+def nearest_free(distances: np.ndarray) -> np.ndarray:
+    """Of N things, in turn, each one's nearest of K others that none before it took: indices (N,), -1 where none is.
+
+    distances: (N, K), infinite where two can't belong together.
+    """
+    distances, nearest = distances.copy(), np.full(len(distances), -1)
+    for i, row in enumerate(distances):  # a view: what is taken is gone for those that follow
+        if np.isfinite(row).any():
+            nearest[i] = row.argmin()
+            distances[:, nearest[i]] = np.inf
+    return nearest
+
+
 def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tuple[float, float]:
     """Offset and slope that make logits (N,) those of the probability of being true (Platt, 1999), by Newton's method.
 

@@ -35,9 +35,8 @@ SURROUNDINGS = 1.35  # × the side of a face's frame: from there a photo shows w
 WHOLE = 0.35  # the share of mosaics that are a single photo, as it is
 NARROWEST = 24  # px, the narrowest piece of background
 PEOPLE = 0.3  # of the landmark network's face score, from which somebody without a label may be a person
-DISC = np.array(
-    [(x, y) for x in np.linspace(-0.45, 0.45, 7) for y in np.linspace(-0.45, 0.45, 7) if x * x + y * y < 0.2]
-)
+_GRID = np.linspace(-0.45, 0.45, 7)
+DISC = np.array([(x, y) for x in _GRID for y in _GRID if x * x + y * y < 0.2])  # (P, 2), points of a face of side 1
 
 
 class Photo(NamedTuple):
@@ -207,8 +206,7 @@ class Mosaics(Dataset):
             piece = np.array([x, y, x, y]) + reach * [-1, -1, 1, 1]
             turn = _roll(random)
             layers.append(self._layer(i, np.array([x, y]), target, side / frame_side, turn, random, piece))
-        order = np.argsort([-side for side in places[:, 2]])
-        return [layers[i] for i in order]
+        return [layers[i] for i in np.argsort(-places[:, 2])]
 
     def _layer(self, index, center, target, scale, degrees, random, piece=None) -> Layer:
         """The piece x0, y0, x1, y1 px of a photo (None: all of it), turned by `degrees`, mirrored one time in two, with
@@ -254,12 +252,10 @@ class Mosaics(Dataset):
     def _note_faces(self, layer: Layer, seen: np.ndarray, faces: list, ignored: list) -> None:
         """Put the faces of a layer's photo where they belong, by how much of them is seen (S, S)."""
         photo, scale = self.photos[layer.photo], geometry.scale_of(layer.matrix)
-        for labelled, (x, y, side) in zip(
-            [True] + [False] * len(photo.others), [photo.frame, *photo.others], strict=True
-        ):
+        for i, (x, y, side) in enumerate([photo.frame, *photo.others]):
             center, side = geometry.transform_points(np.array([x, y]), layer.matrix), float(side * scale)
             share = _share(seen, center, side)
-            if labelled and share >= SEEN and SMALLEST <= side <= LARGEST:
+            if i == 0 and share >= SEEN and SMALLEST <= side <= LARGEST:
                 eyes = np.array([math.cos(math.radians(photo.degrees)), math.sin(math.radians(photo.degrees))])
                 dx, dy = layer.matrix[:, :2] @ eyes
                 if np.linalg.det(layer.matrix[:, :2]) < 0:  # mirrored: the left eye is where the right one was
@@ -345,10 +341,7 @@ def to_maps(sample: dict) -> dict:
         maps["heat"][nearest] = heat[nearest]
         maps["centers"][0][nearest], maps["centers"][1][nearest] = (x - columns)[nearest], (y - rows)[nearest]
         maps["log_sides"][nearest] = math.log(side)
-        maps["axes"][0][nearest], maps["axes"][1][nearest] = (
-            math.cos(math.radians(degrees)),
-            math.sin(math.radians(degrees)),
-        )
+        maps["axes"][:, nearest] = [[math.cos(math.radians(degrees))], [math.sin(math.radians(degrees))]]
         maps["known"][row, column] = 1
     image = np.ascontiguousarray(sample["image"].transpose(2, 0, 1)).astype(np.float32) / 255
     return {name: torch.from_numpy(values) for name, values in (maps | {"image": image}).items()}

@@ -31,7 +31,6 @@ def detection_sheet(pictures: Sequence[np.ndarray], found: Sequence[Circles], tr
         tile = draw_squares(picture, there.centers, there.sides, there.rolls, WHITE)
         tiles.append(draw_squares(tile, of_picture.centers, of_picture.sides, of_picture.rolls, VERMILION))
     pairs = zip(found, truth, strict=True)
-    pairs = zip(found, truth, strict=True)
     captions = [f"{len(of_picture.scores)} found, {len(there.scores)} there" for of_picture, there in pairs]
     title = "Validation mosaics: what was found in colour, what is there in white; the thick side is the forehead's"
     return contact_sheet(tiles, tile=320, captions=captions, title=title)

@@ -152,8 +152,9 @@ class Placed(NamedTuple):
 
     def __str__(self) -> str:
         """In parentheses the NME of each data set where there are several."""
-        each = [f"{self.nme[self.sources == source].mean():.2%}" for source in np.unique(self.sources)]
-        return f"NME (inter-ocular) {self.error:.2%}" + (f" ({', '.join(each)})" if len(each) > 1 else "")
+        nme = self.nme
+        each = [f"{nme[self.sources == source].mean():.2%}" for source in np.unique(self.sources)]
+        return f"NME (inter-ocular) {nme.mean():.2%}" + (f" ({', '.join(each)})" if len(each) > 1 else "")
 
 
 class PlaceKeypoints:
@@ -196,9 +197,8 @@ class PlaceKeypoints:
         loss = LOSSES[self.settings.loss](outputs.keypoints, truth).item()
         log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
         keypoints, truth = outputs.keypoints.numpy(), truth.numpy()
-        if not np.isfinite(keypoints).all() or (
-            log_errors is not None and not (np.abs(log_errors) < LARGEST_LOG).all()
-        ):
+        sane = log_errors is None or (np.abs(log_errors) < LARGEST_LOG).all()
+        if not (sane and np.isfinite(keypoints).all()):
             raise diverged()
         return Placed(loss, keypoints, truth, log_errors, data.sources)
 
@@ -354,18 +354,16 @@ def match(found: Circles, there: Circles, known: np.ndarray) -> tuple[np.ndarray
     Returns:
         scores and is_true, (N,), and off, (T, 3), see `FoundFaces`.
     """
-    free, scores, is_true, off = set(range(len(there.scores))), [], [], []
-    for center, side, roll, score in zip(*found, strict=True):
-        distances = np.linalg.norm(there.centers - center, axis=1) / there.sides
-        near = [i for i in free if distances[i] < 0.4 and 0.6 < side / there.sides[i] < 1.6]
-        column, row = ((center + 0.5) / CELL).astype(int).clip(0, len(known) - 1)
-        if near:
-            best = min(near, key=lambda i: distances[i])
-            free.remove(best)
-            turn = abs((roll - there.rolls[best] + 180) % 360 - 180)
-            off.append((distances[best], abs(side / there.sides[best] - 1), turn))
-        elif not known[row, column]:
-            continue
-        scores.append(score)
-        is_true.append(bool(near))
-    return np.array(scores, np.float64), np.array(is_true, bool), np.array(off, np.float64).reshape(-1, 3)
+    distances = np.linalg.norm(found.centers[:, None] - there.centers, axis=2) / there.sides  # (N, K)
+    ratios = found.sides[:, None] / there.sides
+    nearest = metrics.nearest_free(np.where((distances < 0.4) & (ratios > 0.6) & (ratios < 1.6), distances, np.inf))
+    is_true = nearest >= 0
+    hits, of = np.flatnonzero(is_true), nearest[is_true]
+    turns = np.abs((found.rolls[hits] - there.rolls[of] + 180) % 360 - 180)
+    columns, rows = ((found.centers + 0.5) / CELL).astype(int).clip(0, len(known) - 1).T
+    counts = is_true | (known[rows, columns] > 0)
+    return (
+        found.scores[counts],
+        is_true[counts],
+        np.column_stack([distances[hits, of], np.abs(ratios[hits, of] - 1), turns]),
+    )

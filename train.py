@@ -46,7 +46,7 @@ def parse_arguments() -> Settings:
     p = parser(__doc__)
     p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
     p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
-    p.add_argument("--loss", choices=LOSSES, default="mse", help="what is minimised")
+    p.add_argument("--loss", choices=LOSSES, default="mse", help="what is minimised, of keypoints")
     p.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="how it is minimised")
     p.add_argument(
         "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"

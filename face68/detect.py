@@ -125,64 +125,6 @@ class WholeFrame:
 # --- Our own --------------------------------------------------------------------------------------------------
 
 
-class FaceDetector:
-    """Faces of any roll by a network of our own, `models.DetectorNet`, which says how each is turned.
-
-    The photo is searched from coarse to fine. A face found in a small picture is not looked for in a larger one; and
-    larger ones are only looked at as long as there may be more: where nothing sure was found yet, or something so small
-    or, in the first one, so unsure that it will be seen better there.
-
-    path: of an .onnx file that export.py wrote.
-    min_face: the smallest side of a face that is returned, px of the photo or, below 1, a share of its longer side; the
-        search is as fine as that takes. None: as told above.
-
-    Raises:
-        InputError: `path` is no such network.
-    """
-
-    name = "face68"
-
-    def __init__(self, path: str | Path, min_face: float | None = None):
-        self.network, self.min_face = OnnxMaps(path), min_face
-
-    def __call__(self, image: np.ndarray) -> Found:
-        found, side = EMPTY, max(image.shape[:2])
-        smallest = self.min_face and (self.min_face if self.min_face >= 1 else self.min_face * side)  # px
-        for longest in SEARCHES:
-            picture, factor = self.picture_of(image, longest)
-            seen = self.search(picture)
-            found = _apart(_joined(found, seen.scaled(1 / factor)))
-            more = may_be_more(seen, longest == SEARCHES[0]) if smallest is None else smallest * factor < SMALLEST_SEEN
-            if side <= longest or not more:
-                break
-        return found.of(found.sides >= (smallest or 0)).as_found()
-
-    def picture_of(self, image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-        """The image with its longer side at most `longest` px, filled up with black to what the network takes; and the
-        factor that it was multiplied with.
-        """
-        factor = min(1.0, longest / max(image.shape[:2]))
-        height, width = (max(1, round(factor * side)) for side in image.shape[:2])
-        rows, columns = (-(-side // self.network.multiple) * self.network.multiple for side in (height, width))
-        shrink = factor
-        while (
-            shrink <= 0.5
-        ):  # halving is by far the fastest way to average, and leaves no more than half to the last step
-            image, shrink = _halved(image), 2 * shrink
-        shift = (shrink - 1) / 2  # pixel centres are at integers
-        return cv2.warpAffine(image, np.array([[shrink, 0, shift], [0, shrink, shift]]), (columns, rows)), factor
-
-    def search(self, picture: np.ndarray) -> "Circles":
-        """The faces of a picture (H, W, 3) uint8 RGB, H and W as the network takes them; unsure ones too."""
-        (scores,), (faces,) = self.network(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])
-        return peaks(scores, faces, LEAST)
-
-
-def _halved(image: np.ndarray) -> np.ndarray:
-    height, width = (max(1, side // 2) for side in image.shape[:2])
-    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-
-
 class Circles(NamedTuple):
     """N faces as our detector tells them, surest first.
 
@@ -207,6 +149,67 @@ class Circles(NamedTuple):
         return Found(_squares(self.centers, self.sides), self.scores, -self.rolls)
 
 
+EMPTY = Circles(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+class FaceDetector:
+    """Faces of any roll by a network of our own, `models.DetectorNet`, which says how each is turned.
+
+    The photo is searched from coarse to fine. A face found in a small picture is not looked for in a larger one; and
+    larger ones are only looked at as long as there may be more: where nothing sure was found yet, or something so small
+    or, in the first one, so unsure that it will be seen better there.
+
+    path: of an .onnx file that export.py wrote.
+    min_face: the smallest side of a face that is returned, px of the photo or, below 1, a share of its longer side; the
+        search is as fine as that takes. None: as told above.
+
+    Raises:
+        InputError: `path` is no such network.
+    """
+
+    name = "face68"
+
+    def __init__(self, path: str | Path, min_face: float | None = None):
+        self.network, self.min_face = OnnxMaps(path), min_face
+
+    def __call__(self, image: np.ndarray) -> Found:
+        found, side = EMPTY, max(image.shape[:2])
+        smallest = self.min_face  # px
+        if smallest is not None and smallest < 1:
+            smallest *= side
+        for longest in SEARCHES:
+            picture, factor = self.picture_of(image, longest)
+            seen = self.search(picture)
+            found = _apart(_joined(found, seen.scaled(1 / factor)))
+            more = may_be_more(seen, longest == SEARCHES[0]) if smallest is None else smallest * factor < SMALLEST_SEEN
+            if side <= longest or not more:
+                break
+        return found.of(found.sides >= (smallest or 0)).as_found()
+
+    def picture_of(self, image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+        """The image with its longer side at most `longest` px, filled up with black to what the network takes; and the
+        factor that it was multiplied with.
+        """
+        factor = min(1.0, longest / max(image.shape[:2]))
+        height, width = (max(1, round(factor * side)) for side in image.shape[:2])
+        rows, columns = (-(-side // self.network.multiple) * self.network.multiple for side in (height, width))
+        shrink = factor
+        while shrink <= 0.5:  # halving averages far faster than any other factor; the last step is left less than that
+            image, shrink = _halved(image), 2 * shrink
+        shift = (shrink - 1) / 2  # pixel centres are at integers
+        return cv2.warpAffine(image, np.array([[shrink, 0, shift], [0, shrink, shift]]), (columns, rows)), factor
+
+    def search(self, picture: np.ndarray) -> Circles:
+        """The faces of a picture (H, W, 3) uint8 RGB, H and W as the network takes them; unsure ones too."""
+        (scores,), (faces,) = self.network(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])
+        return peaks(scores, faces, LEAST)
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    height, width = (max(1, side // 2) for side in image.shape[:2])
+    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+
+
 def may_be_more(seen: Circles, is_first: bool) -> bool:
     """Whether a larger picture may show faces that one with these doesn't, or show them better.
 
@@ -214,9 +217,6 @@ def may_be_more(seen: Circles, is_first: bool) -> bool:
     """
     sure = seen.scores >= SURE
     return not sure.any() or bool((seen.sides[sure] < SEEN_WELL).any()) or (is_first and not sure.all())
-
-
-EMPTY = Circles(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 def peaks(scores: np.ndarray, faces: np.ndarray, least: float) -> Circles:

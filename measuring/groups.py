@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from face68 import geometry
 from face68.files import InputError
 from face68.landmarks import Face
+from metrics import nearest_free
 
 COLUMNS = ["image", "x", "y", "side", "doubtful"]
 
@@ -47,17 +49,10 @@ def count(faces: Sequence[Face], marks: Sequence[Marked]) -> tuple[int, int]:
 
     A face is found where the middle of what was found is closer than half its side; each is found once.
     """
-    places = np.array([(mark.x, mark.y) for mark in marks])
-    sides = np.array([mark.side for mark in marks])
-    free, found, others = set(range(len(marks))), 0, 0
-    for face in sorted(faces, key=lambda face: -(face.score or 0)):
-        middle = (face.keypoints.min(axis=0) + face.keypoints.max(axis=0)) / 2
-        distances = np.linalg.norm(places - middle, axis=1) / sides
-        near = [i for i in free if distances[i] < 0.5]
-        if not near:
-            others += 1
-            continue
-        best = min(near, key=lambda i: distances[i])
-        free.remove(best)
-        found += not marks[best].doubtful
-    return found, others
+    surest_first = sorted(faces, key=lambda face: -(face.score or 0))
+    boxes = np.array([geometry.box_of(face.keypoints) for face in surest_first]).reshape(-1, 4)
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    places, sides = np.array([(mark.x, mark.y) for mark in marks]), np.array([mark.side for mark in marks])
+    distances = np.linalg.norm(middles[:, None] - places, axis=2) / sides
+    nearest = nearest_free(np.where(distances < 0.5, distances, np.inf))
+    return sum(not marks[i].doubtful for i in nearest if i >= 0), int((nearest < 0).sum())

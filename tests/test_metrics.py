@@ -97,3 +97,11 @@ def test_fitted_logits_are_those_of_the_probability():
     assert offset == pytest.approx(0.5, abs=0.06) and slope == pytest.approx(0.7, abs=0.04)
     for few in (np.array([]), np.array([-3.0, 4.0])):
         assert np.isfinite(metrics.fit_logistic(few, few > 0)).all(), "also where nothing contradicts"
+
+
+def test_each_thing_takes_the_nearest_that_is_free():
+    distances = np.array([[0.2, 0.1], [0.3, 0.1], [np.inf, np.inf], [0.1, 0.1]])
+    before = distances.copy()
+    assert metrics.nearest_free(distances).tolist() == [1, 0, -1, -1]
+    assert (distances == before).all(), "what was given stays"
+    assert metrics.nearest_free(np.zeros((2, 0))).tolist() == [-1, -1]

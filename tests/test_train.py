@@ -198,7 +198,7 @@ def test_balance_shows_each_data_set_equally_often():
 
 
 def test_a_detector_is_trained_by_the_same_loop(tiny, tmp_path, command):
-    """It learns, goes on where it was stopped, and ends with a file that finds faces."""
+    """It learns, ends with a file that finds faces, and is exported and used as others are."""
     arguments = ("--model", "detector", "--optimizer", "muon", "--lr", "4e-3", "--epochs", "12", "--precision", "bf16")
     result = train(command, tiny, tmp_path / "whole", *arguments)
     assert result.returncode == 0, result.stderr
