@@ -27,7 +27,7 @@ from face68.command.arguments import (
     say,
     uninterrupted,
 )
-from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, read_source
+from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, glance_at_source, read_source
 from face68.command.places import check_places, place_pictures, place_pts, place_sheets
 from face68.command.results import Results
 from face68.detect import DETECTORS, Given, open_detector
@@ -189,8 +189,10 @@ def main() -> int:
     if args.resume:
         say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
     failed = complain(inputs.problems)
+    in_pixels = args.box or (args.min_face or 0) >= 1
+    glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture takes the whole photo
     try:
-        for photo in prefetch(results.write, find_faces(landmarker, todo, read_source)):
+        for photo in prefetch(results.write, find_faces(landmarker, todo, read_source, glance)):
             if photo.problem:
                 failed += complain([photo.problem])
                 continue

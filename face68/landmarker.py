@@ -117,6 +117,11 @@ class Landmarker:
         faces = [distinct(of_image) for of_image in faces]
         return [sorted(of_image, key=_side)[-1:] for of_image in faces] if self.largest else faces
 
+    def sees_well(self, face: Face) -> bool:
+        """Whether a face is as large in its image as the network sees it: a larger image would show it no more."""
+        x0, y0, x1, y1 = geometry.box_of(face.keypoints)
+        return max(x1 - x0, y1 - y0) * self.network.policy.margin >= self.network.policy.size
+
     def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
         """What N ≥ 1 faces have in the end, one in each image: see `faces`. degrees: None where nobody knows."""
         said = [self.first_pass(images, boxes, degrees)]

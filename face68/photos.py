@@ -14,6 +14,7 @@ import numpy as np
 
 from face68.detect import NOTHING, Found
 from face68.files import InputError, as_problem
+from face68.images import Reduced
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 
@@ -26,28 +27,43 @@ GROUP_PIXELS = 16_000_000  # … unless they have more pixels than these: then f
 
 @dataclass
 class Photo:
-    """What became of a source: image and drawing (H, W, 3) uint8 RGB and faces, or what went wrong."""
+    """What became of a source: image and drawing (H, W, 3) uint8 RGB and faces, or what went wrong.
+
+    factor: how many times larger the photo is that the faces belong to than `image`.
+    """
 
     source: str
     image: np.ndarray | None = None
     faces: list[Face] = field(default_factory=list)
     problem: InputError | None = None
     picture: np.ndarray | None = None
+    factor: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return self.factor * self.image.shape[1], self.factor * self.image.shape[0]
 
 
-def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[str], np.ndarray]) -> Iterator[Photo]:
+def find_faces(
+    landmarker: Landmarker,
+    sources: Iterable[str],
+    read: Callable[[str], np.ndarray],
+    glance: Callable[[str], Reduced] | None = None,
+) -> Iterator[Photo]:
     """Read each source and find its faces; the photos come in the order of their sources.
 
     read: gives a source's picture; it is called from several threads. Whatever it, the detector or the network raises
         is that photo's problem, and the others go on.
+    glance: gives a smaller one. It is searched first, and is enough where its faces are large.
     """
 
     detect = landmarker.detect  # opened here and not in each thread
 
-    def search(source: str) -> tuple[Photo, Found]:
+    def search(source: str, whole: bool = glance is None) -> tuple[Photo, Found]:
         try:
-            photo = Photo(source, read(source))
-            return photo, detect(photo.image)
+            image, factor = Reduced(read(source), 1) if whole else glance(source)
+            return Photo(source, image, factor=factor), detect(image)
         except Exception as error:
             return Photo(source, problem=as_problem(source, error)), NOTHING
 
@@ -62,7 +78,13 @@ def find_faces(landmarker: Landmarker, sources: Iterable[str], read: Callable[[s
             return [Photo(photo.source, problem=as_problem(photo.source, error))]
         for (photo, _), faces in zip(searched, together, strict=True):
             photo.faces = faces
-        return [photo for photo, _ in group]
+        return [in_full(photo) if photo.factor > 1 else photo for photo, _ in group]
+
+    def in_full(photo: Photo) -> Photo:
+        if all(map(landmarker.sees_well, photo.faces)):
+            photo.faces = [face.scaled(photo.factor) for face in photo.faces]
+            return photo
+        return predict([search(photo.source, whole=True)])[0]
 
     for photos in prefetch(predict, _groups(prefetch(search, sources)), threads=1):
         yield from photos

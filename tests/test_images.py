@@ -14,7 +14,7 @@ from conftest import REPOSITORY, encoded
 from PIL import Image
 
 from face68.files import InputError
-from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked, read_image, write_image
+from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked, read_image, read_reduced, write_image
 
 # Pillow's, of odd metadata; commands silence them, see test_arguments.py.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -168,6 +168,26 @@ def test_exif_orientation_is_taken_out(smooth, file_format, orientation):
     image = read_image(data)
     assert image.shape == smooth.shape
     assert np.abs(image.astype(int) - smooth).max() <= (4 if file_format == "JPEG" else 0)
+
+
+@pytest.mark.parametrize(
+    ("sides", "least", "factor"), [((60, 40), 30, 2), ((60, 41), 30, 1), ((48, 80), 10, 8), ((60, 88), 10, 4)]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_jpeg_is_decoded_smaller(sides, least, factor, turned):
+    """Pixel i of the small picture covers pixels factor × i … of the photo, however it is turned."""
+    y, x = np.mgrid[0 : sides[1], 0 : sides[0]]
+    ramps = np.stack([x * 2, y * 2, 0 * x], axis=-1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    data = encoded(Image.fromarray(ramps), "JPEG", quality=98, subsampling=0, exif=exif)
+    found = read_reduced(data, least=least)
+    assert found.factor == factor
+    whole = read_image(data).astype(int)
+    rows, columns = (side // factor for side in whole.shape[:2])
+    blocks = whole.reshape(rows, factor, columns, factor, 3).mean(axis=(1, 3))
+    assert np.abs(found.image - blocks).mean() < 1.5
+    assert read_reduced(encoded(Image.fromarray(ramps), "PNG"), least=least).factor == 1
 
 
 def test_a_damaged_exif_block_does_not_hide_the_picture(smooth):

@@ -3,12 +3,15 @@
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 
 from face68 import photos
+from face68.command.inputs import glance_at_source
 from face68.files import InputError
-from face68.landmarks import Face
+from face68.images import read_image, write_image
+from face68.landmarks import Face, inter_ocular
 
 
 def test_prefetch_keeps_the_order_and_runs_at_the_same_time():
@@ -120,3 +123,26 @@ def test_ctrl_c_is_no_photos_problem(place):
         setattr(landmarker, place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         list(photos.find_faces(landmarker, ["a", "b"], read))
+
+
+def test_a_large_jpeg_is_read_small_where_its_faces_are_large_enough(tmp_path, landmarker, hopper):
+    """The points are those of the whole photo, which is read where a face is too small in the other."""
+    large = cv2.resize(hopper, (3076, 3604), interpolation=cv2.INTER_CUBIC)
+    crowd = np.zeros_like(large)
+    crowd[:300, :256] = cv2.resize(hopper, (256, 300), interpolation=cv2.INTER_AREA)
+    write_image(tmp_path / "near.jpg", large)
+    write_image(tmp_path / "far.jpg", crowd)
+    sources, read = [str(tmp_path / "near.jpg"), str(tmp_path / "far.jpg")], []
+
+    def whole(source):
+        read.append(source)
+        return read_image(source)
+
+    glanced = list(photos.find_faces(landmarker, sources, whole, glance_at_source))
+    assert read == [sources[1]]
+    for photo, expected in zip(glanced, photos.find_faces(landmarker, sources, read_image), strict=True):
+        assert photo.size == expected.size == (3076, 3604)
+        (face,), (same,) = photo.faces, expected.faces
+        eyes = inter_ocular(same.keypoints)
+        assert np.linalg.norm(face.keypoints - same.keypoints, axis=1).mean() < 0.005 * eyes
+        np.testing.assert_allclose(face.box, same.box, atol=0.05 * eyes)

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from face68.detect import SEARCHES
 from face68.files import InputError
-from face68.images import IMAGE_SUFFIXES, is_image_name, read_image
+from face68.images import IMAGE_SUFFIXES, Reduced, is_image_name, read_image, read_reduced
 
 STDIN = "-"
 
@@ -95,6 +96,13 @@ def demonstration_photo() -> Path:
 def read_source(source: str) -> np.ndarray:
     """`read_image`, where "-" stands for standard input."""
     return read_image(sys.stdin.buffer.read(), "standard input") if source == STDIN else read_image(source)
+
+
+def glance_at_source(source: str) -> Reduced:
+    """As `read_source`, of large JPEG files a smaller decoding, as fine as the search for faces looks."""
+    if source == STDIN:  # which can't be read twice
+        return Reduced(read_source(source), 1)
+    return read_reduced(source, least=SEARCHES[-1])
 
 
 def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:

@@ -68,8 +68,7 @@ class Results:
 
     def add(self, photo: Photo) -> list[InputError]:
         """Take a written photo into the files about all. Returns what of these can't be written."""
-        height, width = photo.image.shape[:2]
-        result = ImageResult(photo.source, width, height, photo.faces)
+        result = ImageResult(photo.source, *photo.size, photo.faces)
         problems = []
         if self.jsonl:
             problems += attempt(self.jsonl, self._append, result)
