@@ -5,6 +5,7 @@ Pillow decodes: it names what is wrong with a broken file, where OpenCV's librar
 
 import importlib.util
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ _EXIF[_EXIF_SOFTWARE] = MARK
 _TEXT.add_text("Software", MARK)
 
 _JPEG, _PNG = ("JPEG", {"quality": 92, "exif": _EXIF}), ("PNG", {"pnginfo": _TEXT})
+_ANIMATED = {"quality": 60, "method": 4, "exif": _EXIF}
 _TIFF = ("TIFF", {"compression": "tiff_lzw", "software": MARK})
 _WRITERS = {  # suffix: Pillow's name of the format and its options
     ".jpg": _JPEG,
@@ -204,6 +206,12 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             Image.fromarray(rgb).save(temporary, image_format, **options)
         except ValueError as error:
             raise InputError(f"{path}: can't be written ({error}); try .png") from error
+
+
+def write_animation(path: str | Path, frames: Sequence[Image.Image], rate: float) -> None:
+    """Write an animated WebP of `rate` frames a second that repeats for ever, in place, marked as by `write_image`."""
+    first, *others = frames
+    first.save(path, "WEBP", save_all=True, append_images=others, duration=1000 / rate, loop=0, **_ANIMATED)
 
 
 def is_marked(path: str | Path) -> bool:
