@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +69,14 @@ def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
 
 @dataclass(eq=False)
 class ImageResult:
-    """The faces of an image `width` × `height` px."""
+    """The faces of an image `width` × `height` px; of a film's frame also its number, from 0, and its time, seconds."""
 
-    image: str  # path
+    image: str  # path, of the film where it is a frame
     width: int
     height: int
     faces: list[Face]
+    frame: int | None = None
+    time: float | None = None
 
 
 def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
@@ -82,6 +84,8 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
 
     `{"images": [{"image": path, "width": w, "height": h, "faces": [{"box": [x0, y0, x1, y1], "score": s,
     "face_score": f, "keypoints": [[x, y] × 68], "errors": [e × 68]}]}]}`
+
+    Where they are known, a face also has "identity" and "measures" (see `Face`), an image "frame" and "time".
 
     Raises:
         InputError: the file can't be written.
@@ -115,9 +119,11 @@ def append_jsonl(path: str | Path, result: ImageResult) -> None:
 
 
 def _json_line(result: ImageResult) -> str:
+    image = {"image": result.image}
+    if result.frame is not None:
+        image |= {"frame": result.frame, "time": round(result.time, 4)}
     faces = [face.to_dict() for face in result.faces]
-    image = {"image": result.image, "width": result.width, "height": result.height, "faces": faces}
-    return json.dumps(image, allow_nan=False)
+    return json.dumps(image | {"width": result.width, "height": result.height, "faces": faces}, allow_nan=False)
 
 
 def read_json(path: str | Path) -> list[ImageResult]:
@@ -169,8 +175,11 @@ def _image_from_json(where: str, data: dict) -> ImageResult:
     size_is_good = all(type(size) is int and size > 0 for size in (width, height))
     if not isinstance(name, str) or not size_is_good or not isinstance(faces, list):
         raise InputError(f'{where}: "image" must be a path, "width" and "height" positive, "faces" a list')
+    frame, seconds = data.get("frame"), data.get("time")
+    if frame is not None and not (type(frame) is int and type(seconds) in (int, float) and math.isfinite(seconds)):
+        raise InputError(f'{where}: "frame" must be a whole number, with a "time" in seconds')
     faces = [_face_from_json(f"{where}, face {i}", face) for i, face in enumerate(faces, start=1)]
-    return ImageResult(name, width, height, faces)
+    return ImageResult(name, width, height, faces, frame, seconds)
 
 
 def _face_from_json(where: str, data: dict) -> Face:
@@ -179,6 +188,8 @@ def _face_from_json(where: str, data: dict) -> Face:
         box = _finite(data["box"], (4,))
         keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
         errors = _optional(data.get("errors"), (NUM_LANDMARKS,))
+        identity = _optional(data.get("identity"), ())
+        measures = {name: float(_finite(value, ())) for name, value in (data.get("measures") or {}).items()}
     except KeyError as error:
         raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -193,6 +204,8 @@ def _face_from_json(where: str, data: dict) -> Face:
         keypoints.astype(np.float32),
         None if errors is None else errors.astype(np.float32),
         None if face_score is None else float(face_score),
+        None if identity is None else int(identity),
+        measures or None,
     )
 
 
@@ -207,64 +220,107 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-FACES_CSV_COLUMNS = (
+FACES_CSV_COLUMNS = (  # of all files; those of films and with measures have more behind
     *("image", "width", "height", "box_x0", "box_y0", "box_x1", "box_y1", "score", "face_score"),
     *(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy"),
     *(f"error{i}" for i in range(NUM_LANDMARKS)),
 )
 
 
-def write_faces_csv(path: str | Path, results: Iterable[ImageResult]) -> None:
-    """Write results as CSV with the header `FACES_CSV_COLUMNS`, a row a face; what isn't known is an empty cell.
+FILM_CSV_COLUMNS = ("frame", "time", "identity")
+_BOX_COLUMNS, _ERROR_COLUMNS = FACES_CSV_COLUMNS[3:7], FACES_CSV_COLUMNS[-NUM_LANDMARKS:]
+_POINT_COLUMNS = FACES_CSV_COLUMNS[9:-NUM_LANDMARKS]
+
+
+def write_faces_csv(
+    path: str | Path, results: Iterable[ImageResult], columns: Sequence[str] = FACES_CSV_COLUMNS
+) -> None:
+    """Write results as CSV, a row a face; what isn't known is an empty cell.
 
     An image without a face has no row.
+
+    columns: `FACES_CSV_COLUMNS`, with `FILM_CSV_COLUMNS` and names of measures behind.
 
     Raises:
         InputError: the file can't be written.
     """
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FACES_CSV_COLUMNS)
+    with atomic_path(path) as temporary:
+        with _open_csv(temporary, "w") as file:
+            csv.writer(file, lineterminator="\n").writerow(columns)
         for result in results:
-            for face in result.faces:
-                scores = [rounded_score(face.score), rounded_score(face.face_score)]  # csv writes None as an empty cell
-                errors = [None] * NUM_LANDMARKS if face.errors is None else rounded(face.errors)
-                numbers = [*rounded(face.box), *scores, *rounded(face.keypoints.ravel()), *errors]
-                writer.writerow([result.image, result.width, result.height, *numbers])
+            _append_rows(temporary, result, columns)
+
+
+def append_faces_csv(path: str | Path, result: ImageResult, columns: Sequence[str]) -> None:
+    """Add the rows of an image to what `write_faces_csv` wrote with the same columns.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    try:
+        _append_rows(Path(path), result, columns)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _append_rows(path: Path, result: ImageResult, columns: Sequence[str]) -> None:
+    with _open_csv(path, "a") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for face in result.faces:
+            values = _csv_values(result, face)
+            writer.writerow([values.get(column) for column in columns])  # None is written as an empty cell
+
+
+def _open_csv(path: Path, mode: str):
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+def _csv_values(result: ImageResult, face: Face) -> dict[str, object]:
+    values = {"image": result.image, "width": result.width, "height": result.height}
+    values |= zip(_BOX_COLUMNS, rounded(face.box), strict=True)
+    values |= {"score": rounded_score(face.score), "face_score": rounded_score(face.face_score)}
+    values |= zip(_POINT_COLUMNS, rounded(face.keypoints.ravel()), strict=True)
+    if face.errors is not None:
+        values |= zip(_ERROR_COLUMNS, rounded(face.errors), strict=True)
+    if result.frame is not None:
+        values |= {"frame": result.frame, "time": round(result.time, 4)}
+    return values | {"identity": face.identity} | (face.measures or {})
 
 
 def read_faces_csv(path: str | Path) -> list[ImageResult]:
-    """Read what `write_faces_csv` wrote.
+    """Read what `write_faces_csv` and `append_faces_csv` wrote.
 
     Raises:
         InputError: naming the file and the row that is wrong.
     """
     (_, header), *rows = csv_rows(path) or [(1, [])]
-    if tuple(header) != FACES_CSV_COLUMNS:
+    if tuple(header[: len(FACES_CSV_COLUMNS)]) != FACES_CSV_COLUMNS:
         raise InputError(f"{path}: row 1: image, width, …, error67 expected; give a file of the prediction command")
+    measures = set(header[len(FACES_CSV_COLUMNS) :]) - set(FILM_CSV_COLUMNS)
     results = {}
     for line, row in rows:
         where = f"{path}: row {line}"
         if len(row) != len(header):
             raise InputError(f"{where}: {len(row)} columns found, {len(header)} expected")
+        cells = dict(zip(header, row, strict=True))
         try:
-            width, height = int(row[1]), int(row[2])
-            numbers = [float(cell) if cell else None for cell in row[3:]]
+            numbers = {name: float(cell) for name, cell in cells.items() if cell and name != "image"}
+            width, height = int(cells["width"]), int(cells["height"])
+            frame, identity = (int(cells[name]) if cells.get(name) else None for name in ("frame", "identity"))
         except ValueError as error:
             raise InputError(f"{where}: a cell is no number; correct it") from error
-        points, errors = numbers[6 : 6 + 2 * NUM_LANDMARKS], numbers[6 + 2 * NUM_LANDMARKS :]
+        points = [numbers.get(name) for name in _POINT_COLUMNS]
         face = {
-            "box": numbers[:4],
-            "score": numbers[4],
-            "face_score": numbers[5],
+            "box": [numbers.get(name) for name in _BOX_COLUMNS],
+            "score": numbers.get("score"),
+            "face_score": numbers.get("face_score"),
             "keypoints": [points[i : i + 2] for i in range(0, len(points), 2)],
-            "errors": None if errors[0] is None else errors,
+            "errors": [numbers.get(name) for name in _ERROR_COLUMNS] if cells["error0"] else None,
+            "identity": identity,
+            "measures": {name: numbers[name] for name in header if name in measures and name in numbers},
         }
-        result = results.setdefault(row[0], ImageResult(row[0], width, height, []))
-        result.faces.append(_face_from_json(where, face))
+        image = ImageResult(cells["image"], width, height, [], frame, numbers.get("time"))
+        results.setdefault((image.image, frame), image).faces.append(_face_from_json(where, face))
     return list(results.values())
 
 
@@ -344,8 +400,11 @@ def read_coco(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
-_JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": "([^"\\]|\\.)*", "width": \d+, "height": \d+, "faces": \[')
-_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS) + "\n", json.dumps({"info": _COCO_INFO})[:-1] + ", ")
+_FRAME_HEAD = r'("frame": \d+, "time": [\d.]+, )?'
+_JSON_HEAD = re.compile(
+    r'(\{"images": \[\n)?\{"image": "([^"\\]|\\.)*", ' + _FRAME_HEAD + r'"width": \d+, "height": \d+, "faces": \['
+)
+_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ")
 
 
 def is_result(path: str | Path) -> bool:

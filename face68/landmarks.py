@@ -84,6 +84,8 @@ class Face:
     keypoints: (68, 2) float32 px.
     errors: (68,) float32, how far from the truth the network expects each keypoint to be, in px: its confidence.
     face_score: how surely this is a face, 0 … 1, by the landmark network; both are None where it doesn't say.
+    identity: in a film, 1, 2, …: who this is, see `tracking.Tracker`.
+    measures: what is derived from the points, by name, see `measures.NAMES`.
     """
 
     box: tuple[float, float, float, float]
@@ -91,6 +93,8 @@ class Face:
     keypoints: np.ndarray
     errors: np.ndarray | None = None
     face_score: float | None = None
+    identity: int | None = None
+    measures: dict[str, float] | None = None
 
     def moved(self, matrix: np.ndarray) -> "Face":
         """The same face in an image moved by a 2×3 matrix that scales, shifts or turns by quarters."""
@@ -106,13 +110,18 @@ class Face:
         return self.moved(np.array([[factor, 0.0, shift], [0.0, factor, shift]]))
 
     def to_dict(self) -> dict:
-        """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits."""
+        """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits.
+
+        "identity" and "measures" are there where they are known.
+        """
+        known = {"identity": self.identity, "measures": self.measures}
         return {
             "box": rounded(self.box),
             "score": rounded_score(self.score),
             "face_score": rounded_score(self.face_score),
             "keypoints": [rounded(point) for point in self.keypoints],
             "errors": None if self.errors is None else rounded(self.errors),
+            **{name: value for name, value in known.items() if value is not None},
         }
 
 

@@ -1,0 +1,217 @@
+"""Faces of a film, frame by frame: who is who, without searching each frame, and points that don't shake."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from face68.images import as_rgb
+from face68.landmarker import Landmarker, is_trusted, upright_frames
+from face68.landmarks import Face, inter_ocular
+from face68.smoothing import OneEuro
+
+SEARCH_EVERY = 30  # frames, after which newcomers are looked for
+RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
+MEMORY = 2.0  # seconds for which a face that got lost is known again
+UNSURE = 0.8  # the face score below which a followed face is looked for in the whole frame
+SAME_FACE = 0.5  # of a face's side; centres that are closer are of one face
+REACH, REACH_A_SECOND = 1.0, 1.0  # sides of a face: how far from where it is expected it is known again, and how much
+# farther for each second that it was away
+SIZES = 1.6  # how many times larger or smaller it may have become
+CUT = 20.0  # gray levels by which the pixels of two successive frames differ on average where the film was cut
+STEADY = 0.3  # seconds over which a face's velocity is averaged
+
+
+@dataclass
+class _Track:
+    """Somebody who is seen, or was lately.
+
+    face: as predicted last, px. time: of that, seconds. velocity: of the middle of its points, (2,) px a second.
+    """
+
+    identity: int
+    face: Face
+    time: float
+    velocity: np.ndarray
+    smoother: OneEuro | None
+
+    def expected(self, time: float) -> np.ndarray:
+        """Where the middle of the points should be, (2,) px; nobody goes on straight ahead for long."""
+        return middle(self.face) + self.velocity * min(time - self.time, STEADY)
+
+
+class Tracker:
+    """The faces of a film, each with an identity that it keeps, and with steady points.
+
+        tracker = Tracker(Landmarker())
+        for frame in FilmReader("film.mp4"):
+            for face in tracker(frame.image, frame.time):
+                face.identity, face.keypoints
+
+    A face is looked for where its points were in the frame before, and predicted once. The whole frame is searched
+    where no face is followed, every `search_every` frames, and when one got lost or its face score drops. Who comes
+    back within MEMORY seconds about where they should be keeps their identity, by place and size alone: no face is
+    recognised. A cut ends all of them.
+
+    landmarker: its network, detector and limits are used.
+    smooth: whether points are filtered (see `smoothing`). Times must be real then: a face's speed is in seconds.
+    search_every: frames.
+
+    `frames` and `searches` count what was seen, and how often all of a frame was searched.
+    """
+
+    def __init__(self, landmarker: Landmarker, smooth: bool = True, search_every: int = SEARCH_EVERY):
+        self.landmarker, self.smooth, self.search_every = landmarker, smooth, search_every
+        self.frames = self.searches = 0
+        self._tracks: list[_Track] = []
+        self._lost: list[_Track] = []
+        self._identities = 0
+        self._time = -math.inf
+        self._searched = -math.inf  # the number of the frame
+        self._glimpse: np.ndarray | None = None
+
+    def __call__(self, image: np.ndarray, time: float | None = None) -> list[Face]:
+        """The faces of the next frame, left to right.
+
+        image: as `images.as_rgb` takes it.
+        time: seconds, from any zero, growing. None: a thirtieth after the last one.
+
+        Raises:
+            ValueError: the time is not after that of the last frame.
+        """
+        image = as_rgb(image)
+        if time is None:
+            time = 0.0 if self._time == -math.inf else self._time + 1 / 30
+        if time <= self._time:
+            raise ValueError(f"a frame at {time} s comes after one at {self._time} s")
+        if self._is_cut(image):
+            self._tracks, self._lost = [], []
+        self._lost = [track for track in self._lost if time - track.time <= MEMORY]
+        self._follow(image, time)
+        if self._is_to_search():
+            self._search(image, time)
+        self.frames, self._time = self.frames + 1, time
+        faces = [self._steady(track) for track in self._tracks]
+        return sorted(faces, key=lambda face: face.keypoints[:, 0].min())
+
+    def _is_cut(self, image: np.ndarray) -> bool:
+        """Whether this frame is so unlike the last one that the film was cut between them."""
+        height, width = image.shape[:2]
+        glimpse = image[:: max(1, height // 24), :: max(1, width // 32), 1].astype(np.int16)
+        before, self._glimpse = self._glimpse, glimpse
+        return before is not None and before.shape == glimpse.shape and np.abs(glimpse - before).mean() > CUT
+
+    # --- Where they were --------------------------------------------------------------------------------------
+
+    def _follow(self, image: np.ndarray, time: float) -> None:
+        """Predict each face where it was; who is no longer seen there is lost."""
+        if not self._tracks:
+            return
+        frames, degrees = upright_frames(np.stack([track.face.keypoints for track in self._tracks]))
+        moves = [np.tile(track.expected(time) - middle(track.face), 2) for track in self._tracks]
+        boxes = [frame + move for frame, move in zip(frames, moves, strict=True)]
+        said = self.landmarker.predict([image] * len(boxes), boxes, degrees)
+        seen = []
+        for i, track in enumerate(self._tracks):
+            errors, face_score = (None if values is None else values[i] for values in said[1:])
+            face = replace(
+                track.face,
+                box=tuple(boxes[i].tolist()),
+                keypoints=said.keypoints[i],
+                errors=errors,
+                face_score=None if face_score is None else float(face_score),
+            )
+            if is_trusted(face, self.landmarker.min_face_score):
+                seen.append((track, face))
+            else:
+                self._lost.append(track)
+        self._tracks = [self._moved(track, face, time) for track, face in self._only_owners(seen, time)]
+
+    def _only_owners(self, seen: Sequence[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
+        """Of those who are seen in one place, as when one passes before the other, who was expected there; the others
+        are lost.
+        """
+
+        def surprise(pair: tuple[_Track, Face]) -> float:
+            return float(np.linalg.norm(middle(pair[1]) - pair[0].expected(time)) / side(pair[0].face))
+
+        owners = []
+        for track, face in sorted(seen, key=surprise):
+            if any(is_same(face, other) for _, other in owners):
+                self._lost.append(track)
+            else:
+                owners.append((track, face))
+        return owners
+
+    def _moved(self, track: _Track, face: Face, time: float) -> _Track:
+        """The track with what was seen now."""
+        gap = time - track.time
+        now = (middle(face) - middle(track.face)) / gap
+        track.velocity = track.velocity + (now - track.velocity) * min(1.0, gap / STEADY)
+        track.face, track.time = face, time
+        return track
+
+    # --- In the whole frame -----------------------------------------------------------------------------------
+
+    def _is_to_search(self) -> bool:
+        since = self.frames - self._searched
+        if not self._tracks or since >= self.search_every:
+            return True
+        unsure = any((track.face.face_score or 1.0) < UNSURE for track in self._tracks)
+        return since >= RETRY_EVERY and (unsure or bool(self._lost))
+
+    def _search(self, image: np.ndarray, time: float) -> None:
+        """Find who is not followed: newcomers, and those who got lost."""
+        self.searches, self._searched = self.searches + 1, self.frames
+        found = self.landmarker.detect(image)
+        (faces,) = self.landmarker.faces([image], [found])
+        followed = [track.face for track in self._tracks]
+        new = [face for face in faces if not any(is_same(face, other) for other in followed)]
+        if self.landmarker.largest and self._tracks:
+            return
+        for face in new:
+            track = self._known(face, time)
+            if track is None:
+                self._identities += 1
+                track = _Track(self._identities, face, time, np.zeros(2), OneEuro() if self.smooth else None)
+            else:
+                self._lost.remove(track)
+                track.face, track.time, track.velocity = face, time, np.zeros(2)
+                track.smoother = OneEuro() if self.smooth else None
+            self._tracks.append(track)
+
+    def _known(self, face: Face, time: float) -> _Track | None:
+        """Who of the lost a face is: the nearest one to where it was expected, if near enough."""
+
+        def distance(track: _Track) -> float:
+            allowed = side(track.face) * (REACH + REACH_A_SECOND * (time - track.time))
+            ratio = side(face) / side(track.face)
+            if not 1 / SIZES < ratio < SIZES:
+                return math.inf
+            return float(np.linalg.norm(middle(face) - track.expected(time))) / allowed
+
+        nearest = min(self._lost, key=distance, default=None)
+        return nearest if nearest is not None and distance(nearest) <= 1 else None
+
+    def _steady(self, track: _Track) -> Face:
+        face = replace(track.face, identity=track.identity)
+        if track.smoother is None:
+            return face
+        points = track.smoother(face.keypoints, track.time, float(inter_ocular(face.keypoints)))
+        return replace(face, keypoints=points)
+
+
+def middle(face: Face) -> np.ndarray:
+    """(2,) px: the mean of the points."""
+    return face.keypoints.mean(axis=0, dtype=np.float64)
+
+
+def side(face: Face) -> float:
+    """px: the longer side of the box around the points."""
+    return float(np.ptp(face.keypoints, axis=0).max())
+
+
+def is_same(one: Face, other: Face) -> bool:
+    """Whether two are one face, by their places."""
+    return bool(np.linalg.norm(middle(one) - middle(other)) < SAME_FACE * max(side(one), side(other)))
