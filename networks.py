@@ -1,8 +1,11 @@
 """Which trained network a command runs, and what runs it. Without torch, for those who run an exported one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
+from face68.landmarker import PASSES, Landmarker
 from face68.network import Network, OnnxNetwork, shipped_network
 
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
@@ -46,3 +49,13 @@ def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Net
 
     torch.set_num_threads(threads)
     return TorchNetwork(path, device)
+
+
+def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
+    """What finds the faces of a command's pictures.
+
+    args: of the options of `face68.command.arguments.add_finding`. boxes: where the faces are, in place of a detector.
+    """
+    options = {} if args.min_face is None else {"min_face": args.min_face}
+    detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), **options)
+    return Landmarker(open_network(network, args.threads), detector, args.min_face_score, passes, args.largest)

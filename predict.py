@@ -17,12 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from face68.command.arguments import (
+    add_finding,
     add_overwrite,
     complain,
     parser,
-    positive_float,
-    positive_int,
-    probability,
     run,
     say,
     uninterrupted,
@@ -30,13 +28,12 @@ from face68.command.arguments import (
 from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, glance_at_source, read_source
 from face68.command.places import check_places, place_pictures, place_pts, place_sheets
 from face68.command.results import Results
-from face68.detect import DETECTORS, Given, open_detector
 from face68.draw import draw_faces
 from face68.files import printable
 from face68.formats import read_jsonl, write_coco, write_faces_csv, write_json
-from face68.landmarker import MIN_FACE_SCORE, PASSES, Landmarker
+from face68.landmarker import PASSES
 from face68.photos import find_faces, prefetch
-from networks import default_detector, default_network, open_network
+from networks import default_network, open_landmarker
 
 
 def parse_arguments():
@@ -50,36 +47,13 @@ def parse_arguments():
         "./-name.jpg (default: a photo that matplotlib ships)",
     )
     p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
-    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
-    p.add_argument("--threads", type=positive_int, default=1, help="processor threads that the network computes in")
-    finding = p.add_argument_group("finding faces")
-    finding.add_argument(
-        "--detector",
-        metavar="|".join((*DETECTORS, "FILE.onnx")),
-        default="auto",
-        help="auto: our own, in any roll; yunet is fetched when it isn't here; none: the frame shows one face, in the "
-        "middle; FILE.onnx: one that train.py --model detector trained",
-    )
-    finding.add_argument(
-        "--min-face",
-        type=pixels_or_share,
-        metavar="PX|N%",
-        help="the smallest face, brows to chin, in pixels or as a share of the photo's longer side; the search is as "
-        "fine as that takes (default: as fine as it seems to pay)",
-    )
-    finding.add_argument("--largest", action="store_true", help="the largest face of each photo alone")
+    finding = add_finding(p)
     finding.add_argument(
         "--box",
         type=box,
         action="append",
         metavar="X0,Y0,X1,Y1",
         help="a face is here, brows to chin and ear to ear, in pixels; instead of a detector",
-    )
-    finding.add_argument(
-        "--min-face-score",
-        type=probability,
-        default=MIN_FACE_SCORE,
-        help="drop detections that the landmark network gives a lower probability of being a face; 0 keeps all",
     )
     finding.add_argument(
         "--passes",
@@ -128,16 +102,6 @@ def box(text: str) -> tuple[float, ...]:
     return x0, y0, x1, y1
 
 
-def pixels_or_share(text: str) -> float:
-    """An option's value: pixels, or a share in percent as a fraction below 1."""
-    number = positive_float(text.removesuffix("%"))
-    if text.endswith("%") and number < 100:
-        return number / 100
-    if not text.endswith("%") and number >= 1:
-        return number
-    raise argparse.ArgumentTypeError(f"{text!r} is neither pixels from 1 up nor a share as 5%")
-
-
 def open_inputs(args) -> tuple[Inputs, bool]:
     """The photos, and whether it is a single one that was named itself."""
     named = args.image or [str(demonstration_photo())]
@@ -169,20 +133,12 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     )
 
 
-def open_landmarker(network: Path, args) -> Landmarker:
-    options = {} if args.min_face is None else {"min_face": args.min_face}
-    detector = Given(args.box) if args.box else open_detector(default_detector(args.detector), **options)
-    return Landmarker(
-        open_network(network, args.threads), detector, args.min_face_score, passes=args.passes, largest=args.largest
-    )
-
-
 def main() -> int:
     args = parse_arguments()
     inputs, single = open_inputs(args)
     network = args.checkpoint or default_network()
     results = open_results(inputs, single, network, args)
-    landmarker = open_landmarker(network, args)
+    landmarker = open_landmarker(network, args, args.box, args.passes)
     say(f"network: {network}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]

@@ -1,4 +1,4 @@
-"""Find the 68 facial keypoints of every face in a photo: fast, small, and without PyTorch.
+"""Find the 68 facial keypoints of every face in a photo or film: fast, small, and without PyTorch.
 
 from face68 import Landmarker
 
@@ -8,9 +8,11 @@ for face in landmarker("photo.jpg"):
 """
 
 from face68.files import InputError
+from face68.frames import FilmReader
 from face68.images import read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.network import OnnxNetwork
+from face68.tracking import Tracker
 
-__all__ = ["Face", "InputError", "Landmarker", "OnnxNetwork", "read_image"]
+__all__ = ["Face", "FilmReader", "InputError", "Landmarker", "OnnxNetwork", "Tracker", "read_image"]

@@ -114,6 +114,7 @@ def draw_faces(
     boxes: bool = False,
     numbers: bool = False,
     confidence: bool = False,
+    identities: bool = False,
 ) -> np.ndarray:
     """A copy of the image with the keypoints of each face.
 
@@ -121,6 +122,7 @@ def draw_faces(
     numbers: also each point's index. The picture is larger than the image then, if its smallest face needs that: until
         that face has 480 px or the picture 16 megapixels. What still finds no room is left out.
     confidence: also a ring as wide as the expected error around each point that is drawn, and the score above the face.
+    identities: also the number of each face above it.
     """
     if numbers:
         image, faces = _enlarge(image, faces)
@@ -139,7 +141,7 @@ def draw_faces(
         if confidence and face.errors is not None and radius > 0:
             _rings(part, points, face.errors, radius)
         part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
-    return _write_scores(drawn, faces) if confidence else drawn
+    return _write_above(drawn, faces, identities, confidence) if identities or confidence else drawn
 
 
 def _enlarge(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, Sequence[Face]]:
@@ -181,19 +183,21 @@ def _rings(image: np.ndarray, points: np.ndarray, errors: np.ndarray, radius: fl
         _polyline(image, np.vstack([circle, circle[:1]]), WHITE, max(1, round(0.4 * radius)))
 
 
-def _write_scores(image: np.ndarray, faces: Sequence) -> np.ndarray:
-    """The face score, else the detector's, above each face."""
+def _write_above(image: np.ndarray, faces: Sequence[Face], identities: bool, scores: bool) -> np.ndarray:
+    """The identity and the face score, else the detector's, above each face."""
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     for face in faces:
         score = face.score if face.face_score is None else face.face_score
-        if score is None:
+        words = [f"#{face.identity}"] if identities and face.identity is not None else []
+        words += [f"{score:.2f}"] if scores and score is not None else []
+        if not words:
             continue
         size = max(10.0, 7 * _radius(face.keypoints, image))
         middle, top = face.keypoints[:, 0].mean(), face.keypoints[:, 1].min() - size
         rim = max(1, round(size / 10))
         place = (float(middle), max(float(top), 0.6 * size))
-        draw.text(place, f"{score:.2f}", INK, _font(size), anchor="mm", stroke_width=rim, stroke_fill=WHITE)
+        draw.text(place, " ".join(words), INK, _font(size), anchor="mm", stroke_width=rim, stroke_fill=WHITE)
     return np.array(canvas)
 
 

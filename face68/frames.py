@@ -187,7 +187,7 @@ def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[
     written_film = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     there = int(written_film.get(cv2.CAP_PROP_FRAME_COUNT)) if written_film.isOpened() else 0
     written_film.release()
-    if written and abs(there - written) > _MISSING:
+    if not written or abs(there - written) > _MISSING:
         path.write_bytes(b"")
         return
     with path.open("ab") as file:

@@ -1,39 +1,84 @@
-"""Points that don't shake: the One Euro filter for what is seen now, and one without lag for what is all there."""
+"""Points that don't shake: of what is seen now, and without lag of what is there already.
+
+The head moves fast and as a whole, and its place is well known, being that of 68 points; what remains, the shape of the
+face, moves little, and each point of it is as uncertain as that one point. So the two are filtered apart. Points are
+complex numbers here, x + iy: a similarity transform (scale, turn, shift) is then a × point + b.
+"""
 
 import math
 
 import numpy as np
 
-# Of faces whose speeds are in distances of the eyes a second. Chosen on drawn films and real clips, see the README.
-MIN_CUTOFF, BETA, SPEED_CUTOFF = 1.0, 10.0, 1.0
+from face68.landmarks import OUTER_EYE_CORNERS
+
+# Hertz, and hertz for a speed of one distance of the eyes a second. Chosen on photos of kept-out people that were moved
+# and on drawn films, see the README.
+SHAPE_CUTOFF, SHAPE_BETA = 0.4, 4.0
+HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 2.0, 20.0, 0.3
+SPEED_CUTOFF = 1.0
 
 
-class OneEuro:
-    """A low-pass filter, slow for what rests and fast for what moves (Casiez, Roussel & Vogel, 2012, "1 € Filter").
+class SteadyPoints:
+    """The points of one face over time, filtered.
 
-    The cut-off frequency is `min_cutoff` + `beta` × speed, in hertz; the speed is itself filtered, at `speed_cutoff`.
+    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster it changes, the less it is
+    filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking),
+    which goes on as fast as it went and so doesn't lag behind a steady motion; the farther off that is, the less it is
+    filtered, likewise.
     """
 
-    def __init__(self, min_cutoff: float = MIN_CUTOFF, beta: float = BETA, speed_cutoff: float = SPEED_CUTOFF):
-        self.min_cutoff, self.beta, self.speed_cutoff = min_cutoff, beta, speed_cutoff
+    def __init__(self):
         self._time: float | None = None
 
-    def __call__(self, values: np.ndarray, time: float, scale: float) -> np.ndarray:
-        """The filtered values.
+    def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
+        """The filtered keypoints (68, 2) float32 px.
 
-        values: (N, 2). time: seconds, growing. scale: what speeds are divided by, in the unit of the values.
+        keypoints: (68, 2) px. errors: (68,) px, expected; what is less certain counts less for the head's place.
+        time: seconds, growing.
         """
-        values = np.asarray(values, np.float64)
+        points = keypoints[:, 0] + 1j * keypoints[:, 1].astype(np.float64)
         if self._time is None:
-            self._values, self._speeds = values, np.zeros(len(values))
+            self._begin(points)
         else:
-            gap = time - self._time
-            speeds = np.linalg.norm(values - self._values, axis=1) / gap / scale
-            self._speeds = self._speeds + share(self.speed_cutoff, gap) * (speeds - self._speeds)
-            shares = share(self.min_cutoff + self.beta * self._speeds, gap)
-            self._values = self._values + shares[:, None] * (values - self._values)
+            weights = np.ones(len(points)) if errors is None else 1 / np.maximum(errors, 1e-3).astype(np.float64) ** 2
+            self._go_on(points, weights, time - self._time)
         self._time = time
-        return self._values.astype(np.float32)
+        steady = np.exp(self._head[0]) * self._shape + self._head[1]
+        return np.stack([steady.real, steady.imag], axis=1).astype(np.float32)
+
+    def _begin(self, points: np.ndarray) -> None:
+        right, left = OUTER_EYE_CORNERS
+        size = np.log(abs(points[left] - points[right]) or 1.0)
+        self._head = np.array([size + 0j, points.mean()])  # log of the scale + i × turn, and place: px and radians
+        self._trend = np.zeros(2, complex)  # of these, a second
+        self._head_speed = 0.0
+        self._shape = (points - points.mean()) / np.exp(size)
+        self._shape_speeds = np.zeros(len(points))
+
+    def _go_on(self, points: np.ndarray, weights: np.ndarray, gap: float) -> None:
+        scale, place = similarity_between(self._shape, points, weights)
+        shape = (points - place) / scale
+        self._shape_speeds += share(SPEED_CUTOFF, gap) * (np.abs(shape - self._shape) / gap - self._shape_speeds)
+        self._shape = self._shape + share(SHAPE_CUTOFF + SHAPE_BETA * self._shape_speeds, gap) * (shape - self._shape)
+
+        expected = self._head + self._trend * gap
+        log_scale = np.log(scale)
+        log_scale += 2j * np.pi * round((expected[0] - log_scale).imag / (2 * np.pi))  # the turn nearest to the last
+        off = np.array([log_scale, place]) - expected
+        speed = (abs(off[0]) + abs(off[1] / scale)) / gap
+        self._head_speed += share(SPEED_CUTOFF, gap) * (speed - self._head_speed)
+        counts = share(HEAD_CUTOFF + HEAD_BETA * self._head_speed, gap)
+        self._head = expected + counts * off
+        self._trend = self._trend + HEAD_TREND * counts * off / gap
+
+
+def similarity_between(shape: np.ndarray, points: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:
+    """The a, b of a × shape + b ≈ points, complex (N,), with the least weighted squares (Umeyama, 1991)."""
+    weights = weights / weights.sum()
+    shape_middle, middle = weights @ shape, weights @ points
+    centred = shape - shape_middle
+    scale = (weights * centred.conj()) @ (points - middle) / (weights @ np.abs(centred) ** 2)
+    return scale, middle - scale * shape_middle
 
 
 def share(cutoff, gap: float):

@@ -1,26 +1,33 @@
 """Faces of a film, frame by frame: who is who, without searching each frame, and points that don't shake."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from face68 import geometry
+from face68.frames import Frame
 from face68.images import as_rgb
 from face68.landmarker import Landmarker, is_trusted, upright_frames
-from face68.landmarks import Face, inter_ocular
-from face68.smoothing import OneEuro
+from face68.landmarks import Face
+from face68.smoothing import SteadyPoints
 
 SEARCH_EVERY = 30  # frames, after which newcomers are looked for
 RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
+MIRROR_EVERY = 5  # frames, after which it is asked again what the network says of a mirrored face …
+LEAN_SHARE = 0.5  # … and how much the new answer counts
 MEMORY = 2.0  # seconds for which a face that got lost is known again
 UNSURE = 0.8  # the face score below which a followed face is looked for in the whole frame
 SAME_FACE = 0.5  # of a face's side; centres that are closer are of one face
 REACH, REACH_A_SECOND = 1.0, 1.0  # sides of a face: how far from where it is expected it is known again, and how much
 # farther for each second that it was away
 SIZES = 1.6  # how many times larger or smaller it may have become
+LOOK_AHEAD = 0.5  # seconds, of `smooth_ahead`
 CUT = 20.0  # gray levels by which the pixels of two successive frames differ on average where the film was cut
-STEADY = 0.3  # seconds over which a face's velocity is averaged
+STEADY = 0.1  # seconds over which a face's velocity is averaged
+STRAIGHT = 0.3  # seconds for which somebody who got lost is expected to go on as they did
 
 
 @dataclass
@@ -28,17 +35,20 @@ class _Track:
     """Somebody who is seen, or was lately.
 
     face: as predicted last, px. time: of that, seconds. velocity: of the middle of its points, (2,) px a second.
+    lean: (68, 2), what has to be added to a prediction for the mean of a plain and a mirrored one, in sides of the
+        level face; None before it was asked for.
     """
 
     identity: int
     face: Face
     time: float
     velocity: np.ndarray
-    smoother: OneEuro | None
+    smoother: SteadyPoints | None
+    lean: np.ndarray | None = None
 
     def expected(self, time: float) -> np.ndarray:
         """Where the middle of the points should be, (2,) px; nobody goes on straight ahead for long."""
-        return middle(self.face) + self.velocity * min(time - self.time, STEADY)
+        return middle(self.face) + self.velocity * min(time - self.time, STRAIGHT)
 
 
 class Tracker:
@@ -49,7 +59,8 @@ class Tracker:
             for face in tracker(frame.image, frame.time):
                 face.identity, face.keypoints
 
-    A face is looked for where its points were in the frame before, and predicted once. The whole frame is searched
+    A face is looked for where its points were in the frame before, and predicted once; now and then mirrored too, since
+    the mean of both is better, and their difference changes slowly. The whole frame is searched
     where no face is followed, every `search_every` frames, and when one got lost or its face score drops. Who comes
     back within MEMORY seconds about where they should be keeps their identity, by place and size alone: no face is
     recognised. A cut ends all of them.
@@ -111,14 +122,19 @@ class Tracker:
         frames, degrees = upright_frames(np.stack([track.face.keypoints for track in self._tracks]))
         moves = [np.tile(track.expected(time) - middle(track.face), 2) for track in self._tracks]
         boxes = [frame + move for frame, move in zip(frames, moves, strict=True)]
-        said = self.landmarker.predict([image] * len(boxes), boxes, degrees)
+        images = [image] * len(boxes)
+        said = self.landmarker.predict(images, boxes, degrees)
+        if self.frames % MIRROR_EVERY == 0 or any(track.lean is None for track in self._tracks):
+            mirrored = self.landmarker.predict(images, boxes, degrees, mirror=True)
+            self._learn_lean((mirrored.keypoints - said.keypoints) / 2, boxes, degrees)
         seen = []
         for i, track in enumerate(self._tracks):
             errors, face_score = (None if values is None else values[i] for values in said[1:])
+            lean = geometry.transform_points(track.lean, from_level(boxes[i], degrees[i]))
             face = replace(
                 track.face,
                 box=tuple(boxes[i].tolist()),
-                keypoints=said.keypoints[i],
+                keypoints=said.keypoints[i] + lean,
                 errors=errors,
                 face_score=None if face_score is None else float(face_score),
             )
@@ -127,6 +143,12 @@ class Tracker:
             else:
                 self._lost.append(track)
         self._tracks = [self._moved(track, face, time) for track, face in self._only_owners(seen, time)]
+
+    def _learn_lean(self, halves: np.ndarray, boxes: Sequence, degrees: Sequence[float]) -> None:
+        """halves: (N, 68, 2) px, of the difference between a mirrored and a plain prediction of the followed faces."""
+        for track, half, box, degree in zip(self._tracks, halves, boxes, degrees, strict=True):
+            lean = geometry.transform_points(half, geometry.invert(from_level(box, degree)))
+            track.lean = lean if track.lean is None else track.lean + LEAN_SHARE * (lean - track.lean)
 
     def _only_owners(self, seen: Sequence[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
         """Of those who are seen in one place, as when one passes before the other, who was expected there; the others
@@ -174,11 +196,11 @@ class Tracker:
             track = self._known(face, time)
             if track is None:
                 self._identities += 1
-                track = _Track(self._identities, face, time, np.zeros(2), OneEuro() if self.smooth else None)
+                track = _Track(self._identities, face, time, np.zeros(2), SteadyPoints() if self.smooth else None)
             else:
                 self._lost.remove(track)
                 track.face, track.time, track.velocity = face, time, np.zeros(2)
-                track.smoother = OneEuro() if self.smooth else None
+                track.smoother = SteadyPoints() if self.smooth else None
             self._tracks.append(track)
 
     def _known(self, face: Face, time: float) -> _Track | None:
@@ -198,8 +220,55 @@ class Tracker:
         face = replace(track.face, identity=track.identity)
         if track.smoother is None:
             return face
-        points = track.smoother(face.keypoints, track.time, float(inter_ocular(face.keypoints)))
-        return replace(face, keypoints=points)
+        return _filtered(face, track.smoother, track.time)
+
+
+def smooth_ahead(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+    """The same frames, LOOK_AHEAD seconds later, with points that don't shake and don't lag.
+
+    Each face is filtered forwards, and then backwards from where it is to be seen in LOOK_AHEAD seconds: what the one
+    comes too late, the other comes too early.
+
+    seen: of a `Tracker` that doesn't smooth.
+    """
+    filters: dict[int, SteadyPoints] = {}
+    waiting: deque = deque()
+    for frame, faces in seen:
+        filters = {face.identity: filters.get(face.identity) or SteadyPoints() for face in faces}
+        steady = [_filtered(face, filters[face.identity], frame.time) for face in faces]
+        waiting.append((frame, steady))
+        while frame.time - waiting[0][0].time >= LOOK_AHEAD:
+            yield _without_lag(waiting)
+    while waiting:
+        yield _without_lag(waiting)
+
+
+def _without_lag(waiting: deque) -> tuple[Frame, list[Face]]:
+    """The first of the waiting frames, its faces filtered backwards from the last one in which each is followed."""
+    frame, faces = waiting[0]
+    steady = []
+    for face in faces:
+        views = []
+        for later, others in waiting:
+            view = next((other for other in others if other.identity == face.identity), None)
+            if view is None:
+                break
+            views.append((view, later.time))
+        backwards = SteadyPoints()
+        for view, time in reversed(views):
+            face = _filtered(view, backwards, -time)
+        steady.append(face)
+    waiting.popleft()
+    return frame, steady
+
+
+def _filtered(face: Face, steady: SteadyPoints, time: float) -> Face:
+    return replace(face, keypoints=steady(face.keypoints, face.errors, time))
+
+
+def from_level(box: np.ndarray, degrees: float) -> np.ndarray:
+    """The 2×3 matrix that takes differences in sides of the level face of `landmarks.upright_frame` to px."""
+    return geometry.similarity((0, 0), (0, 0), scale=box[2] - box[0], degrees=-degrees)
 
 
 def middle(face: Face) -> np.ndarray:

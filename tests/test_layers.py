@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = {"train", "evaluate", "predict", "visualize", "export", "prepare", "benchmark"}
+COMMANDS = {"train", "evaluate", "predict", "video", "visualize", "export", "prepare", "benchmark"}
 LIBRARY_NEEDS = {"numpy", "cv2", "PIL", "tqdm", "onnxruntime"}
 
 

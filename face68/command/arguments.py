@@ -9,10 +9,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from PIL import Image
 
+from face68.detect import DETECTORS
 from face68.files import InputError, printable
+from face68.landmarker import MIN_FACE_SCORE
 
 MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
@@ -92,6 +95,35 @@ def add_overwrite(options: argparse._ActionsContainer) -> None:
     options.add_argument("--overwrite", action="store_true", help="replace files that this program didn't write, too")
 
 
+def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
+    """The options of every command that finds faces, see `networks.open_landmarker`; returns their group."""
+    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    p.add_argument("--threads", type=positive_int, default=1, help="processor threads that the network computes in")
+    finding = p.add_argument_group("finding faces")
+    finding.add_argument(
+        "--detector",
+        metavar="|".join((*DETECTORS, "FILE.onnx")),
+        default="auto",
+        help="auto: our own, in any roll; yunet is fetched when it isn't here; none: the frame shows one face, in the "
+        "middle; FILE.onnx: one that train.py --model detector trained",
+    )
+    finding.add_argument(
+        "--min-face",
+        type=pixels_or_share,
+        metavar="PX|N%",
+        help="the smallest face, brows to chin, in pixels or as a share of the picture's longer side; the search is as "
+        "fine as that takes (default: as fine as it seems to pay)",
+    )
+    finding.add_argument("--largest", action="store_true", help="the largest face of each picture alone")
+    finding.add_argument(
+        "--min-face-score",
+        type=probability,
+        default=MIN_FACE_SCORE,
+        help="drop detections that the landmark network gives a lower probability of being a face; 0 keeps all",
+    )
+    return finding
+
+
 def positive_int(text: str) -> int:
     """An option's value: 1, 2, 3, …"""
     if text.isdecimal() and int(text) > 0:
@@ -114,9 +146,27 @@ def positive_float(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
+def seconds(text: str) -> float:
+    """An option's value: a finite number from 0 up."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+
+
 def probability(text: str) -> float:
     """An option's value: 0 … 1."""
     with contextlib.suppress(ValueError):
         if 0 <= float(text) <= 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+
+
+def pixels_or_share(text: str) -> float:
+    """An option's value: pixels, or a share in percent as a fraction below 1."""
+    number = positive_float(text.removesuffix("%"))
+    if text.endswith("%") and number < 100:
+        return number / 100
+    if not text.endswith("%") and number >= 1:
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} is neither pixels from 1 up nor a share as 5%")

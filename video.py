@@ -1,0 +1,227 @@
+"""Find and follow every face of a film or before a camera, and draw its 68 keypoints.
+
+    python video.py                                        # on the drawn film that comes with this repository
+    python video.py --video film.mp4                       # → outputs/film_keypoints.mp4
+    python video.py --video film.mp4 --output marked.mp4 --jsonl points.jsonl --smooth offline
+    python video.py --video film.mp4 --csv points.csv --start 10 --end 20 --every 2
+    python video.py --video 0 --show                       # a webcam, in a window; q or Esc ends it
+    python video.py --video rtsp://address/of/a/camera --jsonl points.jsonl
+
+Films are written without sound.
+
+From Python:
+
+    from face68 import FilmReader, Landmarker, Tracker
+    tracker = Tracker(Landmarker())
+    for frame in FilmReader("film.mp4"):
+        faces = tracker(frame.image, frame.time)
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from face68.command.arguments import (
+    add_finding,
+    add_overwrite,
+    complain,
+    parser,
+    positive_int,
+    run,
+    say,
+    seconds,
+    uninterrupted,
+)
+from face68.command.places import OUTPUTS, check_places, is_ours
+from face68.draw import draw_faces
+from face68.files import InputError
+from face68.formats import (
+    FACES_CSV_COLUMNS,
+    FILM_CSV_COLUMNS,
+    ImageResult,
+    append_faces_csv,
+    append_jsonl,
+    write_faces_csv,
+    write_jsonl,
+)
+from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
+from face68.landmarks import Face
+from face68.photos import prefetch
+from face68.tracking import SEARCH_EVERY, Tracker, smooth_ahead
+from networks import default_network, open_landmarker
+
+FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
+WINDOW = "face68"
+ESCAPE = 27  # the key
+
+
+class Seen(NamedTuple):
+    """What was seen on a frame, and the picture (H, W, 3) uint8 RGB of it, where one is wanted."""
+
+    frame: Frame
+    faces: list[Face]
+    picture: np.ndarray | None = None
+
+
+def parse_arguments():
+    p = parser(__doc__)
+    p.add_argument(
+        "--video",
+        "--source",
+        default=str(FILM),
+        metavar="FILE|NUMBER|URL",
+        help="a film, the number of a camera, or an address that FFmpeg reads",
+    )
+    p.add_argument("--start", type=seconds, default=0.0, help="seconds into the film; from there on")
+    p.add_argument("--end", type=seconds, help="seconds into the film; before that")
+    p.add_argument("--every", type=positive_int, default=1, help="take only every n-th frame")
+    finding = add_finding(p)
+    finding.add_argument(
+        "--search-every",
+        type=positive_int,
+        default=SEARCH_EVERY,
+        help="frames, after which newcomers are looked for; faces that are there are followed",
+    )
+    finding.add_argument(
+        "--smooth",
+        choices=("live", "offline", "off"),
+        default="live",
+        help="steady points: from the frames so far; from those that follow too, without any lag; or not",
+    )
+    files = p.add_argument_group("results")
+    files.add_argument(
+        "--output",
+        type=Path,
+        help="the film with its points, .mp4 or .mov, or .webp for an animated picture (default: in outputs, unless "
+        "--show, --jsonl or --csv is wanted)",
+    )
+    files.add_argument("--jsonl", type=Path, help="a line a frame: its time, and the faces with their identities")
+    files.add_argument("--csv", type=Path, help="the same, a row a face")
+    add_overwrite(files)
+    drawing = p.add_argument_group("pictures")
+    drawing.add_argument("--identities", action="store_true", help="write the number of each face above it")
+    drawing.add_argument(
+        "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
+    )
+    drawing.add_argument("--show", action="store_true", help="open a window with the film as it is read")
+    args = p.parse_args()
+    if args.end is not None and args.end <= args.start:
+        p.error("--end comes after --start; give a later one")
+    if args.output is None and not (args.show or args.jsonl or args.csv):
+        args.output = OUTPUTS / f"{Path(args.video).stem or 'camera'}_keypoints.mp4"
+    return args
+
+
+def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, list[Face]]]:
+    for frame in frames:
+        yield frame, tracker(frame.image, frame.time)
+
+
+def draw(seen: tuple[Frame, list[Face]], **options) -> Seen:
+    frame, faces = seen
+    return Seen(frame, faces, draw_faces(frame.image, faces, **options))
+
+
+# --- Results --------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]:
+    """A block in which a function takes what was seen, frame by frame, and writes it."""
+    columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS)
+    with contextlib.ExitStack() as stack:
+        write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
+        if args.jsonl:
+            write_jsonl(args.jsonl, [])
+        if args.csv:
+            write_faces_csv(args.csv, [], columns)
+
+        def write(seen: Seen) -> None:
+            height, width = seen.frame.image.shape[:2]
+            result = ImageResult(reader.source, width, height, seen.faces, seen.frame.index, seen.frame.time)
+            with uninterrupted():  # the files are to agree
+                if args.jsonl:
+                    append_jsonl(args.jsonl, result)
+                if args.csv:
+                    append_faces_csv(args.csv, result, columns)
+                if write_frame:
+                    write_frame(seen.picture)
+
+        yield write
+
+
+class Window:
+    """Shows pictures as they come, with how many a second.
+
+    Raises:
+        InputError: there is no screen.
+    """
+
+    def __init__(self):
+        self._rate, self._last = 0.0, time.monotonic()
+        try:
+            cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        except cv2.error as error:
+            raise InputError("--show: no window can be opened here; write the film with --output") from error
+
+    def show(self, picture: np.ndarray) -> bool:
+        """Whether it should go on: q, Esc and closing the window end it."""
+        now = time.monotonic()
+        self._rate += 0.1 * (1 / max(now - self._last, 1e-3) - self._rate)
+        self._last = now
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(bgr, f"{self._rate:.0f} fps", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, color, thickness)
+        cv2.imshow(WINDOW, bgr)
+        key = cv2.waitKey(1) & 0xFF
+        return key not in (ord("q"), ESCAPE) and cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
+
+
+# --- The command ----------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    args = parse_arguments()
+    network = args.checkpoint or default_network()
+    places = [path for path in (args.output, args.jsonl, args.csv) if path]
+    check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a film is said once, and by us
+    reader = FilmReader(args.video, args.start, args.end, args.every)
+    tracker = Tracker(open_landmarker(network, args), args.smooth == "live", args.search_every)
+    say(f"network: {network}")
+    window = Window() if args.show else None
+
+    frames = newest(reader) if reader.is_live else read_ahead(reader)
+    followed = follow(frames, tracker)
+    if args.smooth == "offline":
+        followed = smooth_ahead(followed)
+    followed = read_ahead(followed)
+    if args.output or args.show:
+        drawn = prefetch(partial(draw, confidence=args.confidence, identities=args.identities), followed)
+    else:
+        drawn = (Seen(*seen) for seen in followed)
+    identities, frame_count = set(), 0
+    try:
+        with opened_results(reader, args) as write:
+            for seen in tqdm(drawn, total=reader.count, unit="frame", disable=None):
+                write(seen)
+                frame_count += 1
+                identities |= {face.identity for face in seen.faces}
+                if window and not window.show(seen.picture):
+                    break
+    finally:
+        where = f" -> {', '.join(map(str, places))}" if places and frame_count else ""
+        say(f"{args.video}: {frame_count} frames, {tracker.searches} of them searched, {len(identities)} faces{where}")
+    return 2 if complain([InputError(reader.problem)] if reader.problem else []) else 0
+
+
+if __name__ == "__main__":
+    run(main)
