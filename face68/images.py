@@ -5,6 +5,7 @@ Pillow decodes: it names what is wrong with a broken file, where OpenCV's librar
 
 import importlib.util
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,20 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
         InputError: not there, empty, no image, damaged, with 32-bit samples, or above Pillow's limit: twice
             `Image.MAX_IMAGE_PIXELS`, 178 megapixels unless the program sets another.
     """
+    return _read(source, name, _to_rgb)
+
+
+def read_cutout(path: str | Path) -> np.ndarray:
+    """Read an image file of which parts are transparent: (H, W, 4) uint8 RGBA, otherwise as `read_image` does.
+
+    Raises:
+        InputError: as `read_image`; or no pixel of it is transparent.
+    """
+    return _read(path, str(path), _to_rgba)
+
+
+def _read(source: str | Path | bytes, name: str, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """The decoded image as `convert` has it, and whatever goes wrong as an InputError."""
     if isinstance(source, bytes):
         data = source
     else:
@@ -76,7 +91,7 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.load()
-            return _to_rgb(_upright(image))
+            return convert(_upright(image))
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -121,6 +136,13 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     return _without_alpha(rgba)
+
+
+def _to_rgba(image: Image.Image) -> np.ndarray:
+    rgba = np.array(image.convert("RGBA"))
+    if rgba[..., 3].min() == 255:
+        raise InputError("no pixel of it is transparent; cut it out and save it as PNG or WebP")
+    return rgba
 
 
 def _without_alpha(rgba: np.ndarray) -> np.ndarray:
@@ -177,6 +199,16 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             Image.fromarray(rgb).save(temporary, image_format, **options)
         except ValueError as error:
             raise InputError(f"{path}: can't be written ({error}); try .png") from error
+
+
+def write_cutout(path: str | Path, rgba: np.ndarray) -> None:
+    """Write (H, W, 4) uint8 RGBA as a PNG, whole or not at all; the metadata name this program.
+
+    Raises:
+        InputError: the place can't be written to.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(rgba).save(temporary, "PNG", optimize=True, pnginfo=_TEXT)
 
 
 def is_marked(path: str | Path) -> bool:
