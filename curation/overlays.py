@@ -5,8 +5,6 @@ corners, y pointing down, and averaged down from a picture that is SUPERSAMPLE t
 above and below, with all between.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -114,8 +112,8 @@ def draw_glasses() -> np.ndarray:
 def draw_sunglasses() -> np.ndarray:
     """A broad black frame and dark lenses, lighter below."""
     canvas = Canvas("sunglasses", -0.36, 0.42)
-    lens = closed((0.08, -0.05), (0.14, -0.2), (0.38, -0.235), (0.62, -0.235), (0.68, -0.12), (0.62, 0.16), (0.43, 0.285),
-                  (0.22, 0.24), (0.11, 0.1))  # fmt: skip
+    lens = closed((0.08, -0.05), (0.14, -0.2), (0.38, -0.235), (0.62, -0.235), (0.68, -0.12), (0.62, 0.16),
+                  (0.43, 0.285), (0.22, 0.24), (0.11, 0.1))  # fmt: skip
     add_frame(canvas, lens, 0.07, FRAME)
     for side in (-1, 1):
         rim = lens * (side, 1)

@@ -54,11 +54,11 @@ PLACES = {
     "glasses": _ON_THE_BRIDGE,
     "sunglasses": _ON_THE_BRIDGE,
     "moustache": Place((33, 51), below=0.0, width=1.2),  # between nose and upper lip, which no open mouth moves
-    "nose": Place((30, 33), below=0.0, width=1.8),
+    "nose": Place((30, 33), below=0.02, width=1.8),
     "ears": Place((0, 16), below=-0.6, width=2.0, foot=True),
     "hat": Place((0, 16), below=-0.85, width=1.2, foot=True, narrowest=1.0),
 }
-DEFAULT = "glasses"
+DEFAULT_PLACE = "glasses"  # of a user's picture
 
 
 class Overlay:
@@ -119,7 +119,7 @@ def load_overlay(name: str | Path) -> Overlay:
         return Overlay(read_cutout(PICTURES / f"{name}.png"), PLACES[name])
     file, at, place = name.rpartition("@")
     if not at or Path(name).exists():  # an @ may belong to a file's name
-        file, place = name, DEFAULT
+        file, place = name, DEFAULT_PLACE
     if place not in PLACES:
         raise InputError(f"{name}: there is no place @{place}; use one of @{', @'.join(PLACES)}")
     if not Path(file).suffix and not Path(file).exists():

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from PIL import Image
 
 from face68.files import InputError, printable
+from face68.overlays import DEFAULT_PLACE, PLACES
 
 MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
@@ -90,6 +91,17 @@ def parser(doc: str) -> argparse.ArgumentParser:
 def add_overwrite(options: argparse._ActionsContainer) -> None:
     """The option --overwrite of a parser or a group of it, see `places.check_places`."""
     options.add_argument("--overwrite", action="store_true", help="replace files that this program didn't write, too")
+
+
+def add_overlay(options: argparse._ActionsContainer) -> None:
+    """The option --overlay of a parser or a group of it: None, or names for `overlays.load_overlay`."""
+    options.add_argument(
+        "--overlay",
+        action="append",
+        metavar="NAME|FILE.png[@NAME]",
+        help=f"draw this on each face and no points: {', '.join(PLACES)}; or a picture of yours with transparent "
+        f"parts: FILE.png where {DEFAULT_PLACE} lie, FILE.png@hat where the hat does; again for one more, above it",
+    )
 
 
 def positive_int(text: str) -> int:
