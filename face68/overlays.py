@@ -10,6 +10,7 @@ to the side, and lower as it nods. Where the overlay lies comes from landmarks t
 depths than that plane: on a turned head glasses stay on the bridge of the nose, and a hat above the ears.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from face68.landmarks import Face
 ANCHORS = ((range(36, 42), (-0.36, 0.0)), (range(42, 48), (0.36, 0.0)), ((48, 54), (0.0, 0.74)))
 
 PICTURES = Path(__file__).parent / "pictures"  # of the overlays that come with the library
-LONGEST = 1024  # px of an overlay's longer side in memory; the eyes of a face that shows more are 600 px apart
+LONGEST = 1024  # px of an overlay's longer side in memory; the eyes of a face that shows more are 640 px apart
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,22 @@ DEFAULT_PLACE = "glasses"  # of a user's picture
 class Overlay:
     """A picture and its place.
 
-    picture: (H, W, 4) uint8 RGBA.
+    levels: the picture, (H, W, 4) uint8, colours multiplied by alpha so that what is transparent has none that could
+        bleed into an average; and the same halved again and again, as textures are (Williams, 1983), so that where it
+        appears small it is averaged, and by the same pixels in every frame of a film.
     """
 
     def __init__(self, picture: np.ndarray, place: Place):
-        alpha = cv2.merge([picture[..., 3]] * 3)
-        colours = cv2.multiply(picture[..., :3], alpha, scale=1 / 255)
-        # Colours multiplied by alpha, (H, W, 4): what is transparent has none that could bleed into an average.
-        self.premultiplied = reduced(np.dstack([colours, picture[..., 3]]), LONGEST)[0]
+        """picture: (H, W, 4) uint8 RGBA."""
+        colours = cv2.multiply(picture[..., :3], cv2.merge([picture[..., 3]] * 3), scale=1 / 255)
         self.place = place
+        self.levels = [reduced(np.dstack([colours, picture[..., 3]]), LONGEST)[0]]
+        while min(self.levels[-1].shape[:2]) >= 16:
+            height, width = self.levels[-1].shape[:2]
+            self.levels.append(geometry.resize(self.levels[-1], height // 2, width // 2))
 
     def matrix(self, keypoints: np.ndarray) -> np.ndarray | None:
-        """The 2×3 matrix from this picture's pixels to those of an image with a face (68, 2) px.
+        """The 2×3 matrix from the pixels of `levels[0]` to those of an image with a face (68, 2) px.
 
         None: the points aren't finite, or all in one place.
         """
@@ -83,7 +88,7 @@ class Overlay:
         linear = face_matrix(keypoints, self.place.narrowest) if np.isfinite(keypoints).all() else None
         if linear is None:
             return None
-        height, width = self.premultiplied.shape[:2]
+        height, width = self.levels[0].shape[:2]
         linear_px = linear * (self.place.width / width)
         held = np.array([(width - 1) / 2, height - 0.5 if self.place.foot else (height - 1) / 2])
         target = keypoints[list(self.place.landmarks)].mean(axis=0) + linear @ [0.0, self.place.below]
@@ -101,7 +106,7 @@ def face_matrix(keypoints: np.ndarray, narrowest: float) -> np.ndarray | None:
     average = np.array([place for _, place in ANCHORS])
     linear = (means[1:] - means[0]).T @ np.linalg.inv((average[1:] - average[0]).T)
     left, scales, right = np.linalg.svd(linear)
-    if scales[0] == 0:
+    if scales[0] < 1e-3:  # px
         return None
     if np.linalg.det(left @ right) < 0:  # it mirrors
         right[1], scales[1] = -right[1], -scales[1]
@@ -136,8 +141,15 @@ def draw_overlays(image: np.ndarray, faces: Sequence[Face], overlays: Sequence[O
         for overlay in overlays:
             matrix = overlay.matrix(face.keypoints)
             if matrix is not None:
-                _lay(drawn, overlay.premultiplied, matrix)
+                _lay(drawn, *_at_size(overlay.levels, matrix))
     return drawn
+
+
+def _at_size(levels: Sequence[np.ndarray], matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The level that is at most twice as large as it is to appear, and the matrix from its pixels."""
+    level = levels[min(int(math.log2(max(1, 1 / geometry.scale_of(matrix)))), len(levels) - 1)]
+    enlarged = geometry.resize_matrix(*level.shape[:2], *levels[0].shape[:2])
+    return level, np.column_stack([matrix[:, :2] @ enlarged[:, :2], matrix[:, :2] @ enlarged[:, 2] + matrix[:, 2]])
 
 
 def _lay(image: np.ndarray, picture: np.ndarray, matrix: np.ndarray) -> None:
@@ -154,4 +166,5 @@ def _lay(image: np.ndarray, picture: np.ndarray, matrix: np.ndarray) -> None:
     moved = np.column_stack([matrix[:, :2], matrix[:, 2] - (x0, y0)])
     laid = geometry.warp(picture, moved, *part.shape[:2])
     behind = cv2.merge([255 - laid[..., 3]] * 3)
-    part[:] = cv2.add(laid[..., :3], cv2.multiply(part, behind, scale=1 / 255))
+    # Without a slice of `laid`, which OpenCV would first copy, slower than all the rest.
+    part[:] = cv2.add(cv2.cvtColor(laid, cv2.COLOR_RGBA2RGB), cv2.multiply(part, behind, scale=1 / 255))

@@ -65,7 +65,7 @@ def apart(one: np.ndarray, other: np.ndarray, image: np.ndarray) -> float:
 def around(name: str, keypoints: np.ndarray, points: list) -> np.ndarray:
     """Points around the one by which a shipped overlay is held, in eye distances: where they come to lie, px."""
     overlay = SHIPPED_OVERLAYS[name]
-    height, width = overlay.premultiplied.shape[:2]
+    height, width = overlay.levels[0].shape[:2]
     held = np.array([(width - 1) / 2, height - 0.5 if overlay.place.foot else (height - 1) / 2])
     return geometry.transform_points(held + np.array(points) * width / overlay.place.width, overlay.matrix(keypoints))
 
@@ -113,7 +113,7 @@ def test_what_is_flat_becomes_narrow_with_the_face_and_what_is_round_does_not(na
     np.testing.assert_allclose(glasses.matrix(turned), glasses.matrix(points) * [[narrow], [1]], atol=1e-9)
     scales = np.linalg.svd(hat.matrix(turned)[:, :2])[1]
     assert scales[0] == pytest.approx(scales[1])
-    assert scales[0] == pytest.approx(face_matrix(turned, 0.4)[1, 1] * hat.place.width / hat.premultiplied.shape[1])
+    assert scales[0] == pytest.approx(face_matrix(turned, 0.4)[1, 1] * hat.place.width / hat.levels[0].shape[1])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.4, 1.0]))
