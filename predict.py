@@ -1,9 +1,10 @@
-"""Find every face of a photo, or of many, and draw its 68 keypoints.
+"""Find every face of a photo, or of many, and draw its 68 keypoints, or glasses, a hat, … on it.
 
     python predict.py                                             # on a photograph that comes with matplotlib
     python predict.py --image photo.jpg --output marked.png --json points.json
     python predict.py --image folder/ other.jpg --recursive       # every image of a folder and its folders, and another
     python predict.py --image folder/ --no-pictures --jsonl points.jsonl --resume
+    python predict.py --image photo.jpg --overlay sunglasses --overlay hat
     cat photo.jpg | python predict.py --image - --detector none   # the frame is the face
 
 From Python:
@@ -13,11 +14,15 @@ From Python:
 """
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from face68.command.arguments import (
     add_finding,
+    add_overlay,
     add_overwrite,
     complain,
     parser,
@@ -32,6 +37,7 @@ from face68.draw import draw_faces
 from face68.files import printable
 from face68.formats import read_jsonl, write_coco, write_faces_csv, write_json
 from face68.landmarker import PASSES
+from face68.overlays import draw_overlays, load_overlay
 from face68.photos import find_faces, prefetch
 from networks import default_network, open_landmarker
 
@@ -82,10 +88,13 @@ def parse_arguments():
     drawing.add_argument(
         "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
     )
+    add_overlay(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with each picture")
     args = p.parse_args()
     if args.resume and not args.jsonl:
         p.error("--resume goes on with a --jsonl file; name it")
+    if args.overlay and (args.boxes or args.numbers or args.confidence):
+        p.error("--overlay draws no points; leave out --boxes, --numbers and --confidence")
     if args.show and args.no_pictures:
         p.error("--show has nothing to show with --no-pictures")
     return args
@@ -109,8 +118,17 @@ def open_inputs(args) -> tuple[Inputs, bool]:
     return inputs, inputs.sources == named and len(named) == 1
 
 
+def open_drawing(args) -> Callable[..., np.ndarray]:
+    """What draws the pictures, as `Results` takes it."""
+    if args.overlay:
+        overlays = [load_overlay(name) for name in args.overlay]
+        return lambda image, faces, numbers=False: draw_overlays(image, faces, overlays)
+    return partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence)
+
+
 def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     """Plan all files before the first is written."""
+    drawing = open_drawing(args)
     earlier = read_jsonl(args.jsonl) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
@@ -122,7 +140,7 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     check_places([*named, *of_photos], [network, *photos], args.overwrite)
     writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
     return Results(
-        partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence),
+        drawing,
         pictures=pictures,
         pts=pts,
         sheets=sheets,

@@ -4,11 +4,12 @@ python prepare.py download                    # the public data set into data/ (
 python prepare.py check data                  # an audit of a data set
 python prepare.py shift data --checkpoint C   # how far its labels lie off the faces
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
+python prepare.py overlays                    # draw the pictures of face filters anew
 """
 
 from pathlib import Path
 
-from curation import audit, label_shift, public_set
+from curation import audit, label_shift, overlays, public_set
 from curation.drawn import sample
 from data_load import DATA_DIR, SAMPLE_DIR
 from face68.command.arguments import add_overwrite, parser, run, whole_number
@@ -17,7 +18,7 @@ from face68.command.places import check_places
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,overlays}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -30,6 +31,7 @@ def parse_arguments():
     draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")
     draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
     draw.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
+    commands.add_parser("overlays", help="draw the pictures of face filters, face68/pictures/, anew")
     return p.parse_args()
 
 
@@ -42,8 +44,10 @@ def main() -> None:
     elif args.command == "shift":
         check_places([args.output], [args.checkpoint], args.overwrite)
         label_shift.measure(args.directory, args.checkpoint, args.output)
-    else:
+    elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
+    else:
+        overlays.write_overlays()
 
 
 if __name__ == "__main__":

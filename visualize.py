@@ -3,12 +3,14 @@
     python visualize.py samples                  # faces of a data set with their keypoints
     python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
+    python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
 
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,9 @@ from face68.draw import (
     face_tile,
 )
 from face68.files import MARK, InputError, atomic_path
-from face68.images import write_image
+from face68.images import read_image, write_image
+from face68.landmarks import Face
+from face68.overlays import draw_overlays, load_overlay
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
@@ -250,6 +254,38 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
     return tiles
 
 
+def overlay_sheet(tile: int = 160) -> np.ndarray:
+    """The overlays on the photograph that comes with matplotlib, then on invented people who turn by 45° to each side,
+    where their exact labels are.
+    """
+    from curation.drawn import Frame, draw, random_person, random_video  # here: nothing else needs these
+    from face68.command.inputs import demonstration_photo
+    from face68.landmarker import Landmarker
+
+    photo = read_image(demonstration_photo())
+    (face,) = Landmarker()(photo)
+    matrix = geometry.crop_matrix(
+        geometry.box_of(face.keypoints), geometry.CropPolicy(tile, margin=2.1), shift=(0, 0.1)
+    )
+    shown = []
+    for names in (["glasses"], ["sunglasses"], ["moustache"], ["sunglasses", "moustache"], ["ears", "nose"]):
+        shown.append((names, geometry.warp(_wearing(photo, face, names), matrix, tile, tile)))
+    rng = np.random.default_rng(3)
+    for names in (["glasses", "moustache", "hat"], ["ears", "nose"]):
+        person = replace(random_person(rng), glasses=False, beard="none")
+        video = replace(random_video(rng), size=(2 * tile, 2 * tile), noise=0.0)
+        for yaw in (-45, -22, 0, 22, 45):
+            image, labels = draw(person, video, Frame(yaw=yaw, roll=yaw / 4, face_width=0.34, centre=(0.5, 0.66)))
+            drawn = _wearing(image, Face(tuple(geometry.box_of(labels)), None, labels), names)
+            shown.append((names, geometry.resize(drawn, tile, tile)))
+    captions = [", ".join(names) for names, _ in shown]
+    return contact_sheet([picture for _, picture in shown], 5, tile, captions)
+
+
+def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
+    return draw_overlays(image, [face], [load_overlay(name) for name in names])
+
+
 # --- Commands -------------------------------------------------------------------------------------------------
 
 
@@ -273,18 +309,19 @@ def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
     arguments = parser(__doc__.split("\n\nPlots are")[0])
-    commands = arguments.add_subparsers(dest="command", required=True, metavar="{samples,transforms,landmarks}")
     helps = {
         "samples": "faces of a data set with their keypoints",
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
+        "overlays": "the face filters",
     }
+    commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, formatter_class=arguments.formatter_class)
         command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
         add_overwrite(command)
         command.add_argument("--show", action="store_true", help="open it in a window too")
-        if name == "landmarks":
+        if name in ("landmarks", "overlays"):
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
@@ -297,6 +334,8 @@ def main() -> None:
 
     if args.command == "landmarks":
         picture = draw_landmarks()
+    elif args.command == "overlays":
+        picture = overlay_sheet()
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":

@@ -5,9 +5,9 @@ Pillow decodes: it names what is wrong with a broken file, where OpenCV's librar
 
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -57,6 +57,9 @@ _UPRIGHT = {  # EXIF orientation: what makes the picture upright
 }
 
 
+Decoded = TypeVar("Decoded")
+
+
 class Reduced(NamedTuple):
     """A photo of `factor` × H and `factor` × W px as (H, W, 3) uint8 RGB."""
 
@@ -77,15 +80,34 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
         InputError: not there, empty, no image, damaged, with 32-bit samples, or above Pillow's limit: twice
             `Image.MAX_IMAGE_PIXELS`, 178 megapixels unless the program sets another.
     """
-    return read_reduced(source, name, least=None).image
+    return _read(source, name, lambda image: _to_rgb(_upright(image)))
 
 
-def read_reduced(source: str | Path | bytes, name: str = "the image", *, least: int | None) -> Reduced:
+def read_reduced(source: str | Path | bytes, name: str = "the image", *, least: int) -> Reduced:
     """`read_image`, of a JPEG a half, quarter or eighth that is as small as may be with a longer side of `least` px.
 
     Its decoder leaves out higher frequencies then, and takes about half of the time. Only factors that divide both
-    sides, so that pixels of the one are blocks of the other. None: not smaller.
+    sides, so that pixels of the one are blocks of the other.
     """
+
+    def decode(image: Image.Image) -> Reduced:
+        factor = _draft(image, least) if image.format in ("JPEG", "MPO") else 1
+        return Reduced(_to_rgb(_upright(image)), factor)
+
+    return _read(source, name, decode)
+
+
+def read_cutout(path: str | Path) -> np.ndarray:
+    """Read an image file of which parts are transparent: (H, W, 4) uint8 RGBA, otherwise as `read_image` does.
+
+    Raises:
+        InputError: as `read_image`; or no pixel of it is transparent.
+    """
+    return _read(path, str(path), lambda image: _to_rgba(_upright(image)))
+
+
+def _read(source: str | Path | bytes, name: str, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    """What `decode` makes of the opened file, and whatever goes wrong as an InputError."""
     if isinstance(source, bytes):
         data = source
     else:
@@ -94,9 +116,7 @@ def read_reduced(source: str | Path | bytes, name: str = "the image", *, least: 
         raise InputError(f"{name}: is empty; copy or download it again")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            factor = _draft(image, least) if least and image.format in ("JPEG", "MPO") else 1
-            image.load()
-            return Reduced(_to_rgb(_upright(image)), factor)
+            return decode(image)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -132,6 +152,7 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # its EXIF block may stand behind the pixels
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # a damaged EXIF block is no reason to refuse the pixels
@@ -150,6 +171,13 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     return _without_alpha(rgba)
+
+
+def _to_rgba(image: Image.Image) -> np.ndarray:
+    rgba = np.array(image.convert("RGBA"))
+    if rgba[..., 3].min() == 255:
+        raise InputError("no pixel of it is transparent; cut it out and save it as PNG or WebP")
+    return rgba
 
 
 def _without_alpha(rgba: np.ndarray) -> np.ndarray:
@@ -212,6 +240,16 @@ def write_animation(path: str | Path, frames: Sequence[Image.Image], rate: float
     """Write an animated WebP of `rate` frames a second that repeats for ever, in place, marked as by `write_image`."""
     first, *others = frames
     first.save(path, "WEBP", save_all=True, append_images=others, duration=1000 / rate, loop=0, **_ANIMATED)
+
+
+def write_cutout(path: str | Path, rgba: np.ndarray) -> None:
+    """Write (H, W, 4) uint8 RGBA as a PNG, whole or not at all; the metadata name this program.
+
+    Raises:
+        InputError: the place can't be written to.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(rgba).save(temporary, "PNG", optimize=True, pnginfo=_TEXT)
 
 
 def is_marked(path: str | Path) -> bool:

@@ -20,6 +20,7 @@ CODE = """
 import json, sys
 from face68 import Landmarker, read_image
 from face68.draw import draw_faces
+from face68.overlays import PLACES, draw_overlays, load_overlay
 
 for name in ("torch", "matplotlib", "pandas"):
     try:
@@ -30,6 +31,7 @@ for name in ("torch", "matplotlib", "pandas"):
 (found,) = Landmarker()("photo.png")
 (given,) = Landmarker()("photo.png", boxes=[json.loads(sys.argv[1])])
 draw_faces(read_image("photo.png"), [found, given], numbers=True, confidence=True)
+draw_overlays(read_image("photo.png"), [found], [load_overlay(name) for name in PLACES])
 print(json.dumps(given.to_dict()))
 """
 

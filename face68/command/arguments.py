@@ -16,6 +16,7 @@ from PIL import Image
 from face68.detect import DETECTORS
 from face68.files import InputError, printable
 from face68.landmarker import MIN_FACE_SCORE
+from face68.overlays import DEFAULT_PLACE, PLACES
 
 MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
@@ -122,6 +123,17 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
         help="drop detections that the landmark network gives a lower probability of being a face; 0 keeps all",
     )
     return finding
+
+
+def add_overlay(options: argparse._ActionsContainer) -> None:
+    """The option --overlay of a parser or a group of it: None, or names for `overlays.load_overlay`."""
+    options.add_argument(
+        "--overlay",
+        action="append",
+        metavar="NAME|FILE.png[@NAME]",
+        help=f"draw this on each face and no points: {', '.join(PLACES)}; or a picture of yours with transparent "
+        f"parts: FILE.png where {DEFAULT_PLACE} lie, FILE.png@hat where the hat does; again for one more, above it",
+    )
 
 
 def positive_int(text: str) -> int:
