@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from face68.command.arguments import (
     add_finding,
+    add_overlay,
     add_overwrite,
     complain,
     parser,
@@ -54,6 +55,7 @@ from face68.formats import (
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
 from face68.landmarks import Face
+from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.tracking import SEARCH_EVERY, Tracker, smooth_ahead
 from networks import default_network, open_landmarker
@@ -111,8 +113,11 @@ def parse_arguments():
     drawing.add_argument(
         "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
     )
+    add_overlay(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with the film as it is read")
     args = p.parse_args()
+    if args.overlay and (args.identities or args.confidence):
+        p.error("--overlay draws no points; leave out --identities and --confidence")
     if args.end is not None and args.end <= args.start:
         p.error("--end comes after --start; give a later one")
     if args.output is None and not (args.show or args.jsonl or args.csv):
@@ -125,9 +130,15 @@ def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, l
         yield frame, tracker(frame.image, frame.time)
 
 
-def draw(seen: tuple[Frame, list[Face]], **options) -> Seen:
-    frame, faces = seen
-    return Seen(frame, faces, draw_faces(frame.image, faces, **options))
+def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], Seen]:
+    """What draws the faces on a frame, if that is wanted."""
+    if not (args.output or args.show):
+        return lambda seen: Seen(*seen)
+    if args.overlay:
+        picture_of = partial(draw_overlays, overlays=[load_overlay(name) for name in args.overlay])
+    else:
+        picture_of = partial(draw_faces, confidence=args.confidence, identities=args.identities)
+    return lambda seen: Seen(*seen, picture_of(seen[0].image, seen[1]))
 
 
 # --- Results --------------------------------------------------------------------------------------------------
@@ -197,17 +208,13 @@ def main() -> int:
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), args.smooth == "live", args.search_every)
     say(f"network: {network}")
-    window = Window() if args.show else None
+    draw, window = open_drawing(args), Window() if args.show else None
 
     frames = newest(reader) if reader.is_live else read_ahead(reader)
     followed = follow(frames, tracker)
     if args.smooth == "offline":
         followed = smooth_ahead(followed)
-    followed = read_ahead(followed)
-    if args.output or args.show:
-        drawn = prefetch(partial(draw, confidence=args.confidence, identities=args.identities), followed)
-    else:
-        drawn = (Seen(*seen) for seen in followed)
+    drawn = prefetch(draw, read_ahead(followed))
     identities, frame_count = set(), 0
     try:
         with opened_results(reader, args) as write:

@@ -397,7 +397,7 @@ def test_the_network_computes_in_as_many_threads_as_are_asked_for(call, monkeypa
     def open_network(path, count):
         raise InputError(f"{path}: asked for {count} threads")
 
-    monkeypatch.setattr(predict, "open_network", open_network)
+    monkeypatch.setattr("networks.open_network", open_network)
     assert f"asked for {threads} threads" in one_line_error(call(*arguments))
 
 
