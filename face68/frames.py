@@ -28,7 +28,6 @@ FILM_SUFFIXES = (".mp4", ".mov", ANIMATION)
 _END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that players skip: whose film this is
 MAX_ANIMATION = 600  # frames, which are all held until the end
 _MISSING = 2  # frames that a container may count and not have: many only estimate
-_ATTEMPTS = 10  # to get past damage in a film; hundreds of damaged bytes in one of 1 MB took up to two
 _STREAMS = ("rtsp:", "rtmp:", "rtp:", "udp:")
 
 
@@ -111,7 +110,7 @@ class FilmReader:
 
     def _grab(self, read: int) -> bool:
         """The next frame that can be read, if there is one: behind damage there may be more of a film."""
-        for attempt in range(_ATTEMPTS if read < self._said else 1):
+        for attempt in range(max(1, self._said - read)):
             if self._capture.grab():
                 self._lost |= attempt > 0
                 return True
@@ -262,13 +261,17 @@ def newest(items: Iterable[Item]) -> Iterator[Item]:
     """Of items that come in their own time, as a camera's frames do, always the newest; those missed are left out."""
     ready: deque = deque(maxlen=1)
     has_come, ended = threading.Event(), threading.Event()
+    problems: list[BaseException] = []
 
     def take() -> None:
-        for item in items:
-            ready.append(item)
-            has_come.set()
-            if ended.is_set():
-                return
+        try:
+            for item in items:
+                ready.append(item)
+                has_come.set()
+                if ended.is_set():
+                    return
+        except BaseException as error:
+            problems.append(error)
         ended.set()
         has_come.set()
 
@@ -279,6 +282,8 @@ def newest(items: Iterable[Item]) -> Iterator[Item]:
             has_come.clear()
             while ready:
                 yield ready.pop()
+            if problems:
+                raise problems[0]
             if ended.is_set():
                 return
     finally:
