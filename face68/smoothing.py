@@ -37,7 +37,7 @@ class SteadyPoints:
         time: seconds, growing.
         """
         points = keypoints[:, 0] + 1j * keypoints[:, 1].astype(np.float64)
-        if self._time is None:
+        if self._time is None or not (self._shape.any() and np.ptp(points)):  # points all in one place are no shape
             self._begin(points)
         else:
             weights = np.ones(len(points)) if errors is None else 1 / np.maximum(errors, 1e-3).astype(np.float64) ** 2
