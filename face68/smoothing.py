@@ -13,7 +13,7 @@ from face68.landmarks import OUTER_EYE_CORNERS
 
 # Hertz, and hertz for a speed of one distance of the eyes a second. Chosen on photos of kept-out people that were moved
 # and on drawn films, see the README.
-SHAPE_CUTOFF, SHAPE_BETA = 0.4, 4.0
+SHAPE_CUTOFF, SHAPE_BETA = 0.5, 20.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 2.0, 20.0, 0.3
 SPEED_CUTOFF = 1.0
 
@@ -21,8 +21,8 @@ SPEED_CUTOFF = 1.0
 class SteadyPoints:
     """The points of one face over time, filtered.
 
-    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster it changes, the less it is
-    filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking),
+    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, and the more
+    certain it is, the less it is filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking),
     which goes on as fast as it went and so doesn't lag behind a steady motion; the farther off that is, the less it is
     filtered, likewise.
     """
@@ -33,7 +33,7 @@ class SteadyPoints:
     def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
         """The filtered keypoints (68, 2) float32 px.
 
-        keypoints: (68, 2) px. errors: (68,) px, expected; what is less certain counts less for the head's place.
+        keypoints: (68, 2) px. errors: (68,) px, expected; None: all are as certain.
         time: seconds, growing.
         """
         points = keypoints[:, 0] + 1j * keypoints[:, 1].astype(np.float64)
@@ -53,13 +53,15 @@ class SteadyPoints:
         self._trend = np.zeros(2, complex)  # of these, a second
         self._head_speed = 0.0
         self._shape = (points - points.mean()) / np.exp(size)
-        self._shape_speeds = np.zeros(len(points))
+        self._shape_speeds = np.zeros(len(points), complex)
 
     def _go_on(self, points: np.ndarray, weights: np.ndarray, gap: float) -> None:
         scale, place = similarity_between(self._shape, points, weights)
         shape = (points - place) / scale
-        self._shape_speeds += share(SPEED_CUTOFF, gap) * (np.abs(shape - self._shape) / gap - self._shape_speeds)
-        self._shape = self._shape + share(SHAPE_CUTOFF + SHAPE_BETA * self._shape_speeds, gap) * (shape - self._shape)
+        self._shape_speeds += share(SPEED_CUTOFF, gap) * ((shape - self._shape) / gap - self._shape_speeds)
+        sureness = np.sqrt(weights / weights.mean())  # what is less certain is filtered more
+        cutoffs = (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
+        self._shape = self._shape + share(cutoffs, gap) * (shape - self._shape)
 
         expected = self._head + self._trend * gap
         log_scale = np.log(scale)
