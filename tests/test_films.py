@@ -313,7 +313,7 @@ def test_without_a_films_name_it_lists_them_in_one_line(monkeypatch, capsys, arg
 
 
 def test_the_command_refuses_another_format(monkeypatch):
-    with pytest.raises(InputError, match="film.avi: "):
+    with pytest.raises(InputError, match=r"film\.avi: "):
         prepare_film(monkeypatch, "still", "--output", "film.avi")
 
 

@@ -215,7 +215,7 @@ def four(seed: int) -> Film:
                 smile=0.2 * i,
                 mouth_open=speech(time, 0.9 * i, 0.9 * i + 1.2),
                 blink=blink(time + 0.5 * i, BLINKS),
-                centre=(0.14 + 0.24 * i + sway(time, 0.008, 3.7, i), (0.49, 0.57)[i % 2]),
+                centre=(0.14 + 0.24 * i + sway(time, 0.008, 3.7, i), (0.51, 0.58)[i % 2]),
                 face_width=0.12,
             )
 
