@@ -1,24 +1,27 @@
-"""The care of data sets: get the public one, look for faults, measure a shift of the labels, draw the sample anew.
+"""The care of data sets: get the public one, look for faults, measure a shift of the labels, draw faces and films.
 
 python prepare.py download                    # the public data set into data/ (350 MB), verified file by file
 python prepare.py check data                  # an audit of a data set
 python prepare.py shift data --checkpoint C   # how far its labels lie off the faces
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
 python prepare.py overlays                    # draw the pictures of face filters anew
+python prepare.py film speech                 # draw a film of an invented person, and write its exact truth
+python prepare.py film demo --output data/film.mp4    # the embedded film anew (two minutes)
 """
 
 from pathlib import Path
 
 from curation import audit, label_shift, overlays, public_set
-from curation.drawn import sample
+from curation.drawn import films, sample
 from data_load import DATA_DIR, SAMPLE_DIR
 from face68.command.arguments import add_overwrite, parser, run, whole_number
-from face68.command.places import check_places
+from face68.command.places import OUTPUTS, check_places
+from face68.files import InputError
 
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,overlays}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film,overlays}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -32,6 +35,11 @@ def parse_arguments():
     draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
     draw.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
     commands.add_parser("overlays", help="draw the pictures of face filters, face68/pictures/, anew")
+    film = commands.add_parser("film", help="draw a film of invented people and write its exact truth beside it")
+    film.add_argument("name", choices=films.FILMS, metavar=f"{{{','.join(films.FILMS)}}}", help="which of them")
+    film.add_argument("--output", type=Path, help="the .mp4 file (default: outputs/NAME.mp4)")
+    film.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
+    add_overwrite(film)
     return p.parse_args()
 
 
@@ -46,8 +54,14 @@ def main() -> None:
         label_shift.measure(args.directory, args.checkpoint, args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
-    else:
+    elif args.command == "overlays":
         overlays.write_overlays()
+    else:
+        output = args.output or OUTPUTS / f"{args.name}.mp4"
+        if output.suffix != ".mp4":
+            raise InputError(f"{output}: films are written as .mp4; name such a file")
+        check_places(films.film_files(output), overwrite=args.overwrite, known=films.is_film_file)
+        films.write_film(args.name, output, args.seed)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ OpenCV's FFmpeg decodes and encodes. Sound is neither read nor written.
 import contextlib
 import os
 import queue
+import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -144,7 +146,7 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
     what was there before stays.
 
     path: .mp4 or .mov (MPEG-4), or .webp (an animated picture of at most MAX_ANIMATION frames).
-    rate: frames a second; 29.97 stays 29.97.
+    rate: frames a second; 30000/1001 stays exactly that, and 29.97 that.
     size: width and height, px.
 
     Raises:
@@ -189,8 +191,42 @@ def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[
     if not written or abs(there - written) > _MISSING:
         path.write_bytes(b"")
         return
+    if written:
+        _say_rate(path, rate)
     with path.open("ab") as file:
         file.write(_END)
+
+
+def _say_rate(path: Path, rate: float) -> None:
+    """Make an MP4 say its rate exactly: OpenCV rounds it to hundredths, 30000/1001 frames a second to 29.97.
+
+    The head says how many ticks a second has and how many a frame lasts, ISO/IEC 14496-12, "mdhd" and "stts".
+    """
+    exact = Fraction(rate).limit_denominator(1001)
+    ticks, lasts = exact.numerator, exact.denominator
+    with path.open("rb+") as file:
+        start = _atom(file, b"moov")
+        file.seek(start)
+        head = bytearray(file.read())
+        clock, table = head.index(b"mdhd") + 4, head.index(b"stts") + 4
+        entries, count, _ = struct.unpack_from(">3I", head, table + 4)
+        if head[clock] or entries != 1 or ticks * lasts == 0 or max(ticks, count * lasts) >= 2**32:
+            return  # a film of days, or one whose frames last unequally, as none does that came from here
+        struct.pack_into(">2I", head, clock + 12, ticks, count * lasts)
+        struct.pack_into(">I", head, table + 12, lasts)
+        file.seek(start)
+        file.write(head)
+
+
+def _atom(file: BinaryIO, name: bytes) -> int:
+    """Where an atom of an MP4's topmost level begins: each says first how long it is."""
+    start = 0
+    while True:
+        file.seek(start)
+        size, found, large = struct.unpack(">I4sQ", file.read(16))
+        if found == name:
+            return start
+        start += large if size == 1 else size
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ Nothing here is a photograph. A face is a small 3D model, described once and dra
    thought: on the side that turns away, annotators mark the visible outline, so a jaw point slides along its slice
    to where the slice reaches farthest out (`HeadShape.landmarks`).
 
-`sample` draws the embedded sample, 250 such pictures: `python prepare.py sample`.
+`sample` draws the embedded sample, 250 such pictures: `python prepare.py sample`. `films` draws films of such people,
+whose motion is known: `python prepare.py film NAME`.
 
 Units of the model: 1 is the distance of the outer eye corners; x to the right of the picture, y down, z towards the
 camera; the origin lies between the eyes. Labels are in pixels, 0-based, pixel centres at integers. What is drawn

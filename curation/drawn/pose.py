@@ -48,9 +48,14 @@ class Camera:
         return self.scale * perspective(points) + self.offset
 
 
+def posed_landmarks(person: Person, frame: Frame) -> tuple[HeadShape, np.ndarray]:
+    """The shape of a head and its 68 points (68, 3) as it is turned, in model units."""
+    head = HeadShape(frontal_points(person.shape, frame), person.shape)
+    return head, turn_head(head.landmarks(rotation(frame.yaw, frame.pitch)), frame)
+
+
 def face_labels(person: Person, video: Video, frame: Frame) -> tuple[HeadShape, Camera, np.ndarray]:
     """The head's shape, the camera, and the 68 labels (68, 2) float64 px of one picture: exact, without drawing it."""
-    head = HeadShape(frontal_points(person.shape, frame), person.shape)
-    points = turn_head(head.landmarks(rotation(frame.yaw, frame.pitch)), frame)
+    head, points = posed_landmarks(person, frame)
     camera = Camera.fit(points, frame, video.size)
     return head, camera, camera(points)

@@ -5,6 +5,7 @@ import numpy as np
 
 from curation.drawn.curves import smooth_noise
 from curation.drawn.hair import add_hair
+from curation.drawn.head import HeadShape
 from curation.drawn.parts import add_body, add_glasses, add_head
 from curation.drawn.people import Frame, Person, Video
 from curation.drawn.pose import face_labels
@@ -14,22 +15,36 @@ from curation.drawn.surfaces import SUPERSAMPLE, Lamp, Picture
 def draw(person: Person, video: Video, frame: Frame, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """One picture (H, W, 3) uint8 RGB and its labels (68, 2) float64 px. `index`, of the frame, varies the noise."""
     head, camera, labels = face_labels(person, video, frame)
-    picture = Picture(background(video), camera, Lamp(video.lamp, video.ambient, video.tint))
+    picture = Picture(background(video), camera, lamp(video))
+    add_person(picture, head, person, video, frame)
+    return through_lens(picture.draw(), video, index), labels
+
+
+def lamp(video: Video) -> Lamp:
+    return Lamp(video.lamp, video.ambient, video.tint)
+
+
+def add_person(picture: Picture, head: HeadShape, person: Person, video: Video, frame: Frame) -> None:
+    """All surfaces of a person. Of the video only the clothes count."""
     add_body(picture, person, video, frame)
     add_head(picture, head, person, frame)
     add_hair(picture, head, person, frame)
     add_glasses(picture, head, person, frame)
-    image = cv2.resize(picture.draw(), video.size, interpolation=cv2.INTER_AREA)
+
+
+def through_lens(image: np.ndarray, video: Video, index: int) -> np.ndarray:
+    """What the camera makes (H, W, 3) uint8 of what was drawn larger: a little blur, and a frame's own noise."""
+    image = cv2.resize(image, video.size, interpolation=cv2.INTER_AREA)
     image = cv2.GaussianBlur(image, (0, 0), video.blur)
     rng = np.random.default_rng([video.seed, index])
     image += video.noise * cv2.GaussianBlur(rng.standard_normal(image.shape).astype(np.float32), (0, 0), 0.6)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), labels
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def background(video: Video) -> np.ndarray:
+def background(video: Video, supersample: float = SUPERSAMPLE) -> np.ndarray:
     """The wall and what is on it, out of focus: (H, W, 3) float32 at the drawing size."""
     rng = np.random.default_rng(video.seed)
-    width, height = (SUPERSAMPLE * n for n in video.size)
+    width, height = (round(supersample * n) for n in video.size)
     colours = video.wall_colours.astype(np.float32)
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     image = colours[0] * (1 - 0.5 * ramp) * np.ones((height, width, 1), np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.drawn.pose import Camera
 
-SUPERSAMPLE = 2  # the picture is drawn this much larger, then averaged down
+SUPERSAMPLE = 2  # a picture is drawn this much larger, then averaged down
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +30,18 @@ class Lamp:
 
 
 class Picture:
-    """Collects lit surface samples and draws them over a background, near ones over far ones."""
+    """Collects surface samples and draws them over a background, near ones over far ones.
 
-    def __init__(self, background: np.ndarray, camera: Camera, lamp: Lamp):
-        self.image, self.camera, self.lamp = background, camera, lamp
-        self.at, self.z, self.colour = [], [], []
+    background: (H, W, 3) float32, `supersample` times as large as the picture that `camera` gives places in.
+    """
+
+    def __init__(self, background: np.ndarray, camera: Camera, lamp: Lamp, supersample: float = SUPERSAMPLE):
+        self.image, self.camera, self.lamp, self.supersample = background, camera, lamp, supersample
+        self.place, self.z, self.normal, self.colour, self.gloss = [], [], [], [], []  # of the samples
 
     def step(self, span: float) -> int:
         """How many samples a surface of this span (model units) needs to leave few holes."""
-        return int(np.ceil(span * self.camera.scale * SUPERSAMPLE * 1.15)) + 2
+        return int(np.ceil(span * self.camera.scale * self.supersample * 1.15)) + 2
 
     def add(
         self,
@@ -56,31 +59,44 @@ class Picture:
         inside: whether the surface is seen from inside too.
         """
         grid = grid.astype(np.float32)
-        normals = np.cross(np.gradient(grid, axis=1), np.gradient(grid, axis=0))
-        if inside:
-            normals *= np.where(normals[..., 2:] < 0, -1, 1)
-        facing = normals[..., 2] > 0
+        right, down = np.gradient(grid, axis=1), np.gradient(grid, axis=0)
+        towards = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]  # z of the normal
+        facing = towards != 0 if inside else towards > 0
         if keep is not None:
             facing &= keep
-        at = np.rint(SUPERSAMPLE * self.camera(grid) + (SUPERSAMPLE - 1) / 2).astype(int)
+        kept = np.nonzero(facing)
+        x, y = np.rint(self.supersample * self.camera(grid[kept]) + (self.supersample - 1) / 2).astype(int).T
         height, width = self.image.shape[:2]
-        facing &= (at >= 0).all(-1) & (at < (width, height)).all(-1)
-        n = normals[facing]
-        n /= np.linalg.norm(n, axis=1, keepdims=True)
-        gloss = np.broadcast_to(gloss, facing.shape)[facing]
-        colour = np.broadcast_to(colour, (*facing.shape, 3))[facing]
-        self.at.append(at[facing])
-        self.z.append(grid[facing][:, 2])
-        self.colour.append(self.lamp.shade(n, colour, gloss))
+        within = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        kept = kept[0][within], kept[1][within]
+        normal = np.cross(right[kept], down[kept])
+        if inside:
+            normal *= np.where(normal[:, 2:] < 0, -1, 1)
+        self.place.append((y * width + x)[within])
+        self.z.append(grid[..., 2][kept])
+        self.normal.append(normal)
+        self.colour.append(np.broadcast_to(colour, (*facing.shape, 3))[kept])
+        self.gloss.append(np.broadcast_to(gloss, facing.shape)[kept])
+
+    def nearest(self) -> np.ndarray:
+        """The sample that is seen at each place of the picture (H, W), by its number; -1 where there is none."""
+        place, z = np.concatenate(self.place), np.concatenate(self.z)
+        order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
+        nearest = np.full(self.image.shape[:2], -1)
+        nearest.flat[place[order]] = order  # the last one written, the nearest, stays
+        return nearest
 
     def draw(self) -> np.ndarray:
-        """The picture (H, W, 3) float in 0…255, at the drawing size."""
-        at, z, colour = (np.concatenate(part) for part in (self.at, self.z, self.colour))
-        order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
-        columns, rows = at[order].T
-        depth = np.full(self.image.shape[:2], -9, np.float32)
-        self.image[rows, columns] = colour[order]  # the last one written, the nearest, stays
-        depth[rows, columns] = z[order]
+        """The picture (H, W, 3) float32 in 0…255, at the drawing size. Lit is what is seen: most samples aren't."""
+        nearest = self.nearest()
+        seen = nearest >= 0
+        z, normal, colour, gloss = (
+            np.concatenate(part)[nearest[seen]] for part in (self.z, self.normal, self.colour, self.gloss)
+        )
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        self.image[seen] = self.lamp.shade(normal, colour, gloss)
+        depth = np.full(seen.shape, -9, np.float32)
+        depth[seen] = z
         # pixels between the samples, where something farther shines through
         holes = depth < cv2.medianBlur(depth, 5) - 0.025
         self.image[holes] = cv2.medianBlur(self.image, 5)[holes]
