@@ -5,6 +5,7 @@
     python benchmark.py detectors --data data        # recall, false boxes and NME by detector, on public test images
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
     python benchmark.py groups photos/               # faces found of those that somebody counted
+    python benchmark.py pose                         # yaw, pitch and roll of drawn heads, whose pose is exact
     python benchmark.py crowd                        # a photo with 64 faces, against one with one
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
@@ -33,6 +34,7 @@ import numpy as np
 from PIL import Image
 
 import visualize
+from curation.drawn import draw
 from data_load import DATA_DIR, FOLDS, SPLITS, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
@@ -43,11 +45,13 @@ from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
 from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
+from face68.measures import angles, measure
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
 from measuring.groups import count, read_marks
 from measuring.limits import crowd, estimate_yaw, shrunk, turned
 from measuring.peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
+from measuring.pose import heads, pose_row, seen_rotation
 from measuring.tables import as_text, holds_tables, write_tables
 from measuring.timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, time_rows, timed
 from metrics import failure_rate, labelled_face, nme
@@ -271,6 +275,29 @@ def compare_groups(args) -> Tables:
     return {"groups": rows}
 
 
+def measure_pose(args) -> Tables:
+    """Median errors in degrees of yaw, pitch and roll on drawn heads by |yaw|: from exact points, and from found ones.
+
+    Angles are those to the line of sight (see face68/measures.py).
+    """
+    landmarker = Landmarker(open_network(args.network), args.detector)
+    true, exact, found = [], [], []
+    for index, (person, video, frame) in enumerate(heads(args.heads)):
+        image, labels = draw(person, video, frame, index)
+        face = labelled_face(landmarker(image), labels)
+        true.append(angles(seen_rotation(frame)))
+        exact.append(measure(labels)[:3])
+        found.append(measure(face.keypoints)[:3] if face else (math.nan,) * 3)
+    true, exact, found = map(np.array, (true, exact, found))
+    rows = []
+    for points, poses in (("exact", exact), ("found", found)):
+        for low, high in itertools.pairwise((0, 15, 30, 45, 60, 90)):
+            members = (low <= np.abs(true[:, 0])) & (np.abs(true[:, 0]) < high)
+            if members.any():
+                rows.append(pose_row(f"{points} points, yaw {low}° to {high}°", poses[members], true[members]))
+    return {"pose": rows}
+
+
 def measure_crowd(args) -> Tables:
     """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
     with one_core():
@@ -364,6 +391,7 @@ COMMANDS = {
     "detectors": compare_detectors,
     "limits": measure_limits,
     "groups": compare_groups,
+    "pose": measure_pose,
     "crowd": measure_crowd,
     "network": compare_network,
     "stream": compare_stream,
@@ -390,12 +418,13 @@ def parse_arguments():
         c.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
         c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
-    for c in (choices["photo"], choices["limits"], choices["crowd"]):
+    for c in (choices["photo"], choices["limits"], choices["pose"], choices["crowd"]):
         c.add_argument("--detector", choices=DETECTORS, default="auto", help="what finds the faces")
     for name in ("crowd", "network", "start"):
         choices[name].add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
     for name, rounds in (("photo", 3), ("crowd", 20), ("network", 500), ("start", 5)):
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
+    choices["pose"].add_argument("--heads", type=positive_int, default=200, help="how many are drawn")
     choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
     choices["groups"].add_argument("folder", type=Path, help="of afw/ and lfpw_train/, photos of 300-W's training part")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")

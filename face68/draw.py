@@ -18,6 +18,7 @@ from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON, Face
 BLUE, ORANGE, GREEN, YELLOW = (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66)
 SKY, VERMILION, PURPLE = (86, 180, 233), (213, 94, 0), (204, 121, 167)
 COLORS = {"jaw": SKY, "brows": ORANGE, "nose": YELLOW, "eyes": GREEN, "mouth": PURPLE}  # by region
+AXES = (VERMILION, GREEN, BLUE)  # of a head: to the person's left, down, forward; as x, y and z have red, green, blue
 WHITE, BLACK, INK = (255, 255, 255), (0, 0, 0), (50, 50, 50)
 
 SHIFT = 4  # OpenCV draws at 1/16 pixel
@@ -160,6 +161,21 @@ def _box(image: np.ndarray, box: np.ndarray) -> None:
     thin = max(1, round(0.6 * _radius(corners, image)))
     _polyline(image, corners, BLACK, 3 * thin)
     _polyline(image, corners, WHITE, thin)
+
+
+def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """A copy of an image with a head's axes from its nose: vermilion to the person's left, green down, blue forward.
+
+    axes: (4, 2) px, the tip of the nose and the three ends, as `measures.pose_axes` has them; ends that aren't finite
+        are left out.
+    """
+    image = np.array(image, order="C")
+    nose, *ends = np.asarray(axes, dtype=np.float64)
+    thick = max(2, round(_longer_side(np.asarray(axes), image) / 14))
+    for end, color in zip(ends, AXES, strict=True):
+        _polyline(image, np.stack([nose, end]), BLACK, thick + 2)
+        _polyline(image, np.stack([nose, end]), color, thick)
+    return image
 
 
 def draw_squares(image: np.ndarray, centers, sides, rolls, color: tuple) -> np.ndarray:

@@ -23,8 +23,8 @@ class SteadyPoints:
 
     The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, and the more
     certain it is, the less it is filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957;
-    LaViola, 2003, for tracking), which goes on as fast as it went and so doesn't lag behind a steady motion; the farther
-    off that is, the less it is filtered, likewise.
+    LaViola, 2003, for tracking), which goes on as fast as it went and so doesn't lag behind a steady motion; the
+    farther off that is, the less it is filtered, likewise.
     """
 
     def __init__(self):

@@ -29,6 +29,7 @@ UNITS = {  # by the first word of a column's name: what its heading says in its 
     "others": ("others", ".3f"),
     "nme": ("NME", ".2%"),
     "fr8": ("FR@8%", ".1%"),
+    "deg": ("°", ".1f"),
 }
 
 

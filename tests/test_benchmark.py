@@ -118,6 +118,15 @@ def measure(tmp_path, monkeypatch, capsys):
 # --- The commands ---------------------------------------------------------------------------------------------
 
 
+def test_pose_of_drawn_heads(measure):
+    output, report = measure("pose", "--heads", 2)
+    rows = report["tables"]["pose"]
+    assert {row["name"].split(",")[0] for row in rows} == {"exact points", "found points"}
+    assert sum(row["heads"] for row in rows) == 4
+    assert all(row["deg_yaw"] < 6 for row in rows if row["name"].startswith("exact"))
+    assert "° yaw" in output.out
+
+
 def test_photo_measures_each_detector_and_draws(few, tmp_path, measure, monkeypatch):
     monkeypatch.setattr(benchmark, "installed", lambda *_: [])  # they have their own tests
     data = ("--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")

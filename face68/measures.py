@@ -1,0 +1,288 @@
+"""What the 68 points of a face tell of it: the pose of the head, how far eyes and mouth are open, when it blinks.
+
+    measures = measure(face.keypoints)
+    measures.yaw, measures.pitch, measures.roll  # degrees
+    measures.right_eye, measures.left_eye, measures.mouth  # height / width
+    blinks = Blinks()  # of one person of a film
+    blinks.add(seconds, measures.openness)  # True where a blink has just ended; blinks.count, blinks.times
+
+Right and left are the person's own, as everywhere.
+
+**Pose.** Yaw is positive where the nose points to the right of the picture, pitch where the face looks down, roll where
+the head is tilted clockwise in the picture. A head is turned by pitch first (about the axis through its ears), then by
+yaw (about the picture's vertical), then by roll (in the picture's plane): R = roll · yaw · pitch. Zero is a face that
+looks into the camera: angles are those to the line of sight, from the camera to this face, wherever it is in the
+picture. So a crop, a mirrored or a turned photo has the same pose, mirrored or turned. To the camera's own axis a face
+at the edge of a wide photo is turned by up to 30° more, which the points can't tell without the camera's focal length.
+
+The points but for the jaw, whose outline slides over the head as it turns, are fitted with MEAN_FACE, seen in
+perspective from a distance of CAMERA_DISTANCE: scaled orthography in closed form and Gauss-Newton, then once more with
+the perspective taken off (DeMenthon & Davis, "Model-based object pose in 25 lines of code", 1995). Each point has the
+weight of the inverse square of how far it lies off the mean face in real people, so lips and brows count least. The
+distance that is assumed matters little: of drawn heads at 1 to 2.7 m yaw is off by 1°, pitch by 1 to 3° in the median,
+at 0.4 m by 2° and 2 to 4°, in profile 7°. What stays is that people differ: a short nose looks like looking up or down.
+A baby's face, of other proportions, comes out as looking up by about 25°.
+
+**Eyes.** The eye aspect ratio of Soukupová & Čech, "Real-time eye blink detection using facial landmarks" (2016): the
+mean height of an eye at its two pairs of lid points, divided by the distance of its corners. Labels have about 0.35 for
+open and 0.05 for closed eyes. The points of the shipped network never quite close: on real photos with eyes that are
+labelled as closed (below 0.12) its ratio is 0.22, 0.18 to 0.29 in the middle 80%, against 0.34, 0.28 to 0.40, of open
+ones (above 0.25). So closed eyes are told from open ones by the ratio (AUC 0.96 over people), but one eye's 0.25 may be
+either. That is why blinks are looked for against the person's own open level: see `Blinks`.
+"""
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS
+
+CAMERA_DISTANCE = 15.0  # of a face from the camera, in distances of the outer eye corners: about 1.3 m
+NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
+NOSE_TIP = 30
+
+CLOSED, OPEN = 0.8, 0.87  # of the open level: see `Blinks`
+WINDOW, SETTLING = 5.0, 1.0  # seconds of openness that make the open level, and that it takes at least
+LONGEST, GAP = 0.6, 0.5  # seconds of a blink, and without a picture of the eyes
+
+# x to the right of the picture, y down, z towards the camera, 1 the distance of the outer eye corners; and the weight.
+# Of each pair of mirrored points the second, and of those on the axis. Made by curation/mean_face.py from the labels of
+# 2,328 real faces: the public set's, 300-W's (LFPW, HELEN) and AFW's.
+_HALF_FACE: dict[int, tuple[float, float, float, float]] = {
+    22: (0.171, -0.202, -0.031, 0.29),
+    23: (0.291, -0.243, -0.062, 0.49),
+    24: (0.423, -0.260, -0.118, 0.59),
+    25: (0.559, -0.240, -0.200, 0.50),
+    26: (0.664, -0.166, -0.318, 0.34),
+    27: (0.000, 0.000, 0.000, 1.04),
+    28: (0.000, 0.143, 0.092, 0.97),
+    29: (0.000, 0.279, 0.193, 0.74),
+    30: (0.000, 0.406, 0.249, 0.68),
+    33: (0.000, 0.541, 0.097, 1.64),
+    34: (0.082, 0.520, 0.076, 1.78),
+    35: (0.152, 0.498, 0.033, 1.11),
+    42: (0.217, 0.016, -0.196, 1.91),
+    43: (0.310, -0.039, -0.181, 1.74),
+    44: (0.414, -0.039, -0.186, 1.56),
+    45: (0.500, -0.000, -0.252, 1.51),
+    46: (0.417, 0.039, -0.202, 1.99),
+    47: (0.310, 0.040, -0.183, 2.20),
+    51: (0.000, 0.693, 0.080, 1.55),
+    52: (0.073, 0.677, 0.070, 1.21),
+    53: (0.196, 0.710, -0.005, 0.71),
+    54: (0.306, 0.769, -0.145, 0.31),
+    57: (0.000, 0.920, 0.019, 0.37),
+    58: (-0.093, 0.911, 0.008, 0.37),
+    59: (-0.196, 0.865, -0.051, 0.41),
+    62: (0.000, 0.751, 0.051, 1.61),
+    63: (0.084, 0.749, 0.034, 1.23),
+    64: (0.270, 0.771, -0.135, 0.35),
+    66: (0.000, 0.818, 0.015, 0.41),
+    67: (-0.084, 0.810, 0.001, 0.41),
+}  # fmt: skip
+
+POSED = np.arange(REGIONS["jaw"].stop, NUM_LANDMARKS)  # the points that tell the pose: all but the jaw
+
+
+def _mean_face() -> tuple[np.ndarray, np.ndarray]:
+    """The mean face (68, 3), NaN for the jaw, and the weights of its points (68,), 0 for the jaw."""
+    points, weights = np.full((NUM_LANDMARKS, 3), np.nan), np.zeros(NUM_LANDMARKS)
+    for index, (*point, weight) in _HALF_FACE.items():
+        points[[FLIP[index], index]] = point * np.array([[-1, 1, 1], [1, 1, 1]])
+        weights[[FLIP[index], index]] = weight
+    return points, weights
+
+
+class Solid:
+    """A solid of P points, and what fitting pictures of it takes again and again.
+
+    points: (P, 3), x to the right, y down, z towards the camera, of any unit; weights: (P,).
+    """
+
+    def __init__(self, points: np.ndarray, weights: np.ndarray):
+        self.weights = weights / weights.sum()
+        self.points = (points - self.weights @ points) * (1, 1, -1)  # z away from the camera: right-handed
+        weighted = self.points * self.weights[:, None]
+        self.spread = weighted.T @ self.points  # (3, 3)
+        self.affine = weighted @ np.linalg.inv(self.spread)  # (P, 3): picture points.T @ affine is the affine camera
+
+    def fit(self, points: np.ndarray, distance: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """The pose in which the solid is seen as points (P, 2), from so far away, in the solid's unit.
+
+        Returns:
+            The rotation (3, 3) from the solid's axes to the picture's, z away from the camera; px of the solid's unit;
+            and the points (P, 2) px as they would be seen from infinitely far, their weighted mean at 0. The rotation
+            is all NaN where the points are all in one place or too far apart for arithmetic.
+        """
+        offsets = points - self.weights @ points
+        size = np.abs(offsets).max()
+        if not 1e-9 < size < 1e150:
+            return np.full((3, 3), np.nan), math.nan, offsets
+        offsets = seen = offsets / size
+        across, lengths, along = np.linalg.svd(seen.T @ self.affine, full_matrices=False)
+        rotation, scale = _completed(across @ along), float(lengths.mean())
+        rotation, scale = self._refine(seen, rotation, scale)
+        depth = self.points @ rotation[2]
+        seen = offsets * (1 + depth / distance)[:, None]
+        seen = seen - self.weights @ seen
+        rotation, scale = self._refine(seen, rotation, scale)
+        return rotation, scale * size, seen * size
+
+    def _refine(self, seen: np.ndarray, rotation: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+        """Two steps of Gauss-Newton for the rotation and scale of scaled orthography.
+
+        The weighted squared distances of all points depend on two small matrices alone: of the residual affine camera
+        and of the rotated solid with the rotated solid.
+        """
+        camera = seen.T @ self.affine @ self.spread  # (2, 3)
+        for _ in range(2):
+            own = rotation @ self.spread @ rotation.T
+            (e11, e12, e13), (e21, e22, e23) = (camera @ rotation.T - scale * own[:2]).tolist()
+            (g11, _, g13), (_, g22, g23), (_, _, g33) = own.tolist()
+            # The 4 × 4 normal equations, solved by hand: turns about x, y and z and what the scale grows by.
+            stiffness = g11 + g22 - (g13 * g13 + g23 * g23) / g33
+            about_z = (e21 - e12 + (g23 * e13 - g13 * e23) / g33) / (scale * stiffness)
+            longer = (e11 + e22 - (g13 * e13 + g23 * e23) / g33) / stiffness
+            about_x = (scale * g13 * about_z + g23 * longer - e23) / (scale * g33)
+            about_y = (scale * g23 * about_z - g13 * longer + e13) / (scale * g33)
+            rotation = cv2.Rodrigues(np.array((about_x, about_y, about_z)))[0] @ rotation
+            scale = max(scale + longer, 0.1 * scale)
+        return rotation, scale
+
+
+SOLID = Solid(*(values[POSED] for values in _mean_face()))
+
+
+def _completed(rows: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) of which these are the first two rows (2, 3)."""
+    (a, b, c), (d, e, f) = rows.tolist()  # np.cross takes as long as all the rest
+    return np.array([(a, b, c), (d, e, f), (b * f - c * e, c * d - a * f, a * e - b * d)])
+
+
+def angles(rotation: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees of a rotation as `Solid.fit` returns it."""
+    (r11, _, _), (r21, _, _), (r31, r32, r33) = rotation.tolist()
+    yaw = math.atan2(r31, math.hypot(r11, r21))
+    return math.degrees(yaw), math.degrees(math.atan2(r32, r33)), math.degrees(math.atan2(r21, r11))
+
+
+# Lines across an opening from lid to lid or from lip to lip, and the line along it.
+EYES = (((37, 41), (38, 40)), (36, 39)), (((43, 47), (44, 46)), (42, 45))  # right, left
+MOUTH = ((61, 67), (62, 66), (63, 65)), (60, 64)
+
+
+class Measures(NamedTuple):
+    """What `measure` says of a face; NaN where its points are all in one place.
+
+    yaw, pitch, roll: degrees, see above. yaw: -90 … 90, the others -180 … 180.
+    right_eye, left_eye: eye aspect ratios, mean height / width of the person's own eyes.
+    mouth: mean height of the opening between the lips / its width: 0 is closed. By the width, as the eyes, so that it
+        needs no other point; a head turned to the side has larger ratios, by 1 / cos(yaw).
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    right_eye: float
+    left_eye: float
+    mouth: float
+
+    @property
+    def openness(self) -> float:
+        """The aspect ratio of the eyes; beyond NEARER_EYE degrees of yaw that of the one that is nearer."""
+        if abs(self.yaw) < NEARER_EYE:
+            return (self.right_eye + self.left_eye) / 2
+        return self.right_eye if self.yaw > 0 else self.left_eye
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON: degrees to 0.1, ratios to 0.001, null where unknown."""
+        digits = {"yaw": 1, "pitch": 1, "roll": 1}
+        rounded = {name: round(value, digits.get(name, 3)) for name, value in self._asdict().items()}
+        return {name: value if math.isfinite(value) else None for name, value in rounded.items()}
+
+
+def measure(keypoints: np.ndarray) -> Measures:
+    """Pose, eyes and mouth of a face with keypoints (68, 2) px. Never raises on finite points."""
+    points = np.asarray(keypoints, dtype=np.float64)
+    turn, _, _ = SOLID.fit(points[POSED], CAMERA_DISTANCE)
+    return Measures(*angles(turn), *(_ratio(points, *lines) for lines in (*EYES, MOUTH)))
+
+
+def _ratio(points: np.ndarray, across: tuple, along: tuple) -> float:
+    """Mean length of the lines across an opening / length of the one along it; NaN where that has none."""
+    width = math.dist(*points[list(along)].tolist())
+    height = sum(math.dist(*points[list(line)].tolist()) for line in across) / len(across)
+    return height / width if width > 0 else math.nan
+
+
+def pose_axes(keypoints: np.ndarray, length: float = 0.6) -> np.ndarray:
+    """The tip of the nose and the ends of the head's axes from there, as the picture shows them: (4, 2) px.
+
+    The axes point to the person's left, down the face, and forward; `length` is theirs in distances of the outer eye
+    corners, before the turn shortens them. NaN where the points are all in one place.
+    """
+    points = np.asarray(keypoints, dtype=np.float64)
+    turn, scale, _ = SOLID.fit(points[POSED], CAMERA_DISTANCE)
+    ends = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1)]) * length * scale
+    return points[NOSE_TIP] + ends @ turn[:2].T
+
+
+class Blinks:
+    """The blinks of one person, from how far the eyes are open at times that may be uneven and have gaps.
+
+        blinks.add(seconds, measures.openness)  # True where a blink has just ended
+
+    Eyes are closed from below CLOSED of their open level on until above OPEN of it: the running 90th percentile of the
+    last WINDOW seconds, so that everybody has a level of their own. It is a blink if that lasts at most LONGEST
+    seconds; longer, eyes are closed, or look down. Nothing is told of a gap of more than GAP seconds.
+
+    `count` is how many there were, and `times` (list) when each began, in seconds.
+
+    The thresholds are chosen for the shipped network, which draws shut lids as a narrow slit: of drawn people's closed
+    eyes it has 0.69 to 0.91 of their own open level, below CLOSED in 9 of 14. So about a third of blinks are missed,
+    and more of faces seen badly; squinting or looking down may count. In 20 s of a man talking none was seen that was
+    not there.
+    """
+
+    def __init__(self):
+        self.times: list[float] = []
+        self._seen: deque[tuple[float, float]] = deque()  # (seconds, openness) of the last WINDOW
+        self._closed_at: float | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.times)
+
+    def add(self, seconds: float, openness: float) -> bool:
+        """Whether a blink has just ended. Openness that isn't finite, as of a face not found, is a gap.
+
+        Raises:
+            ValueError: time goes back.
+        """
+        last = self._seen[-1][0] if self._seen else seconds
+        if seconds < last:
+            raise ValueError(f"{seconds} s comes after {last} s; add what is seen in its order")
+        if not math.isfinite(openness):
+            return False
+        if seconds - last > GAP:
+            self._closed_at = None
+        self._seen.append((seconds, openness))
+        while self._seen[0][0] < seconds - WINDOW:
+            self._seen.popleft()
+        if self._seen[-1][0] - self._seen[0][0] < SETTLING:
+            return False
+        level = float(np.quantile([value for _, value in self._seen], 0.9))
+        if self._closed_at is None:
+            if openness < CLOSED * level:
+                self._closed_at = seconds
+            return False
+        if openness <= OPEN * level:
+            return False
+        began, self._closed_at = self._closed_at, None
+        if seconds - began > LONGEST:
+            return False
+        self.times.append(began)
+        return True
