@@ -22,6 +22,7 @@ import numpy as np
 
 from face68.command.arguments import (
     add_finding,
+    add_measures,
     add_overlay,
     add_overwrite,
     complain,
@@ -35,8 +36,9 @@ from face68.command.places import check_places, place_pictures, place_pts, place
 from face68.command.results import Results
 from face68.draw import draw_faces
 from face68.files import printable
-from face68.formats import read_jsonl, write_coco, write_faces_csv, write_json
+from face68.formats import FACES_CSV_COLUMNS, read_jsonl, write_coco, write_faces_csv, write_json
 from face68.landmarker import PASSES
+from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import find_faces, prefetch
 from networks import default_network, open_landmarker
@@ -77,6 +79,7 @@ def parse_arguments():
     files.add_argument("--pts", type=Path, metavar="FOLDER", help="an iBUG .pts file a face")
     files.add_argument("--jsonl", type=Path, help="a line a photo, written as it goes")
     files.add_argument("--resume", action="store_true", help="skip photos that --jsonl has, and append to it")
+    add_measures(files)
     add_overwrite(files)
     drawing = p.add_argument_group("pictures")
     drawing.add_argument("--boxes", action="store_true", help="draw where each face was looked for")
@@ -123,7 +126,8 @@ def open_drawing(args) -> Callable[..., np.ndarray]:
     if args.overlay:
         overlays = [load_overlay(name) for name in args.overlay]
         return lambda image, faces, numbers=False: draw_overlays(image, faces, overlays)
-    return partial(draw_faces, boxes=args.boxes, numbers=args.numbers, confidence=args.confidence)
+    options = {"boxes": args.boxes, "numbers": args.numbers, "confidence": args.confidence, "axes": args.measures}
+    return partial(draw_faces, **options)
 
 
 def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
@@ -138,7 +142,8 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
     photos = [source for source in inputs.sources if source != STDIN]
     check_places([*named, *of_photos], [network, *photos], args.overwrite)
-    writers = {args.json: write_json, args.csv: write_faces_csv, args.coco: write_coco}
+    columns = (*FACES_CSV_COLUMNS, *(NAMES if args.measures else ()))
+    writers = {args.json: write_json, args.csv: partial(write_faces_csv, columns=columns), args.coco: write_coco}
     return Results(
         drawing,
         pictures=pictures,
@@ -170,6 +175,8 @@ def main() -> int:
             if photo.problem:
                 failed += complain([photo.problem])
                 continue
+            if args.measures:
+                photo.faces = measured(photo.faces)
             with uninterrupted():  # the files about all photos are to agree
                 failed += complain(results.add(photo))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")

@@ -21,6 +21,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from tqdm import tqdm
 
 from face68.command.arguments import (
     add_finding,
+    add_measures,
     add_overlay,
     add_overwrite,
     complain,
@@ -55,9 +57,10 @@ from face68.formats import (
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
 from face68.landmarks import Face
+from face68.measures import NAMES, Blinks, measure
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
-from face68.tracking import SEARCH_EVERY, Tracker, smooth_ahead
+from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
 from networks import default_network, open_landmarker
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
@@ -94,7 +97,7 @@ def parse_arguments():
     )
     finding.add_argument(
         "--smooth",
-        choices=("live", "offline", "off"),
+        choices=SMOOTHING,
         default="live",
         help="steady points: from the frames so far; from those that follow too, without any lag; or not",
     )
@@ -107,6 +110,7 @@ def parse_arguments():
     )
     files.add_argument("--jsonl", type=Path, help="a line a frame: its time, and the faces with their identities")
     files.add_argument("--csv", type=Path, help="the same, a row a face")
+    add_measures(files)
     add_overwrite(files)
     drawing = p.add_argument_group("pictures")
     drawing.add_argument("--identities", action="store_true", help="write the number of each face above it")
@@ -130,6 +134,35 @@ def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, l
         yield frame, tracker(frame.image, frame.time)
 
 
+def count_blinks(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+    """The same, with how often each face has blinked so far; of points as they are, since filtering hides blinks."""
+    blinks: dict[int, tuple[Blinks, float]] = {}  # and when each was seen last
+    for frame, faces in seen:
+        blinks = {identity: known for identity, known in blinks.items() if frame.time - known[1] <= MEMORY}
+        counted = []
+        for face in faces:
+            of_face, _ = blinks.get(face.identity) or (Blinks(), 0.0)
+            blinks[face.identity] = of_face, frame.time
+            of_face.add(frame.time, measure(face.keypoints).openness)
+            counted.append(replace(face, measures={"blinks": of_face.count}))
+        yield frame, counted
+
+
+def smooth_live(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+    steady = SteadyFaces()
+    for frame, faces in seen:
+        yield frame, steady(faces, frame.time)
+
+
+def with_measures(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+    """The same with the faces' measures, before which they have their blinks alone."""
+    for frame, faces in seen:
+        yield frame, [replace(face, measures=measure(face.keypoints).to_dict() | face.measures) for face in faces]
+
+
+SMOOTHING = {"live": smooth_live, "offline": smooth_ahead, "off": iter}
+
+
 def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], Seen]:
     """What draws the faces on a frame, if that is wanted."""
     if not (args.output or args.show):
@@ -137,7 +170,7 @@ def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], Seen]:
     if args.overlay:
         picture_of = partial(draw_overlays, overlays=[load_overlay(name) for name in args.overlay])
     else:
-        picture_of = partial(draw_faces, confidence=args.confidence, identities=args.identities)
+        picture_of = partial(draw_faces, confidence=args.confidence, identities=args.identities, axes=args.measures)
     return lambda seen: Seen(*seen, picture_of(seen[0].image, seen[1]))
 
 
@@ -147,7 +180,7 @@ def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], Seen]:
 @contextlib.contextmanager
 def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]:
     """A block in which a function takes what was seen, frame by frame, and writes it."""
-    columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS)
+    columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     with contextlib.ExitStack() as stack:
         write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
         if args.jsonl:
@@ -206,14 +239,15 @@ def main() -> int:
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a film is said once, and by us
     reader = FilmReader(args.video, args.start, args.end, args.every)
-    tracker = Tracker(open_landmarker(network, args), args.smooth == "live", args.search_every)
+    tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
     say(f"network: {network}")
     draw, window = open_drawing(args), Window() if args.show else None
 
     frames = newest(reader) if reader.is_live else read_ahead(reader)
     followed = follow(frames, tracker)
-    if args.smooth == "offline":
-        followed = smooth_ahead(followed)
+    followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
+    if args.measures:
+        followed = with_measures(followed)
     drawn = prefetch(draw, read_ahead(followed))
     identities, frame_count = set(), 0
     try:

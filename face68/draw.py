@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from face68 import geometry
 from face68.geometry import CropPolicy
 from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON, Face
+from face68.measures import pose_axes
 
 # The palette of Okabe and Ito (2008), whose colours colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, YELLOW = (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66)
@@ -116,6 +117,7 @@ def draw_faces(
     numbers: bool = False,
     confidence: bool = False,
     identities: bool = False,
+    axes: bool = False,
 ) -> np.ndarray:
     """A copy of the image with the keypoints of each face.
 
@@ -124,6 +126,7 @@ def draw_faces(
         that face has 480 px or the picture 16 megapixels. What still finds no room is left out.
     confidence: also a ring as wide as the expected error around each point that is drawn, and the score above the face.
     identities: also the number of each face above it.
+    axes: also those of the head, see `draw_axes`.
     """
     if numbers:
         image, faces = _enlarge(image, faces)
@@ -142,6 +145,8 @@ def draw_faces(
         if confidence and face.errors is not None and radius > 0:
             _rings(part, points, face.errors, radius)
         part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
+        if axes:
+            part[:] = draw_axes(part, pose_axes(points))
     return _write_above(drawn, faces, identities, confidence) if identities or confidence else drawn
 
 

@@ -189,7 +189,7 @@ def _face_from_json(where: str, data: dict) -> Face:
         keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
         errors = _optional(data.get("errors"), (NUM_LANDMARKS,))
         identity = _optional(data.get("identity"), ())
-        measures = {name: float(_finite(value, ())) for name, value in (data.get("measures") or {}).items()}
+        measures = {name: _optional(value, ()) for name, value in (data.get("measures") or {}).items()}
     except KeyError as error:
         raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -205,7 +205,7 @@ def _face_from_json(where: str, data: dict) -> Face:
         None if errors is None else errors.astype(np.float32),
         None if face_score is None else float(face_score),
         None if identity is None else int(identity),
-        measures or None,
+        {name: None if value is None else float(value) for name, value in measures.items()} or None,
     )
 
 
@@ -239,7 +239,7 @@ def write_faces_csv(
 
     An image without a face has no row.
 
-    columns: `FACES_CSV_COLUMNS`, with `FILM_CSV_COLUMNS` and names of measures behind.
+    columns: `FACES_CSV_COLUMNS`, with `FILM_CSV_COLUMNS` and `measures.NAMES` behind.
 
     Raises:
         InputError: the file can't be written.
@@ -296,7 +296,7 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
     (_, header), *rows = csv_rows(path) or [(1, [])]
     if tuple(header[: len(FACES_CSV_COLUMNS)]) != FACES_CSV_COLUMNS:
         raise InputError(f"{path}: row 1: image, width, …, error67 expected; give a file of the prediction command")
-    measures = set(header[len(FACES_CSV_COLUMNS) :]) - set(FILM_CSV_COLUMNS)
+    measures = [name for name in header[len(FACES_CSV_COLUMNS) :] if name not in FILM_CSV_COLUMNS]
     results = {}
     for line, row in rows:
         where = f"{path}: row {line}"
@@ -317,7 +317,7 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
             "keypoints": [points[i : i + 2] for i in range(0, len(points), 2)],
             "errors": [numbers.get(name) for name in _ERROR_COLUMNS] if cells["error0"] else None,
             "identity": identity,
-            "measures": {name: numbers[name] for name in header if name in measures and name in numbers},
+            "measures": {name: numbers.get(name) for name in measures if any(map(numbers.get, measures))},
         }
         image = ImageResult(cells["image"], width, height, [], frame, numbers.get("time"))
         results.setdefault((image.image, frame), image).faces.append(_face_from_json(where, face))

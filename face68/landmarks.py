@@ -85,7 +85,7 @@ class Face:
     errors: (68,) float32, how far from the truth the network expects each keypoint to be, in px: its confidence.
     face_score: how surely this is a face, 0 … 1, by the landmark network; both are None where it doesn't say.
     identity: in a film, 1, 2, …: who this is, see `tracking.Tracker`.
-    measures: what is derived from the points, by name, see `measures.NAMES`.
+    measures: what is derived from the points, by name, see `measures.Measures.to_dict`.
     """
 
     box: tuple[float, float, float, float]
@@ -94,7 +94,7 @@ class Face:
     errors: np.ndarray | None = None
     face_score: float | None = None
     identity: int | None = None
-    measures: dict[str, float] | None = None
+    measures: dict[str, float | None] | None = None
 
     def moved(self, matrix: np.ndarray) -> "Face":
         """The same face in an image moved by a 2×3 matrix that scales, shifts or turns by quarters."""

@@ -33,12 +33,14 @@ either. That is why blinks are looked for against the person's own open level: s
 
 import math
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS
+from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, Face
 
 CAMERA_DISTANCE = 15.0  # of a face from the camera, in distances of the outer eye corners: about 1.3 m
 NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
@@ -202,6 +204,14 @@ class Measures(NamedTuple):
         digits = {"yaw": 1, "pitch": 1, "roll": 1}
         rounded = {name: round(value, digits.get(name, 3)) for name, value in self._asdict().items()}
         return {name: value if math.isfinite(value) else None for name, value in rounded.items()}
+
+
+NAMES = Measures._fields
+
+
+def measured(faces: Iterable[Face]) -> list[Face]:
+    """The faces with their `measures`, as `Measures.to_dict` has them."""
+    return [replace(face, measures=measure(face.keypoints).to_dict()) for face in faces]
 
 
 def measure(keypoints: np.ndarray) -> Measures:

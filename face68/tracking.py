@@ -43,7 +43,6 @@ class _Track:
     face: Face
     time: float
     velocity: np.ndarray
-    smoother: SteadyPoints | None
     lean: np.ndarray | None = None
 
     def expected(self, time: float) -> np.ndarray:
@@ -66,14 +65,15 @@ class Tracker:
     recognised. A cut ends all of them.
 
     landmarker: its network, detector and limits are used.
-    smooth: whether points are filtered (see `smoothing`). Times must be real then: a face's speed is in seconds.
+    smooth: whether points are filtered (see `SteadyPoints`). Times must be real then: a face's speed is in seconds.
     search_every: frames.
 
     `frames` and `searches` count what was seen, and how often all of a frame was searched.
     """
 
     def __init__(self, landmarker: Landmarker, smooth: bool = True, search_every: int = SEARCH_EVERY):
-        self.landmarker, self.smooth, self.search_every = landmarker, smooth, search_every
+        self.landmarker, self.search_every = landmarker, search_every
+        self._steady = SteadyFaces() if smooth else None
         self.frames = self.searches = 0
         self._tracks: list[_Track] = []
         self._lost: list[_Track] = []
@@ -103,8 +103,9 @@ class Tracker:
         if self._is_to_search():
             self._search(image, time)
         self.frames, self._time = self.frames + 1, time
-        faces = [self._steady(track) for track in self._tracks]
-        return sorted(faces, key=lambda face: face.keypoints[:, 0].min())
+        faces = [replace(track.face, identity=track.identity) for track in self._tracks]
+        faces.sort(key=lambda face: face.keypoints[:, 0].min())
+        return self._steady(faces, time) if self._steady else faces
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Whether this frame is so unlike the last one that the film was cut between them."""
@@ -196,11 +197,10 @@ class Tracker:
             track = self._known(face, time)
             if track is None:
                 self._identities += 1
-                track = _Track(self._identities, face, time, np.zeros(2), SteadyPoints() if self.smooth else None)
+                track = _Track(self._identities, face, time, np.zeros(2))
             else:
                 self._lost.remove(track)
                 track.face, track.time, track.velocity = face, time, np.zeros(2)
-                track.smoother = SteadyPoints() if self.smooth else None
             self._tracks.append(track)
 
     def _known(self, face: Face, time: float) -> _Track | None:
@@ -216,11 +216,17 @@ class Tracker:
         nearest = min(self._lost, key=distance, default=None)
         return nearest if nearest is not None and distance(nearest) <= 1 else None
 
-    def _steady(self, track: _Track) -> Face:
-        face = replace(track.face, identity=track.identity)
-        if track.smoother is None:
-            return face
-        return _filtered(face, track.smoother, track.time)
+
+class SteadyFaces:
+    """The faces of successive frames with steady points, filtered for each identity; who was away begins anew."""
+
+    def __init__(self):
+        self._filters: dict[int, SteadyPoints] = {}
+
+    def __call__(self, faces: Sequence[Face], time: float) -> list[Face]:
+        """time: seconds, growing."""
+        self._filters = {face.identity: self._filters.get(face.identity) or SteadyPoints() for face in faces}
+        return [_filtered(face, self._filters[face.identity], time) for face in faces]
 
 
 def smooth_ahead(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
@@ -231,12 +237,9 @@ def smooth_ahead(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Fra
 
     seen: of a `Tracker` that doesn't smooth.
     """
-    filters: dict[int, SteadyPoints] = {}
-    waiting: deque = deque()
+    forwards, waiting = SteadyFaces(), deque()
     for frame, faces in seen:
-        filters = {face.identity: filters.get(face.identity) or SteadyPoints() for face in faces}
-        steady = [_filtered(face, filters[face.identity], frame.time) for face in faces]
-        waiting.append((frame, steady))
+        waiting.append((frame, forwards(faces, frame.time)))
         while frame.time - waiting[0][0].time >= LOOK_AHEAD:
             yield _without_lag(waiting)
     while waiting:

@@ -184,7 +184,7 @@ def test_offline_points_are_steadier_and_come_at_their_time():
     x = np.array([face.keypoints[:, 0].mean() for _, (face,) in seen])
     assert np.diff(x - sway, 2)[10:-10].std() < np.diff(shaken - sway, 2)[10:-10].std() / 3
     fits = [np.abs((x - x.mean())[20:-20] - (np.roll(sway, k) - 100)[20:-20]).mean() for k in (-1, 0, 1)]
-    assert fits[1] == min(fits) and fits[1] < 0.2
+    assert fits[1] == min(fits) and fits[1] < 0.25
 
 
 def test_offline_somebody_who_was_hidden_begins_anew():

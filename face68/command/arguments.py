@@ -125,6 +125,15 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
     return finding
 
 
+def add_measures(options: argparse._ActionsContainer) -> None:
+    """The option --measures of a parser or a group of it."""
+    options.add_argument(
+        "--measures",
+        action="store_true",
+        help="head pose in degrees, how far eyes and mouth are open, into JSON and CSV; the head's axes into pictures",
+    )
+
+
 def add_overlay(options: argparse._ActionsContainer) -> None:
     """The option --overlay of a parser or a group of it: None, or names for `overlays.load_overlay`."""
     options.add_argument(
