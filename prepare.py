@@ -6,7 +6,7 @@ python prepare.py shift data --checkpoint C   # how far its labels lie off the f
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
 python prepare.py overlays                    # draw the pictures of face filters anew
 python prepare.py film speech                 # draw a film of an invented person, and write its exact truth
-python prepare.py film demo --output data/film.mp4    # the embedded film anew (two minutes)
+python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
 """
 
 from pathlib import Path
