@@ -1,6 +1,6 @@
 """The mean face in 3D that head poses are measured with, from the labels of real faces in 2D.
 
-    python -m curation.mean_face data 300w    # prints the table of face68/measures.py; data sets in either layout
+    python -m curation.mean_face data 300w afw    # prints the table of face68/measures.py; data sets in either layout
 
 All faces are taken for views of one solid (Tomasi & Kanade, "Shape and motion from image streams under orthography",
 1992): in turn each view's pose is fitted to the solid and the solid to all views, from the mean of the drawn people's
@@ -8,7 +8,7 @@ calm heads on. What labels alone hardly tell is how deep a face is: a flatter on
 (the bas-relief ambiguity; Belhumeur, Kriegman & Yuille, 1999). Left free, the depth from the outer corners of the eyes
 to the tip of the nose drifts between 0.34 and 0.46 eye distances with where one starts, while the squared distances to
 the labels change by less than 2%. So that depth is the drawn heads', 0.52, and the rest the labels'. A face that
-is flatter by a fifth costs 2° of yaw and pitch on drawn heads. Pitch is 0 where faces that look ahead have it on
+is flatter by a fifth costs up to 2° of yaw and pitch on drawn heads. Pitch is 0 where faces that look ahead have it on
 average.
 """
 
