@@ -6,6 +6,8 @@
     python benchmark.py limits --data 300w --split training       # roll, size and yaw that it bears
     python benchmark.py groups photos/               # faces found of those that somebody counted
     python benchmark.py pose                         # yaw, pitch and roll of drawn heads, whose pose is exact
+    python benchmark.py films --film clip.mp4        # ms a frame of a film with 1, 2 and 4 faces
+    python benchmark.py tracking --clip clip.mp4     # drawn films of known motion: identities, jitter, lag, accuracy
     python benchmark.py crowd                        # a photo with 64 faces, against one with one
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
@@ -23,6 +25,7 @@ import inspect
 import io
 import itertools
 import math
+import random
 import sys
 import tempfile
 import time
@@ -35,22 +38,47 @@ from PIL import Image
 
 import visualize
 from curation.drawn import draw
+from curation.drawn.films import FILMS
+from curation.drawn.films import frames as drawn_frames
 from data_load import DATA_DIR, FOLDS, SPLITS, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, probability, run, say, whole_number
+from face68.command.arguments import (
+    add_overwrite,
+    parser,
+    positive_int,
+    probability,
+    run,
+    say,
+    seconds,
+    whole_number,
+)
 from face68.command.inputs import demonstration_photo, find_images, glance_at_source
 from face68.command.places import OUTPUTS, check_places, is_ours
 from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
+from face68.frames import FilmReader
 from face68.images import read_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
+from face68.landmarks import inter_ocular
 from face68.measures import angles, measure
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
+from face68.tracking import Tracker
+from measuring.films import (
+    SeenFrame,
+    film_row,
+    filtered,
+    follow_actors,
+    jitter,
+    panels_of,
+    points_of_longest,
+    quiet_jitter,
+    tiled,
+)
 from measuring.groups import count, read_marks
 from measuring.limits import crowd, estimate_yaw, shrunk, turned
-from measuring.peers import Dlib, DlibDetector, MediaPipe, RefinedMediaPipe, accuracy, installed
+from measuring.peers import Dlib, DlibDetector, MediaPipe, MediaPipeTracking, RefinedMediaPipe, accuracy, installed
 from measuring.pose import heads, pose_row, seen_rotation
 from measuring.tables import as_text, holds_tables, write_tables
 from measuring.timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, time_rows, timed
@@ -60,7 +88,10 @@ from networks import SAVED_MODELS, default_network, open_network
 PREDICT = Path(__file__).resolve().parent / "predict.py"
 MARKS = DATA_DIR / "group_photos.csv"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
-SPEED, PHOTO_TIME = PICTURES = ("speed.png", "photo_time.png")
+SPEED, PHOTO_TIME, STEADY = "speed.png", "photo_time.png", "steady.png"
+PICTURES = {"photo": (SPEED, PHOTO_TIME), "tracking": (STEADY,)}  # by command
+FILM = DATA_DIR / "film.mp4"
+WARM_UP = 10  # frames
 
 PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
@@ -298,6 +329,86 @@ def measure_pose(args) -> Tables:
     return {"pose": rows}
 
 
+def compare_films(args) -> Tables:
+    """Milliseconds a frame of a film with 1, 2 and 4 faces, one core, against MediaPipe's tracking."""
+    frames = [frame.image for frame in FilmReader(args.film, end=args.seconds)]
+    rows = []
+    for faces in (1, 2, 4):
+        pictures = [tiled(frame, faces) for frame in frames]
+        trackers = {"face68": Tracker(Landmarker(open_network(args.network)))}
+        trackers |= {peer.name: peer for peer in installed(partial(MediaPipeTracking, faces))}
+        with one_core():
+            times, found = track_in_turn(trackers, pictures)
+        against = [name for name in times if name != "face68"]
+        for row in time_rows(times, against):
+            name = row.pop("name")
+            figures = {"name": f"{name}, {faces} faces" if faces > 1 else f"{name}, 1 face"} | row
+            rows.append(figures | {"found": np.mean(found[name]) / faces})
+    return {"films": rows}
+
+
+def track_in_turn(trackers: dict[str, Callable], pictures: Sequence[np.ndarray]) -> tuple[dict, dict]:
+    """Milliseconds that each takes for each picture, once warm, and how many faces it finds there."""
+    times, found = {name: [] for name in trackers}, {name: [] for name in trackers}
+    for picture in pictures:
+        for name in random.sample(list(trackers), len(trackers)):
+            start = time.perf_counter()
+            said = trackers[name](picture)
+            times[name].append(1000 * (time.perf_counter() - start))
+            found[name].append(said if isinstance(said, int) else len(said))
+    return {name: np.array(values[WARM_UP:]) for name, values in times.items()}, found
+
+
+def measure_tracking(args) -> Tables:
+    """Drawn films, whose truth is known: identities, accuracy, jitter and lag by how points are filtered; and clips.
+
+    "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "searched": share of the
+    frames of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
+    clips, whose truth nobody knows, also in the calmer half of the frames. Lags are in frames. "×": how much less jitter than off.
+    """
+    landmarker, rows, panels = Landmarker(open_network(args.network)), [], []
+    for name in args.films:
+        followed, photos, searched = watch_film(landmarker, name)
+        films = {"photos": photos} | filtered(followed)
+        figures = {mode: film_row(follow_actors(film)) for mode, film in films.items()}
+        for mode, film in films.items():
+            row = {"name": f"{name}, {mode}", "frames": len(film), "searched": 1.0 if mode == "photos" else searched}
+            rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
+        panels += panels_of(name, filtered(followed))
+    if panels:
+        visualize.save_figure(visualize.plot_signals(panels), args.output_dir / STEADY)
+    clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
+    return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
+
+
+def watch_film(landmarker: Landmarker, name: str) -> tuple[list[SeenFrame], list[SeenFrame], float]:
+    """A drawn film as it is followed, unfiltered, and as photos; and the share of the frames that were searched."""
+    tracker, followed, photos = Tracker(landmarker, smooth=False), [], []
+    for image, moment, actors in drawn_frames(name):
+        followed.append(SeenFrame(moment, actors, tracker(image, moment)))
+        photos.append(SeenFrame(moment, actors, landmarker(image)))
+    return followed, photos, tracker.searches / tracker.frames
+
+
+def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
+    """The jitter of the face that a clip shows for longest."""
+    tracker = Tracker(landmarker, smooth=False)
+    followed = [SeenFrame(frame.time, (), tracker(frame.image, frame.time)) for frame in FilmReader(path)]
+    if not any(frame.faces for frame in followed):
+        raise InputError(f"{path}: no face is found there; give another clip")
+    films = {mode: points_of_longest(film) for mode, film in filtered(followed).items()}
+    eyes = inter_ocular(films["offline"])
+    rows = []
+    for mode, points in films.items():
+        calm = quiet_jitter(points, films["offline"])
+        row = {"name": f"{Path(path).stem}, {mode}", "frames": len(points)}
+        row |= {"searched": tracker.searches / tracker.frames, "jitter": jitter(points, eyes), "jitter_calm": calm}
+        first = rows[0] if rows else row
+        less = {f"less_{name}": first[name] / row[name] for name in ("jitter", "jitter_calm")}
+        rows.append(row | less)
+    return rows
+
+
 def measure_crowd(args) -> Tables:
     """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
     with one_core():
@@ -392,6 +503,8 @@ COMMANDS = {
     "limits": measure_limits,
     "groups": compare_groups,
     "pose": measure_pose,
+    "films": compare_films,
+    "tracking": measure_tracking,
     "crowd": measure_crowd,
     "network": compare_network,
     "stream": compare_stream,
@@ -425,7 +538,14 @@ def parse_arguments():
     for name, rounds in (("photo", 3), ("crowd", 20), ("network", 500), ("start", 5)):
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
     choices["pose"].add_argument("--heads", type=positive_int, default=200, help="how many are drawn")
-    choices["photo"].add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    for c in (choices["photo"], choices["tracking"]):
+        c.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    choices["films"].add_argument("--film", type=Path, default=FILM, help="a film with one face")
+    choices["films"].add_argument("--seconds", type=seconds, default=4.0, help="how much of it")
+    choices["tracking"].add_argument(
+        "--films", nargs="*", choices=FILMS, metavar="NAME", default=list(FILMS), help=f"of {', '.join(FILMS)}"
+    )
+    choices["tracking"].add_argument("--clip", action="append", type=Path, help="a film with a face, of unknown truth")
     choices["groups"].add_argument("folder", type=Path, help="of afw/ and lfpw_train/, photos of 300-W's training part")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
@@ -441,15 +561,15 @@ def write_pictures(folder: Path, tables: Tables) -> None:
 def main() -> None:
     args = parse_arguments()
     arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    pictures = [args.output_dir / name for name in PICTURES] if args.command == "photo" else []
-    read = [getattr(args, name) for name in ("network", "photo") if hasattr(args, name)]
+    pictures = [args.output_dir / name for name in PICTURES.get(args.command, ())]
+    read = [getattr(args, name) for name in ("network", "photo", "film") if hasattr(args, name)]
     places = [*pictures, *([args.json] if args.json else [])]
     check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
     say(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
     tables = COMMANDS[args.command](args)
     for rows in tables.values():
         print(f"\n{as_text(rows)}")
-    if pictures:
+    if args.command == "photo":
         write_pictures(args.output_dir, tables)
     if args.json:
         write_tables(args.json, arguments, tables)

@@ -150,6 +150,23 @@ def plot_parts(rows: Sequence[dict]):
     return figure
 
 
+def plot_signals(panels: Sequence[dict]):
+    """Signals over time, a panel each, one above the other. A matplotlib Figure.
+
+    panels: title; times (T,) in seconds; lines: by name (T,) in % of the eye distance, in one order in all of them.
+    """
+    figure, axes = _figure(8, 2.4 * len(panels) + 0.4, rows=len(panels))
+    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
+        for (name, values), color in zip(panel["lines"].items(), (INK, SKY, VERMILION, GREEN), strict=True):
+            width = 1.0 if color == SKY else 1.6
+            place.plot(panel["times"], values, color=_hex(color), linewidth=width, label=name)
+        place.set(title=panel["title"], ylabel="% of the eye distance", xlim=(panel["times"][0], panel["times"][-1]))
+    np.atleast_1d(axes)[-1].set(xlabel="seconds")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
 def save_figure(figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix chooses the format.
 
@@ -164,14 +181,14 @@ def save_figure(figure, path: str | Path) -> None:
         figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
 
 
-def _figure(width: float, height: float, columns: int = 1):
-    """A figure in inches with a row of axes, and the axes."""
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
+    """A figure in inches with axes side by side or below each other, and the axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, columns)
+    axes = figure.subplots(rows, columns)
     for one in np.ravel(axes):
         one.grid(color="0.9")
         one.set_axisbelow(True)

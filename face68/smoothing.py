@@ -13,9 +13,9 @@ from face68.landmarks import OUTER_EYE_CORNERS
 
 # Hertz, and hertz for a speed of one distance of the eyes a second. Chosen on photos of kept-out people that were moved
 # and on drawn films, see the README.
-SHAPE_CUTOFF, SHAPE_BETA = 0.5, 12.0
-HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.5, 15.0, 0.3
-SPEED_CUTOFF = 1.0
+SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
+HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
+SPEED_CUTOFF = 2.0
 
 
 class SteadyPoints:

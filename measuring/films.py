@@ -1,14 +1,18 @@
 """How well faces are followed in films whose truth is known, and how steady their points are."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from face68.geometry import box_of
-from face68.landmarks import Face, inter_ocular
+from face68.frames import Frame
+from face68.geometry import box_of, resize
+from face68.landmarks import REGIONS, Face, inter_ocular
+from face68.tracking import SteadyFaces, smooth_ahead
 from metrics import is_near
 
+SHOWN = 2.5  # seconds of a film in a picture
 MOUTH = (62, 66)  # the middles of the inner lips, upper and lower
 MOST_LAG = 4.0  # frames that a lag is looked for within
 
@@ -32,33 +36,73 @@ class Followed(NamedTuple):
         return self.hidden < 0.5
 
 
-def follow_actors(frames: Iterable[tuple[float, Sequence, Sequence[Face]]]) -> list[Followed]:
-    """What became of each actor. frames: time, the actors as `curation.drawn.films` tells of them, the faces found."""
-    frames = list(frames)
-    actors = sorted({actor.identity for _, there, _ in frames for actor in there})
-    rows = {identity: [] for identity in actors}
-    for _, there, faces in frames:
-        by_identity = {actor.identity: actor for actor in there}
-        for identity in actors:
-            actor = by_identity.get(identity)
-            face = None if actor is None else nearest_face(faces, actor.keypoints)
-            nobody = np.full((68, 2), np.nan)
-            rows[identity].append(
-                (
-                    nobody if actor is None else actor.keypoints,
-                    1.0 if actor is None else actor.hidden,
-                    nobody if face is None else face.keypoints,
-                    0 if face is None else face.identity,
-                )
-            )
-    times = np.array([time for time, _, _ in frames])
-    return [Followed(times, *map(np.array, zip(*rows[identity], strict=True))) for identity in actors]
+class SeenFrame(NamedTuple):
+    """A frame of a film whose truth is known: seconds, its actors (`curation.drawn.films.Seen`) and the faces found."""
+
+    time: float
+    actors: Sequence
+    faces: Sequence[Face]
 
 
-def nearest_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
-    """The face whose points are the nearest to (68, 2) px, of those that are about there."""
-    near = [face for face in faces if is_near(box_of(face.keypoints), points)]
-    return min(near, key=lambda face: np.linalg.norm(face.keypoints - points), default=None)
+def filtered(film: Sequence[SeenFrame]) -> dict[str, list[SeenFrame]]:
+    """A film that was followed without filtering, by each way to filter: those of video.py --smooth."""
+    live = SteadyFaces()
+    ahead = smooth_ahead((Frame(i, frame.time, None), frame.faces) for i, frame in enumerate(film))
+    return {
+        "off": list(film),
+        "live": [frame._replace(faces=live(frame.faces, frame.time)) for frame in film],
+        "offline": [frame._replace(faces=faces) for frame, (_, faces) in zip(film, ahead, strict=True)],
+    }
+
+
+def points_of_longest(film: Sequence[SeenFrame]) -> np.ndarray:
+    """(T, 68, 2) px: the points of the face that is seen for longest, as long as it isn't lost."""
+    runs, current = [], {}
+    for frame in film:
+        current = {face.identity: [*current.get(face.identity, []), face.keypoints] for face in frame.faces}
+        runs = [max([*runs, *current.values()], key=len)] if runs or current else []
+    return np.stack(runs[0])
+
+
+def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
+    """What `visualize.plot_signals` draws of a film, if there is something to see: the first SHOWN seconds."""
+    if name not in SIGNALS:
+        return []
+    title, signal = SIGNALS[name]
+    lines, times = {}, np.zeros(0)
+    for mode, film in films.items():
+        actor = follow_actors(film)[0]
+        lines = {"truth": signal(actor.truth, actor.truth)} | lines | {mode: signal(actor.found, actor.truth)}
+        times = actor.times
+    shown = times < SHOWN
+    return [{"title": title, "times": times[shown], "lines": {mode: 100 * y[shown] for mode, y in lines.items()}}]
+
+
+def follow_actors(film: Sequence[SeenFrame]) -> list[Followed]:
+    """What became of each actor of a film. A face is that of the actor it is nearest to."""
+    identities = sorted({actor.identity for frame in film for actor in frame.actors})
+    rows = {identity: [] for identity in identities}
+    for frame in film:
+        there = {actor.identity: actor for actor in frame.actors}
+        owners = {id(face): nearest_actor(frame.actors, face) for face in frame.faces}
+        for identity in identities:
+            own = [face for face in frame.faces if owners[id(face)] == identity]
+            rows[identity].append(_row(there.get(identity), own[0] if own else None))
+    times = np.array([frame.time for frame in film])
+    return [Followed(times, *map(np.array, zip(*rows[identity], strict=True))) for identity in identities]
+
+
+def _row(actor, face: Face | None) -> tuple:
+    nowhere = np.full((68, 2), np.nan)
+    points, identity = (nowhere, 0) if face is None else (face.keypoints, face.identity or 0)
+    return (nowhere, 1.0, points, identity) if actor is None else (actor.keypoints, actor.hidden, points, identity)
+
+
+def nearest_actor(actors: Sequence, face: Face) -> int | None:
+    """The identity of the actor whose points are the nearest to a face's, of those that are about there."""
+    near = [actor for actor in actors if is_near(box_of(face.keypoints), actor.keypoints)]
+    nearest = min(near, key=lambda actor: np.linalg.norm(face.keypoints - actor.keypoints), default=None)
+    return None if nearest is None else nearest.identity
 
 
 def switches(identities: np.ndarray) -> int:
@@ -90,3 +134,83 @@ def mouth_opening(points: np.ndarray) -> np.ndarray:
     """(T,): the distance between the inner lips in distances of the eyes; points (T, 68, 2) px."""
     upper, lower = MOUTH
     return np.linalg.norm(points[:, lower] - points[:, upper], axis=-1) / inter_ocular(points)
+
+
+def film_row(followed: Sequence[Followed]) -> dict:
+    """How well the actors of a film were followed; of those that can be seen by half at least, all together.
+
+    found: share of the frames. switches: of identities. nme: inter-ocular, of those found. jitter: without that of the
+    actors themselves. lag_mouth, lag_head: frames, of the mouth's opening and of the nose's way across; NaN where these
+    don't move.
+    """
+    found, errors, jitters, mouths, heads = [], [], [], [], []
+    for actor in followed:
+        eyes, seen = inter_ocular(actor.truth), actor.is_seen
+        error = np.linalg.norm(actor.found - actor.truth, axis=-1).mean(axis=-1) / eyes
+        found.append(np.isfinite(error[seen]))
+        errors.append(error[seen])
+        jitters.append(jitter((actor.found - actor.truth)[seen], eyes[seen]))
+        if seen.all():
+            mouths.append(lag_of(mouth_opening(actor.found), mouth_opening(actor.truth), MOVES["mouth"]))
+            heads.append(lag_of(nose_across(actor.found) / eyes, nose_across(actor.truth) / eyes, MOVES["head"]))
+    return {
+        "found": np.concatenate(found).mean(),
+        "switches": sum(switches(actor.identities) for actor in followed),
+        "nme": np.nanmean(np.concatenate(errors)),
+        "jitter": np.mean(jitters),
+        "lag_mouth": _mean(mouths),
+        "lag_head": _mean(heads),
+    }
+
+
+MOVES = {"mouth": 0.05, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be told
+
+
+def lag_of(signal: np.ndarray, truth: np.ndarray, moves: float) -> float:
+    """`lag`, where something moves and was found throughout; else NaN."""
+    return lag(signal, truth) if np.std(truth) > moves and np.isfinite(signal).all() else math.nan
+
+
+def nose_across(points: np.ndarray) -> np.ndarray:
+    """(T,) px: how far to the right the nose is; points (T, 68, 2) px."""
+    return points[:, REGIONS["nose"], 0].mean(axis=-1)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def quiet_jitter(points: np.ndarray, calm: np.ndarray) -> float:
+    """`jitter` of points (T, 68, 2) in the half of the frames in which the face moves least, where no truth is known.
+
+    calm: the same points filtered, (T, 68, 2): they tell how much it moves.
+    """
+    eyes = inter_ocular(calm)
+    speeds = np.linalg.norm(np.diff(calm, axis=0), axis=-1).mean(axis=-1) / eyes[1:]
+    speeds = np.convolve(speeds, np.ones(9) / 9, "same")[:-1]  # over a third of a second
+    differences = np.diff(points, 2, axis=0) / eyes[1:-1, None, None]
+    return float(differences[speeds <= np.median(speeds)].std())
+
+
+def tiled(image: np.ndarray, count: int) -> np.ndarray:
+    """The frame of `count` copies side by side, 1, 2 or 4, in a picture of the same size."""
+    across, down = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[count]
+    height, width = image.shape[:2]
+    small = resize(image, height // across, width // across)
+    frame = np.zeros_like(image)
+    block = np.tile(small, (down, across, 1))
+    frame[: block.shape[0], : block.shape[1]] = block
+    return frame
+
+
+# Films in which there is something to see, with what: its name, and its values (T,) in distances of the eyes, from
+# found and true points (T, 68, 2) px.
+SIGNALS = {
+    "still": ("a face at rest: tip of the chin", lambda found, truth: (found - truth)[:, 8, 0] / inter_ocular(truth)),
+    "speech": ("speech: opening of the mouth", lambda found, truth: mouth_opening(found)),
+    "fast": (
+        "a head that is shaken: nose",
+        lambda found, truth: (nose_across(found) - nose_across(truth).mean()) / inter_ocular(truth),
+    ),
+}

@@ -54,6 +54,21 @@ class MediaPipe:
         ]
 
 
+class MediaPipeTracking:
+    """MediaPipe's face mesh on the frames of a film, in which it follows up to `faces` faces."""
+
+    name, package = "MediaPipe", "mediapipe==0.10.14"
+
+    def __init__(self, faces: int):
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+
+        self._mesh = FaceMesh(static_image_mode=False, max_num_faces=faces, refine_landmarks=False)
+
+    def __call__(self, image: np.ndarray) -> int:
+        """How many faces are there."""
+        return len(self._mesh.process(image).multi_face_landmarks or ())
+
+
 class RefinedMediaPipe(MediaPipe):
     """The same with its larger network, which looks at eyes and lips once more (Grishchenko et al., 2020)."""
 

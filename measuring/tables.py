@@ -30,6 +30,9 @@ UNITS = {  # by the first word of a column's name: what its heading says in its 
     "nme": ("NME", ".2%"),
     "fr8": ("FR@8%", ".1%"),
     "deg": ("°", ".1f"),
+    "jitter": ("jitter", ".3%"),
+    "lag": ("lag", ".2f"),
+    "less": ("×", ".1f"),
 }
 
 

@@ -104,7 +104,7 @@ def test_time_stamps_count_and_not_frames():
     stepped = np.stack([FACE] * 10 + [turned(FACE, 0, to=(210, 200))] * 10)
     fast = steady(np.repeat(stepped, 2, axis=0), times=np.arange(40) / 60)[20:, :, 0].mean(axis=1)
     slow = steady(stepped, times=np.arange(20) / 30)[10:, :, 0].mean(axis=1)
-    assert np.abs(fast[1::2] - slow).max() < 2.0  # of 10 px
+    assert np.abs(fast[1::2] - slow)[1:].max() < 1.0  # of 10 px, from the second frame on
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(0.1, 10), degrees=st.floats(-180, 180))
