@@ -364,7 +364,8 @@ def measure_tracking(args) -> Tables:
 
     "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "searched": share of the
     frames of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
-    clips, whose truth nobody knows, also in the calmer half of the frames. Lags are in frames. "×": how much less jitter than off.
+    clips, whose truth nobody knows, also in the calmer half of the frames. "×": how much less than off. Lags are in
+    frames.
     """
     landmarker, rows, panels = Landmarker(open_network(args.network)), [], []
     for name in args.films:

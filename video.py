@@ -18,6 +18,7 @@ From Python:
 """
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -237,7 +238,8 @@ def main() -> int:
     network = args.checkpoint or default_network()
     places = [path for path in (args.output, args.jsonl, args.csv) if path]
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a film is said once, and by us
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a film is said once, and by us:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
     say(f"network: {network}")
@@ -249,18 +251,22 @@ def main() -> int:
     if args.measures:
         followed = with_measures(followed)
     drawn = prefetch(draw, read_ahead(followed))
-    identities, frame_count = set(), 0
+    first = next(drawn, None)
+    if first is None:
+        raise InputError(reader.problem or f"{args.video}: has no frame there; give another --start or --end")
+    identities, count = set(), 0
     try:
         with opened_results(reader, args) as write:
-            for seen in tqdm(drawn, total=reader.count, unit="frame", disable=None):
+            for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
                 write(seen)
-                frame_count += 1
+                count += 1
                 identities |= {face.identity for face in seen.faces}
                 if window and not window.show(seen.picture):
                     break
     finally:
-        where = f" -> {', '.join(map(str, places))}" if places and frame_count else ""
-        say(f"{args.video}: {frame_count} frames, {tracker.searches} of them searched, {len(identities)} faces{where}")
+        faces = {0: "no face found", 1: "1 face"}.get(len(identities), f"{len(identities)} faces")
+        where = f" -> {', '.join(map(str, places))}" if places else ""
+        say(f"{args.video}: {count} frames, {faces}{where}" + (" (without sound)" if args.output else ""))
     return 2 if complain([InputError(reader.problem)] if reader.problem else []) else 0
 
 

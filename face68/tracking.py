@@ -5,18 +5,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from face68 import geometry
 from face68.frames import Frame
 from face68.images import as_rgb
-from face68.landmarker import Landmarker, is_trusted, upright_frames
+from face68.landmarker import Landmarker, certainty, is_trusted, upright_frames
 from face68.landmarks import Face
 from face68.smoothing import SteadyPoints
 
 SEARCH_EVERY = 30  # frames, after which newcomers are looked for
 RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
-MIRROR_EVERY = 5  # frames, after which it is asked again what the network says of a mirrored face …
+MIRROR_EVERY = 10  # frames, after which it is asked again what the network says of a mirrored face …
 LEAN_SHARE = 0.5  # … and how much the new answer counts
 MEMORY = 2.0  # seconds for which a face that got lost is known again
 UNSURE = 0.8  # the face score below which a followed face is looked for in the whole frame
@@ -42,12 +43,23 @@ class _Track:
     identity: int
     face: Face
     time: float
-    velocity: np.ndarray
+    velocity: np.ndarray | float = 0.0
     lean: np.ndarray | None = None
+
+    def __post_init__(self):
+        self.middle, self.side = middle(self.face), side(self.face)
 
     def expected(self, time: float) -> np.ndarray:
         """Where the middle of the points should be, (2,) px; nobody goes on straight ahead for long."""
-        return middle(self.face) + self.velocity * min(time - self.time, STRAIGHT)
+        return self.middle + self.velocity * min(time - self.time, STRAIGHT)
+
+    def moved(self, face: Face, time: float) -> "_Track":
+        """The track with what was seen now."""
+        after = _Track(self.identity, face, time, lean=self.lean)
+        gap = time - self.time
+        now = (after.middle - self.middle) / gap
+        after.velocity = self.velocity + (now - self.velocity) * min(1.0, gap / STEADY)
+        return after
 
 
 class Tracker:
@@ -59,10 +71,10 @@ class Tracker:
                 face.identity, face.keypoints
 
     A face is looked for where its points were in the frame before, and predicted once; now and then mirrored too, since
-    the mean of both is better, and their difference changes slowly. The whole frame is searched
-    where no face is followed, every `search_every` frames, and when one got lost or its face score drops. Who comes
-    back within MEMORY seconds about where they should be keeps their identity, by place and size alone: no face is
-    recognised. A cut ends all of them.
+    the mean of both is better, and their difference changes slowly. The whole frame is searched where no face is
+    followed, every `search_every` frames, and when one got lost or its face score drops. Who comes back within MEMORY
+    seconds about where they should be keeps their identity, by place and size alone: no face is recognised. A cut ends
+    all of them.
 
     landmarker: its network, detector and limits are used.
     smooth: whether points are filtered (see `SteadyPoints`). Times must be real then: a face's speed is in seconds.
@@ -110,9 +122,11 @@ class Tracker:
     def _is_cut(self, image: np.ndarray) -> bool:
         """Whether this frame is so unlike the last one that the film was cut between them."""
         height, width = image.shape[:2]
-        glimpse = image[:: max(1, height // 24), :: max(1, width // 32), 1].astype(np.int16)
+        glimpse = np.ascontiguousarray(image[:: max(1, height // 24), :: max(1, width // 32), 1])
         before, self._glimpse = self._glimpse, glimpse
-        return before is not None and before.shape == glimpse.shape and np.abs(glimpse - before).mean() > CUT
+        if before is None or before.shape != glimpse.shape:
+            return False
+        return cv2.norm(glimpse, before, cv2.NORM_L1) > CUT * glimpse.size
 
     # --- Where they were --------------------------------------------------------------------------------------
 
@@ -121,8 +135,8 @@ class Tracker:
         if not self._tracks:
             return
         frames, degrees = upright_frames(np.stack([track.face.keypoints for track in self._tracks]))
-        moves = [np.tile(track.expected(time) - middle(track.face), 2) for track in self._tracks]
-        boxes = [frame + move for frame, move in zip(frames, moves, strict=True)]
+        moves = [track.expected(time) - track.middle for track in self._tracks]
+        boxes = [frame + np.concatenate([move, move]) for frame, move in zip(frames, moves, strict=True)]
         images = [image] * len(boxes)
         said = self.landmarker.predict(images, boxes, degrees)
         if self.frames % MIRROR_EVERY == 0 or any(track.lean is None for track in self._tracks):
@@ -143,7 +157,7 @@ class Tracker:
                 seen.append((track, face))
             else:
                 self._lost.append(track)
-        self._tracks = [self._moved(track, face, time) for track, face in self._only_owners(seen, time)]
+        self._tracks = [track.moved(face, time) for track, face in self._only_owners(seen, time)]
 
     def _learn_lean(self, halves: np.ndarray, boxes: Sequence, degrees: Sequence[float]) -> None:
         """halves: (N, 68, 2) px, of the difference between a mirrored and a plain prediction of the followed faces."""
@@ -151,13 +165,16 @@ class Tracker:
             lean = geometry.transform_points(half, geometry.invert(from_level(box, degree)))
             track.lean = lean if track.lean is None else track.lean + LEAN_SHARE * (lean - track.lean)
 
-    def _only_owners(self, seen: Sequence[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
+    def _only_owners(self, seen: list[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
         """Of those who are seen in one place, as when one passes before the other, who was expected there; the others
         are lost.
         """
+        if len(seen) < 2:
+            return seen
 
         def surprise(pair: tuple[_Track, Face]) -> float:
-            return float(np.linalg.norm(middle(pair[1]) - pair[0].expected(time)) / side(pair[0].face))
+            track, face = pair
+            return float(np.linalg.norm(middle(face) - track.expected(time)) / track.side)
 
         owners = []
         for track, face in sorted(seen, key=surprise):
@@ -166,14 +183,6 @@ class Tracker:
             else:
                 owners.append((track, face))
         return owners
-
-    def _moved(self, track: _Track, face: Face, time: float) -> _Track:
-        """The track with what was seen now."""
-        gap = time - track.time
-        now = (middle(face) - middle(track.face)) / gap
-        track.velocity = track.velocity + (now - track.velocity) * min(1.0, gap / STEADY)
-        track.face, track.time = face, time
-        return track
 
     # --- In the whole frame -----------------------------------------------------------------------------------
 
@@ -185,36 +194,39 @@ class Tracker:
         return since >= RETRY_EVERY and (unsure or bool(self._lost))
 
     def _search(self, image: np.ndarray, time: float) -> None:
-        """Find who is not followed: newcomers, and those who got lost."""
+        """Find who is not followed, newcomers and those who got lost; and see those again who are, but unsurely."""
         self.searches, self._searched = self.searches + 1, self.frames
-        found = self.landmarker.detect(image)
-        (faces,) = self.landmarker.faces([image], [found])
-        followed = [track.face for track in self._tracks]
-        new = [face for face in faces if not any(is_same(face, other) for other in followed)]
+        (faces,) = self.landmarker.faces([image], [self.landmarker.detect(image)])
+        new = []
+        for face in faces:
+            track = next((track for track in self._tracks if is_same(face, track.face)), None)
+            if track is None:
+                new.append(face)
+            elif certainty(face) > certainty(track.face) and (face.face_score or 1.0) < UNSURE:
+                track.face = face
         if self.landmarker.largest and self._tracks:
             return
         for face in new:
-            track = self._known(face, time)
-            if track is None:
-                self._identities += 1
-                track = _Track(self._identities, face, time, np.zeros(2))
-            else:
-                self._lost.remove(track)
-                track.face, track.time, track.velocity = face, time, np.zeros(2)
-            self._tracks.append(track)
+            self._tracks.append(self._known(face, time) or self._newcomer(face, time))
+
+    def _newcomer(self, face: Face, time: float) -> _Track:
+        self._identities += 1
+        return _Track(self._identities, face, time)
 
     def _known(self, face: Face, time: float) -> _Track | None:
-        """Who of the lost a face is: the nearest one to where it was expected, if near enough."""
+        """Who of the lost a face is, and is lost no longer: the nearest to where it was expected, if near enough."""
 
         def distance(track: _Track) -> float:
-            allowed = side(track.face) * (REACH + REACH_A_SECOND * (time - track.time))
-            ratio = side(face) / side(track.face)
-            if not 1 / SIZES < ratio < SIZES:
+            allowed = track.side * (REACH + REACH_A_SECOND * (time - track.time))
+            if not 1 / SIZES < side(face) / track.side < SIZES:
                 return math.inf
             return float(np.linalg.norm(middle(face) - track.expected(time))) / allowed
 
         nearest = min(self._lost, key=distance, default=None)
-        return nearest if nearest is not None and distance(nearest) <= 1 else None
+        if nearest is None or distance(nearest) > 1:
+            return None
+        self._lost.remove(nearest)
+        return _Track(nearest.identity, face, time)
 
 
 class SteadyFaces:
@@ -276,7 +288,7 @@ def from_level(box: np.ndarray, degrees: float) -> np.ndarray:
 
 def middle(face: Face) -> np.ndarray:
     """(2,) px: the mean of the points."""
-    return face.keypoints.mean(axis=0, dtype=np.float64)
+    return face.keypoints.sum(axis=0, dtype=np.float64) / len(face.keypoints)
 
 
 def side(face: Face) -> float:

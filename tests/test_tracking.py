@@ -146,12 +146,12 @@ def test_only_the_largest_is_followed_where_that_is_asked_for():
 
 
 def test_plain_and_mirrored_predictions_lean_to_opposite_sides():
-    """The mean of both is right, and is learned: a fifth more predictions are enough for it."""
+    """The mean of both is right, and is learned: a tenth more predictions are enough for it."""
     world = World(lean=np.random.default_rng(0).normal(0, 1.0, (68, 2)))
     found = play(world, [[(100 + i, 200)] for i in range(51)])
     for i, (face,) in enumerate(found[1:], start=1):
         np.testing.assert_allclose(face.keypoints, at((100 + i, 200)), atol=0.05)
-    assert world.predictions == 50 + 10 + 1
+    assert world.predictions == 50 + 5 + 1
 
 
 def test_times_have_to_grow():
