@@ -336,7 +336,7 @@ def compare_films(args) -> Tables:
     for faces in (1, 2, 4):
         pictures = [tiled(frame, faces) for frame in frames]
         trackers = {"face68": Tracker(Landmarker(open_network(args.network)))}
-        trackers |= {peer.name: peer for peer in installed(partial(MediaPipeTracking, faces))}
+        trackers |= {peer.name: peer for peer in installed(MediaPipeTracking, faces=faces)}
         with one_core():
             times, found = track_in_turn(trackers, pictures)
         against = [name for name in times if name != "face68"]
@@ -362,8 +362,8 @@ def track_in_turn(trackers: dict[str, Callable], pictures: Sequence[np.ndarray])
 def measure_tracking(args) -> Tables:
     """Drawn films, whose truth is known: identities, accuracy, jitter and lag by how points are filtered; and clips.
 
-    "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "searched": share of the
-    frames of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
+    "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "share searched": of the
+    frames, of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
     clips, whose truth nobody knows, also in the calmer half of the frames. "×": how much less than off. Lags are in
     frames.
     """
@@ -373,7 +373,11 @@ def measure_tracking(args) -> Tables:
         films = {"photos": photos} | filtered(followed)
         figures = {mode: film_row(follow_actors(film)) for mode, film in films.items()}
         for mode, film in films.items():
-            row = {"name": f"{name}, {mode}", "frames": len(film), "searched": 1.0 if mode == "photos" else searched}
+            row = {
+                "name": f"{name}, {mode}",
+                "frames": len(film),
+                "share_searched": 1.0 if mode == "photos" else searched,
+            }
             rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
         panels += panels_of(name, filtered(followed))
     if panels:
@@ -403,7 +407,11 @@ def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
     for mode, points in films.items():
         calm = quiet_jitter(points, films["offline"])
         row = {"name": f"{Path(path).stem}, {mode}", "frames": len(points)}
-        row |= {"searched": tracker.searches / tracker.frames, "jitter": jitter(points, eyes), "jitter_calm": calm}
+        row |= {
+            "share_searched": tracker.searches / tracker.frames,
+            "jitter": jitter(points, eyes),
+            "jitter_calm": calm,
+        }
         first = rows[0] if rows else row
         less = {f"less_{name}": first[name] / row[name] for name in ("jitter", "jitter_calm")}
         rows.append(row | less)
@@ -559,9 +567,16 @@ def write_pictures(folder: Path, tables: Tables) -> None:
     say(f"pictures are in {folder}/")
 
 
+def as_argument(value):
+    """An option's value as JSON knows it."""
+    if isinstance(value, list):
+        return [as_argument(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def main() -> None:
     args = parse_arguments()
-    arguments = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    arguments = {name: as_argument(value) for name, value in vars(args).items()}
     pictures = [args.output_dir / name for name in PICTURES.get(args.command, ())]
     read = [getattr(args, name) for name in ("network", "photo", "film") if hasattr(args, name)]
     places = [*pictures, *([args.json] if args.json else [])]

@@ -331,7 +331,8 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
     """Write results as COCO keypoints (Lin et al., 2014; cocodataset.org, "Data format"): an annotation a face.
 
     All points are marked as visible (v = 2). Besides COCO's keys an annotation has "score", "face_score" and "errors",
-    as in `write_json`. Coordinates are 0-based with pixel centres at integers; COCO itself leaves that open.
+    as in `write_json`, and "measures" where they are known. Coordinates are 0-based with pixel centres at integers;
+    COCO itself leaves that open.
 
     Raises:
         InputError: the file can't be written.
@@ -360,6 +361,7 @@ def _coco_annotation(face: Face, image_id: int) -> dict:
         "score": rounded_score(face.score),
         "face_score": rounded_score(face.face_score),
         "errors": None if face.errors is None else rounded(face.errors),
+        **({} if face.measures is None else {"measures": face.measures}),
     }
 
 

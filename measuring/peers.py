@@ -122,12 +122,12 @@ def as_face(points: list[tuple[float, float]]) -> Face:
     return Face(tuple(geometry.box_of(keypoints).tolist()), None, keypoints)
 
 
-def installed(*peers: type) -> list[Callable]:
-    """Those of the peers that can be had here; a line on stderr tells of each package that is missing."""
+def installed(*peers: type, **options) -> list[Callable]:
+    """Those of the peers that can be had here, opened with `options`; a line on stderr tells of each missing package."""
     made, missing = [], {}
     for peer in peers:
         try:
-            made.append(peer())
+            made.append(peer(**options))
         except ModuleNotFoundError as error:
             missing[error.name] = peer.package
     for module, package in missing.items():

@@ -1,5 +1,6 @@
 """What benchmark.py changes about photos moves their points along, and its tables count what they say."""
 
+import itertools
 import json
 import math
 import os
@@ -13,11 +14,13 @@ from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
 import visualize
+from curation.drawn.films import frames as drawn_frames
 from data_load import fold_of, read_csv
 from face68 import geometry
 from face68.files import InputError
 from face68.formats import write_pts
-from face68.images import read_image
+from face68.frames import film_writer
+from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from measuring import limits, tables, timing
@@ -145,7 +148,7 @@ def test_photo_measures_each_detector_and_draws(few, tmp_path, measure, monkeypa
     assert report["arguments"]["every"] == 2 and report["arguments"]["data"] == str(few)
     assert report["machine"]["cores"] == os.cpu_count()
     assert report["machine"]["opencv"] == cv2.__version__ and report["machine"]["git_commit"]
-    for name in benchmark.PICTURES:
+    for name in benchmark.PICTURES["photo"]:
         assert read_image(tmp_path / "pictures" / name).std() > 0
     assert all(name in output.out for name in rows)
     measure(*arguments)  # what it wrote itself it replaces
@@ -212,6 +215,31 @@ def test_a_crowd_against_one(measure):
     assert (one["faces_found"], many["faces_found"]) == (1, 64)
     assert one["ratio_one face"] == 1
     assert many["ratio_one face"] == pytest.approx(many["ms"] / one["ms"])
+
+
+def test_a_film_with_one_two_and_four_faces(measure):
+    _, report = measure("films", "--seconds", 0.6)
+    rows = {row["name"]: row for row in report["tables"]["films"]}
+    ours = {faces: rows[f"face68, {faces} face" + "s" * (faces > 1)] for faces in (1, 2, 4)}
+    assert [row["found"] for row in ours.values()] == [1, 1, 1]
+    assert ours[4]["ms"] > ours[1]["ms"] > 0
+
+
+def test_drawn_films_are_followed_and_compared_with_their_truth(measure, monkeypatch, tmp_path):
+    """The film of a face at rest, its first half second and a clip of it: all ways to filter, and the picture."""
+    frames = list(itertools.islice(drawn_frames("still"), 16))
+    monkeypatch.setattr(benchmark, "drawn_frames", lambda name: frames)
+    with film_writer(tmp_path / "clip.mp4", 25, (640, 360)) as write:
+        for frame in frames:
+            write(frame.image)
+    _, report = measure("tracking", "--films", "still", "--clip", tmp_path / "clip.mp4", "--output-dir", tmp_path)
+    rows = {row["name"]: row for row in report["tables"]["films"]}
+    assert list(rows) == ["still, photos", "still, off", "still, live", "still, offline"]
+    assert all(row["found"] == 1 and row["switches"] == 0 and row["nme"] < 0.06 for row in rows.values())
+    assert rows["still, off"]["share_searched"] == 1 / 16 and rows["still, photos"]["share_searched"] == 1
+    assert rows["still, offline"]["jitter"] < rows["still, live"]["jitter"] < rows["still, off"]["jitter"]
+    assert [row["frames"] for row in report["tables"]["clips"]] == [16, 16, 16]
+    assert is_marked(tmp_path / "steady.png")
 
 
 def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from hypothesis.extra import numpy as hnp
 from data_load import person_of, read_csv, write_csv
 from face68.files import InputError
 from face68.formats import (
+    FACES_CSV_COLUMNS,
+    FILM_CSV_COLUMNS,
     ImageResult,
+    append_faces_csv,
     append_jsonl,
     is_result,
     read_coco,
@@ -289,6 +293,52 @@ def test_results_round_trip_to_a_hundredth_of_a_pixel(tmp_path, write, read, wri
             assert (read_face.errors is None) == (face.errors is None)
             if face.errors is not None:
                 np.testing.assert_allclose(read_face.errors, face.errors, atol=0.01)
+
+
+films = st.builds(
+    ImageResult,
+    st.just("film, with a comma.mp4"),
+    st.just(640),
+    st.just(360),
+    st.lists(
+        st.builds(
+            Face,
+            boxes,
+            scores,
+            faces_keypoints,
+            errors,
+            scores,
+            st.integers(1, 10**6),
+            st.none()
+            | st.fixed_dictionaries({"yaw": st.just(None) | st.integers(-90, 90), "blinks": st.integers(1, 9)}),
+        ),
+        max_size=2,
+    ),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6).map(lambda moment: moment / 10**4),
+)
+
+
+@pytest.mark.parametrize(("append", "read"), [(append_jsonl, read_jsonl), (append_faces_csv, read_faces_csv)])
+@same_folder
+@given(written=st.lists(films, min_size=1, max_size=3, unique_by=lambda frame: frame.frame))
+def test_frames_of_a_film_come_back_with_times_identities_and_measures(tmp_path, append, read, written):
+    path, columns = tmp_path / "film.txt", (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, "yaw", "blinks")
+    if append is append_faces_csv:
+        append = partial(append, columns=columns)
+        write_faces_csv(path, [], columns)
+        written = [frame for frame in written if frame.faces]
+    else:
+        write_jsonl(path, [])
+    for frame in written:
+        append(path, frame)
+    assert is_result(path) or not written
+    found = read(path)
+    assert [(f.image, f.frame, f.time) for f in found] == [(f.image, f.frame, f.time) for f in written]
+    for one, other in zip(found, written, strict=True):
+        for face, expected in zip(one.faces, other.faces, strict=True):
+            assert (face.identity, face.measures) == (expected.identity, expected.measures)
+            np.testing.assert_allclose(face.keypoints, expected.keypoints, atol=0.01)
 
 
 @pytest.mark.parametrize("write", [write for write, _ in FORMATS])
