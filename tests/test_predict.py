@@ -18,6 +18,7 @@ from face68.command import results
 from face68.files import InputError
 from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts
 from face68.images import read_image, write_image
+from face68.measures import NAMES
 from metrics import nme
 
 # --- Input ----------------------------------------------------------------------------------------------------
@@ -426,3 +427,17 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path, call):
     torch.save({"weights": Harmful()}, tmp_path / "net.pt")
     one_line_error(call("--checkpoint", tmp_path / "net.pt"))
     assert not (tmp_path / "written by the checkpoint").exists()
+
+
+def test_measures_are_in_all_files_and_the_axes_in_the_picture(tmp_path, call, hopper):
+    files = ("--json", "a.json", "--csv", "a.csv", "--jsonl", "a.jsonl", "--coco", "coco.json")
+    plain = call("--output", "plain.png")
+    result = call("--measures", "--output", "a.png", *files)
+    assert plain.returncode == result.returncode == 0, result.stderr
+    readers = {"a.json": read_json, "a.csv": read_faces_csv, "a.jsonl": read_jsonl, "coco.json": read_coco}
+    for name, read in readers.items():
+        (photo,) = read(tmp_path / name)
+        measures = photo.faces[0].measures
+        assert list(measures) == list(NAMES), name
+        assert abs(measures["roll"]) < 10 and 0.1 < measures["right_eye"] < 0.6  # she looks ahead, with open eyes
+    assert (read_image(tmp_path / "a.png") != read_image(tmp_path / "plain.png")).any()
