@@ -123,7 +123,7 @@ def as_face(points: list[tuple[float, float]]) -> Face:
 
 
 def installed(*peers: type, **options) -> list[Callable]:
-    """Those of the peers that can be had here, opened with `options`; a line on stderr tells of each that is missing."""
+    """Those of the peers that can be had here, opened with `options`; a line on stderr tells of each missing one."""
     made, missing = [], {}
     for peer in peers:
         try:

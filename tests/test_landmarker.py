@@ -1,13 +1,12 @@
 """A network on whole images: its three passes, and the points of a real photograph."""
 
-import re
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SHIPPED
+from conftest import PRETRAINED, SHIPPED
 
 from checkpoint import TorchNetwork
 from data_load import read_csv
@@ -243,15 +242,6 @@ def test_what_the_network_holds_for_no_face_is_dropped(hopper):
     assert face.score is None and face.face_score == pytest.approx(0.269, abs=1e-3)
     doubtful.min_face_score = 0.25
     assert len(doubtful(hopper)) == 1
-
-
-def test_the_readme_snippet_runs(tmp_path, monkeypatch, capsys, hopper):
-    write_image(tmp_path / "photo.jpg", hopper)
-    monkeypatch.chdir(tmp_path)
-    section = (REPOSITORY / "README.md").read_text().partition("## Predict")[2].partition("\n## ")[0]
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(snippet, {})
-    assert "(68, 2)" in capsys.readouterr().out
 
 
 def test_the_shipped_network_on_real_faces(real_data, landmarker):

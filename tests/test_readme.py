@@ -5,19 +5,41 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY, SAMPLE
 
 from face68.formats import read_json
+from face68.images import write_cutout, write_image
 
+FILM = REPOSITORY / "data" / "film.mp4"
 README = (REPOSITORY / "README.md").read_text()
 
 
-def snippet(section: str) -> str:
-    """The one Python snippet of a section of the README."""
+def snippets(section: str) -> list[str]:
+    """The Python snippets of a section of the README."""
     text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    (found,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    return found
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_photos_from_python(tmp_path, monkeypatch, capsys, hopper):
+    """All of the section, one after the other as a reader would: faces, their measures, and pictures on them."""
+    write_image(tmp_path / "photo.jpg", hopper)
+    write_cutout(tmp_path / "my_cap.png", np.zeros((40, 60, 4), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    known = {}
+    for snippet in snippets("Predict"):
+        exec(snippet, known)
+    assert "(68, 2)" in capsys.readouterr().out
+    assert abs(known["measures"].roll) < 15 and (known["picture"] != hopper).any()
+
+
+def test_films_from_python(capsys):
+    (snippet,) = snippets("Films and cameras")
+    assert 'FilmReader("0")' in snippet
+    exec(snippet.replace('FilmReader("0")', f"FilmReader({str(FILM)!r}, end=1)"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 30 and all(line.startswith("1 [") for line in lines)
 
 
 @pytest.fixture
@@ -32,7 +54,7 @@ def copy(tmp_path):
 
 def test_a_network_of_ones_own(copy, tiny):
     with (copy / "models.py").open("a") as file:
-        file.write("\n\n" + snippet("Train"))
+        file.write("\n\n" + snippets("Train")[0])
 
     def run(*arguments):
         result = subprocess.run([sys.executable, *map(str, arguments)], cwd=copy, capture_output=True, text=True)
