@@ -20,6 +20,8 @@ From Python:
 import contextlib
 import itertools
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -212,10 +214,11 @@ class Window:
 
     def __init__(self):
         self._rate, self._last = 0.0, time.monotonic()
-        try:
-            cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
-        except cv2.error as error:
-            raise InputError("--show: no window can be opened here; write the film with --output") from error
+        # In a process of its own first: where there is no screen, Qt doesn't raise but ends the program.
+        probe = [sys.executable, "-c", "import cv2; cv2.namedWindow('')"]
+        if subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            raise InputError("--show: no window can be opened here; write the film with --output")
+        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 
     def show(self, picture: np.ndarray) -> bool:
         """Whether it should go on: q, Esc and closing the window end it."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, SHARED, one_line_error
 
+import video
 from curation.drawn.films import truth
 from face68 import FilmReader, Landmarker, Tracker
 from face68.formats import read_faces_csv, read_jsonl
@@ -162,6 +163,28 @@ def test_bad_input_is_one_line_and_nothing_is_written(command, tmp_path, argumen
     assert words in one_line_error(result)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.mp4"]
     assert (tmp_path / "text.mp4").read_text() == "no film"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have a screen without $DISPLAY")
+def test_without_a_screen_a_window_is_one_line(command, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "no window can be opened here" in one_line_error(command("video.py", "--show"))
+
+
+def test_a_window_shows_the_film_until_a_key_ends_it(monkeypatch, short, capsys, tmp_path):
+    """OpenCV's windows, but for the screen: pictures with points, until q is pressed at the tenth."""
+    shown = []
+    monkeypatch.setattr(video.cv2, "namedWindow", lambda *_: None)
+    monkeypatch.setattr(video.cv2, "imshow", lambda _, picture: shown.append(picture))
+    monkeypatch.setattr(video.cv2, "waitKey", lambda _: ord("q") if len(shown) == 10 else -1)
+    monkeypatch.setattr(video.cv2, "getWindowProperty", lambda *_: 1.0)
+    monkeypatch.setattr(video.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(sys, "argv", ["video.py", "--video", str(short), "--show"])
+    monkeypatch.chdir(tmp_path)
+    assert video.main() == 0
+    assert len(shown) == 10 and shown[0].shape == (360, 640, 3) and list(tmp_path.iterdir()) == []
+    assert "10 frames, 1 face" in capsys.readouterr().out
 
 
 def test_the_film_that_is_read_is_never_replaced(command, tmp_path, short):
