@@ -135,6 +135,8 @@ def _open(source: str) -> cv2.VideoCapture:
         raise InputError(
             f"camera {source}: can't be opened; see that it is plugged in and that no other program has it"
         )
+    if is_address:
+        raise InputError(f"{source}: gives no film; see that the address answers with one that FFmpeg plays")
     raise InputError(f"{source}: can't be read as a film; give one that FFmpeg plays, such as an MP4")
 
 

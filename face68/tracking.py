@@ -204,10 +204,18 @@ class Tracker:
                 new.append(face)
             elif certainty(face) > certainty(track.face) and (face.face_score or 1.0) < UNSURE:
                 track.face = face
+        self._doubt(faces)
         if self.landmarker.largest and self._tracks:
             return
         for face in new:
             self._tracks.append(self._known(face, time) or self._newcomer(face, time))
+
+    def _doubt(self, found: Sequence[Face]) -> None:
+        """Where the network doesn't say whether it sees a face, only the search tells that one is gone."""
+        for track in list(self._tracks):
+            if track.face.face_score is None and not any(is_same(face, track.face) for face in found):
+                self._tracks.remove(track)
+                self._lost.append(track)
 
     def _newcomer(self, face: Face, time: float) -> _Track:
         self._identities += 1

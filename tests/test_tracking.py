@@ -1,6 +1,6 @@
 """Who is who in a film, and how seldom all of a frame has to be searched for that."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -137,6 +137,20 @@ def test_a_face_that_is_unsure_is_searched_for_but_not_in_each_frame():
     world = World(face_score=0.5)
     found = play(world, [[(100, 200)]] * 50)
     assert identities(found) == [[1]] * 50 and world.searches == 10
+
+
+def test_a_network_that_does_not_judge_is_told_by_the_search_who_is_gone():
+    """It places points whether a face is there or not."""
+
+    class Plain(World):
+        def predict(self, *arguments, **options):
+            return Predictions(super().predict(*arguments, **options).keypoints, None, None)
+
+        def faces(self, images, found):
+            return [[replace(face, errors=None, face_score=None) for face in super().faces(images, found)[0]]]
+
+    found = play(Plain(), [[(100, 200)]] * 10 + [[]] * 60)
+    assert identities(found)[10] == [1] and identities(found)[tracking.SEARCH_EVERY] == []
 
 
 def test_only_the_largest_is_followed_where_that_is_asked_for():
