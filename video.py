@@ -248,7 +248,8 @@ def main() -> int:
     say(f"network: {network}")
     draw, window = open_drawing(args), Window() if args.show else None
 
-    frames = newest(reader) if reader.is_live else read_ahead(reader)
+    is_seen_only = reader.is_live and not args.output  # a film would run too fast without the frames left out
+    frames = newest(reader) if is_seen_only else read_ahead(reader)
     followed = follow(frames, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
     if args.measures:

@@ -193,8 +193,7 @@ def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[
     if not written or abs(there - written) > _MISSING:
         path.write_bytes(b"")
         return
-    if written:
-        _say_rate(path, rate)
+    _say_rate(path, rate)
     with path.open("ab") as file:
         file.write(_END)
 
