@@ -16,6 +16,7 @@ from face68.landmarks import OUTER_EYE_CORNERS
 SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
 SPEED_CUTOFF = 2.0
+BOTH_WAYS = 2.0  # times as high cut-offs where points are filtered forwards and backwards: twice filtered is enough
 
 
 class SteadyPoints:
@@ -25,9 +26,12 @@ class SteadyPoints:
     certain it is, the less it is filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957;
     LaViola, 2003, for tracking), which goes on as fast as it went and so doesn't lag behind a steady motion; the
     farther off that is, the less it is filtered, likewise.
+
+    cutoffs: what all cut-off frequencies are multiplied with.
     """
 
-    def __init__(self):
+    def __init__(self, cutoffs: float = 1.0):
+        self.cutoffs = cutoffs
         self._time: float | None = None
 
     def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
@@ -60,7 +64,7 @@ class SteadyPoints:
         shape = (points - place) / scale
         self._shape_speeds += share(SPEED_CUTOFF, gap) * ((shape - self._shape) / gap - self._shape_speeds)
         sureness = np.sqrt(weights / weights.mean())  # what is less certain is filtered more
-        cutoffs = (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
+        cutoffs = self.cutoffs * (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
         self._shape = self._shape + share(cutoffs, gap) * (shape - self._shape)
 
         expected = self._head + self._trend * gap
@@ -69,7 +73,7 @@ class SteadyPoints:
         off = np.array([log_scale, place]) - expected
         speed = (abs(off[0]) + abs(off[1] / scale)) / gap
         self._head_speed += share(SPEED_CUTOFF, gap) * (speed - self._head_speed)
-        counts = share(HEAD_CUTOFF + HEAD_BETA * self._head_speed, gap)
+        counts = share(self.cutoffs * (HEAD_CUTOFF + HEAD_BETA * self._head_speed), gap)
         self._head = expected + counts * off
         self._trend = self._trend + HEAD_TREND * counts * off / gap
 

@@ -13,7 +13,7 @@ from face68.frames import Frame
 from face68.images import as_rgb
 from face68.landmarker import Landmarker, certainty, is_trusted, upright_frames
 from face68.landmarks import Face
-from face68.smoothing import SteadyPoints
+from face68.smoothing import BOTH_WAYS, SteadyPoints
 
 SEARCH_EVERY = 30  # frames, after which newcomers are looked for
 RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
@@ -238,14 +238,20 @@ class Tracker:
 
 
 class SteadyFaces:
-    """The faces of successive frames with steady points, filtered for each identity; who was away begins anew."""
+    """The faces of successive frames with steady points, filtered for each identity; who was away begins anew.
 
-    def __init__(self):
+    cutoffs: see `SteadyPoints`.
+    """
+
+    def __init__(self, cutoffs: float = 1.0):
+        self.cutoffs = cutoffs
         self._filters: dict[int, SteadyPoints] = {}
 
     def __call__(self, faces: Sequence[Face], time: float) -> list[Face]:
         """time: seconds, growing."""
-        self._filters = {face.identity: self._filters.get(face.identity) or SteadyPoints() for face in faces}
+        self._filters = {
+            face.identity: self._filters.get(face.identity) or SteadyPoints(self.cutoffs) for face in faces
+        }
         return [_filtered(face, self._filters[face.identity], time) for face in faces]
 
 
@@ -257,7 +263,7 @@ def smooth_ahead(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Fra
 
     seen: of a `Tracker` that doesn't smooth.
     """
-    forwards, waiting = SteadyFaces(), deque()
+    forwards, waiting = SteadyFaces(BOTH_WAYS), deque()
     for frame, faces in seen:
         waiting.append((frame, forwards(faces, frame.time)))
         while frame.time - waiting[0][0].time >= LOOK_AHEAD:
@@ -277,7 +283,7 @@ def _without_lag(waiting: deque) -> tuple[Frame, list[Face]]:
             if view is None:
                 break
             views.append((view, later.time))
-        backwards = SteadyPoints()
+        backwards = SteadyPoints(BOTH_WAYS)
         for view, time in reversed(views):
             face = _filtered(view, backwards, -time)
         steady.append(face)

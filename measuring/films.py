@@ -163,7 +163,7 @@ def film_row(followed: Sequence[Followed]) -> dict:
     }
 
 
-MOVES = {"mouth": 0.05, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be told
+MOVES = {"mouth": 0.02, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be told
 
 
 def lag_of(signal: np.ndarray, truth: np.ndarray, moves: float) -> float:
