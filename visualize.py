@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-import metrics
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
 from face68.command.places import check_places
@@ -23,23 +22,26 @@ from face68.draw import (
     BLUE,
     GREEN,
     INK,
-    ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
     WHITE,
-    YELLOW,
     contact_sheet,
     draw_landmarks,
     draw_squares,
     face_tile,
 )
-from face68.files import MARK, InputError, atomic_path
+from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarks import Face
 from face68.overlays import draw_overlays, load_overlay
+from plots import (
+    COLORS,
+    save_figure,  # noqa: F401
+)
+from plots import new_figure as _figure
+from plots import plain_log_ticks as _plain_log_ticks
+from plots import to_hex as _hex
 
-COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -72,43 +74,6 @@ def plot_training_curves(history: dict[str, list[float]], column: str, measure: 
     right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
-    return figure
-
-
-def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE):
-    """Cumulative error curves, one a name: the share of faces whose NME stays below each value. A matplotlib Figure.
-
-    errors_by_name: NME of each face (N,), as a fraction of the inter-ocular distance.
-    """
-    figure, axes = _figure(6.4, 4.6)
-    axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
-    for name, errors in errors_by_name.items():
-        thresholds, shares = metrics.cumulative_errors(errors, threshold)
-        area = metrics.auc(errors, threshold)
-        label = f"{name}: NME {100 * np.mean(errors):.2f}%, AUC@{100 * threshold:g}% {area:.3f}"
-        axes.plot(100 * thresholds, 100 * shares, label=label)
-    axes.set(xlim=(0, 100 * threshold), ylim=(0, 101), title="Cumulative error distribution")
-    axes.set(xlabel="NME (inter-ocular), %", ylabel="faces at or below, %")
-    axes.legend(frameon=False, loc="best")
-    return figure
-
-
-def plot_calibration(table):
-    """Measured against expected errors, a dot a bin of points; on the line they agree. A matplotlib Figure.
-
-    table: expected and measured error of each bin (B, 2), as fractions of the inter-ocular distance.
-    """
-    figure, axes = _figure(5, 4.6)
-    expected, measured = 100 * np.asarray(table, dtype=np.float64).T
-    ends = np.array([min(expected.min(), measured.min()), max(expected.max(), measured.max())]) * (0.9, 1.1)
-    axes.fill_between(ends, 0.85 * ends, 1.15 * ends, color="0.92", label="within 15%")
-    axes.plot(ends, ends, color=_hex(INK), linewidth=1)
-    axes.plot(expected, measured, "o", color=_hex(BLUE), label="a tenth of all points" if len(expected) == 10 else None)
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
-    axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
-    for axis in (axes.xaxis, axes.yaxis):
-        _plain_log_ticks(axis)
-    axes.legend(frameon=False, loc="upper left")
     return figure
 
 
@@ -165,48 +130,6 @@ def plot_signals(panels: Sequence[dict]):
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
-
-
-def save_figure(figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix chooses the format.
-
-    Raises:
-        InputError: the suffix is no format of matplotlib's, or the place can't be written to.
-    """
-    formats = figure.canvas.get_supported_filetypes()
-    if Path(path).suffix[1:].lower() not in formats:
-        raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
-    with atomic_path(path) as temporary:
-        png = Path(path).suffix.lower() == ".png"
-        figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
-
-
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
-    """A figure in inches with axes side by side or below each other, and the axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns)
-    for one in np.ravel(axes):
-        one.grid(color="0.9")
-        one.set_axisbelow(True)
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _plain_log_ticks(axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter("{x:g}")
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 # --- Sheets of faces ------------------------------------------------------------------------------------------
