@@ -12,7 +12,7 @@ import numpy as np
 
 import metrics
 from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, schematic_face
-from face68.files import MARK, InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path, printable
 from face68.landmarks import REGIONS, SKELETON
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
@@ -36,7 +36,7 @@ def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.F
         color = to_hex(COLORS[i % len(COLORS)])
         thresholds, shares = metrics.cumulative_errors(errors, threshold)
         figures = f"NME {100 * np.mean(errors):.2f}%, AUC@{end:g}% {metrics.auc(errors, threshold):.3f}"
-        label = f"{name}: {figures}, FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
+        label = f"{_plain(name)}: {figures}, FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
         axes.plot(100 * thresholds, 100 * shares, color=color, label=label)
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
@@ -134,6 +134,108 @@ def plot_calibration(table):
 # --- Data -----------------------------------------------------------------------------------------------------
 
 
+def plot_audit(splits: Sequence[dict], title: str):
+    """What a data set holds, a colour a split: sizes, light, pose, people, points outside, label shift. A figure.
+
+    splits: of each one
+        name;
+        eyes (N,), the inter-ocular distance in px; poses (N, 3), yaw, pitch and roll in degrees; of N labelled faces;
+        outside (68,), the share of faces whose point is outside of the image, and shift (68, 2), the mean label shift
+        of each point as a fraction of the inter-ocular distance; None where there are no faces;
+        sides (M,), the longer side in px, and brightness (M,), the mean gray level, 0 … 255, of M images;
+        people, a set of names.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = new_figure(10.5, 9, 3, 3)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    (eyes, sides, light), (yaw, pitch, roll), (people, outside, shift) = axes
+    _histograms(eyes, splits, [one["eyes"] for one in splits], "Size of the faces", "inter-ocular distance, px")
+    _histograms(sides, splits, [one["sides"] for one in splits], "Size of the images", "longer side, px")
+    _histograms(light, splits, [one["brightness"] for one in splits], "Brightness", "mean gray level, 0 to 255")
+    for column, (place, name) in enumerate(((yaw, "Yaw"), (pitch, "Pitch"), (roll, "Roll"))):
+        turns = {"Yaw": "sideways", "Pitch": "up or down", "Roll": "tilted"}
+        values = [one["poses"][:, column] for one in splits]
+        _histograms(
+            place, splits, values, f"{name}: turned {turns[name]}".replace("turned tilted", "tilted"), "degrees"
+        )
+    for place in axes[:2].flat:
+        place.xaxis.set_major_locator(MaxNLocator(6))
+    _people(people, splits)
+    faces = [one for one in splits if one["outside"] is not None]
+    _points_outside(figure, outside, faces)
+    _label_shift(shift, faces)
+    figure.suptitle(_plain(title))
+    handles, labels = eyes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _histograms(axes, splits: Sequence[dict], columns: Sequence[np.ndarray], title: str, xlabel: str) -> None:
+    """Shares of values (N,) a split, finite ones, in bins that are the same for all; a line at each median."""
+    columns = [values[np.isfinite(values)] for values in columns]
+    every = np.concatenate(columns)
+    low, high = np.quantile(every, [0.001, 0.999]) if len(every) else (0, 1)
+    bins = np.linspace(low, high if high > low else low + 1, 31)
+    for split, values, color in zip(splits, columns, COLORS, strict=False):
+        if not len(values):
+            continue
+        median = float(np.median(values))
+        weights = np.full(len(values), 100 / len(values))
+        style = {"color": to_hex(color), "linewidth": 1.5}
+        axes.hist(
+            np.clip(values, low, high), bins, weights=weights, histtype="stepfilled", alpha=0.2, color=style["color"]
+        )
+        axes.hist(np.clip(values, low, high), bins, weights=weights, histtype="step", label=split["name"], **style)
+        axes.axvline(median, linestyle=":", **style)
+    medians = ", ".join(f"{np.median(values):.0f}" for values in columns if len(values))
+    axes.set(title=title, xlabel=f"{xlabel}; medians (dotted): {medians}", ylabel="share, %")
+
+
+def _people(axes, splits: Sequence[dict]) -> None:
+    """How many people each split has, and how many all of them share."""
+    counts = [len(split["people"]) for split in splits]
+    names, colors = [split["name"] for split in splits], [to_hex(color) for color in COLORS[: len(splits)]]
+    if len(splits) > 1:
+        names, colors = [*names, "in both"], [*colors, GRAY]
+        counts.append(len(set.intersection(*(split["people"] for split in splits))))
+    axes.bar_label(axes.bar(names, counts, color=colors, width=0.6))
+    axes.set(title="People", ylabel="people")
+    axes.margins(y=0.15)
+    axes.grid(visible=False, axis="x")
+
+
+def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
+    """The share of all faces on which each point lies outside of the image."""
+    weights = [len(split["eyes"]) for split in splits]
+    shares = (
+        100 * np.average([split["outside"] for split in splits], axis=0, weights=weights) if splits else np.zeros(68)
+    )
+    highest = shares.max()
+    dots = _draw_schematic(axes, shares, 20 if highest > 0 else 0)
+    axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")
+    if highest > 0:
+        bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, label="% of the faces")
+        bar.outline.set_visible(False)
+
+
+def _label_shift(axes, splits: Sequence[dict]) -> None:
+    """The shift that is taken off the labels, as arrows from where the labels lie, enlarged."""
+    shift = splits[0]["shift"] if splits else np.zeros((68, 2))
+    face = schematic_face()
+    _draw_schematic(axes, np.zeros(68), 0)
+    longest = np.linalg.norm(shift, axis=1).max()
+    if longest > 0:
+        enlarged = 5
+        arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.006, "color": to_hex(VERMILION)}
+        axes.quiver(*face.T, *(-enlarged * shift.T), **arrows)
+        x, y = 100 * shift.mean(axis=0)
+        text = f"labels lie {x:+.1f}% to the right, {y:+.1f}% down\n(% of the inter-ocular distance);\n"
+        text += f"arrows: from there to the face, {enlarged} × enlarged"
+        axes.text(0, 1.65, text, ha="center", va="top", fontsize=9)
+    axes.set(title="Label shift" if longest > 0 else "No label shift is known")
+
+
 # --- The style ------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +304,12 @@ def plain_log_ticks(axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
+
+
+def _plain(name: str) -> str:
+    """A file's name as matplotlib shows it: no formula, and not left out of the legend for its first letter."""
+    name = printable(name).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
 
 
 def to_hex(color: tuple[int, int, int]) -> str:
