@@ -78,6 +78,7 @@ td { white-space: nowrap; }
 th { font-weight: 400; }
 th:first-child { text-align: left; }
 thead th { color: var(--soft); font-size: .85rem; }
+.part th { font-weight: 600; padding-top: 1.2rem; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; }
 .facts dt { color: var(--soft); }
 .facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
@@ -164,7 +165,7 @@ def _groups(report: dict) -> str:
     panels, mean = group_panels(report), report["nme_inter_ocular"]
     highest = highest_error(panels)
     shown = _plots(*(plots.plot_groups([panel], mean, highest, columns=1) for panel in panels.values()))
-    about = "Size and pose are those of the labels. A range of one person’s faces has no interval."
+    about = "Size and pose are those of the labels. Where all faces are one person’s there is no interval."
     return _section("Which points and faces are hard", about, shown)
 
 
@@ -187,18 +188,27 @@ def _faces(faces: dict[str, list[str]]) -> str:
 
 
 def _table(report: dict) -> str:
-    rows = _figures(report)
-    intervals = report["nme_by_region_95_intervals"]
-    for name, error in report["nme_by_region"].items():
-        rows.append((f"NME (inter-ocular), {name}", f"{error:.2%}", _interval(intervals[name])))
+    regions, intervals = report["nme_by_region"], report["nme_by_region_95_intervals"]
+    parts = {"": _figures(report)}
+    parts["NME (inter-ocular) by region"] = [
+        (name, f"{error:.2%}", _interval(intervals[name])) for name, error in regions.items()
+    ]
     for look, groups in report["nme_by_look"].items():
         unit = " px" if look == "size" else "°"
-        for group in groups:
-            name = f"NME (inter-ocular), {look} {range_label(group)}{unit}, {group['faces']} faces"
-            rows.append((name, f"{group['nme']:.2%}", _interval(group["interval"])))
-    body = "".join(f"<tr><th>{text(n)}</th><td>{value}</td><td>{ends}</td></tr>" for n, value, ends in rows)
+        parts[f"NME (inter-ocular) by {look} (number of faces)"] = [
+            (f"{range_label(group)}{unit} ({group['faces']})", f"{group['nme']:.2%}", _interval(group["interval"]))
+            for group in groups
+        ]
+    body = ""
+    for heading, rows in parts.items():
+        above = f'<tr class="part"><th colspan="3" scope="rowgroup">{text(heading)}</th></tr>' if heading else ""
+        body += f"<tbody>{above}{''.join(_row(*row) for row in rows)}</tbody>"
     head = "<thead><tr><th></th><th>value</th><th>95% interval</th></tr></thead>"
-    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table>{head}{body}</table></div>'
+
+
+def _row(name: str, value: str, interval: str) -> str:
+    return f'<tr><th scope="row">{text(name)}</th><td>{value}</td><td>{interval}</td></tr>'
 
 
 def _facts(facts: dict[str, str]) -> str:
