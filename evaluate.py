@@ -159,8 +159,10 @@ def print_report(report: dict) -> None:
         )
 
 
-def stored_curves(paths: list[Path], names: list[str]) -> dict[str, np.ndarray]:
-    """The NME of each face, by the stem of the files that --json wrote; of other faces than `names` the label says so.
+def stored_curves(paths: list[Path], names: list[str], own: str) -> dict[str, np.ndarray]:
+    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
+
+    names: of the faces that are measured now; of a file of others the label says so. own: this curve's label.
 
     Raises:
         InputError: a file isn't there, or is something else.
@@ -176,8 +178,9 @@ def stored_curves(paths: list[Path], names: list[str]) -> dict[str, np.ndarray]:
             raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
             raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
-        label = path.stem if path.stem not in curves else str(path)
-        curves[label if errors.keys() == set(names) else f"{label} (other faces)"] = values
+        others = "" if errors.keys() == set(names) else " (other faces)"
+        label = f"{path.stem}{others}"
+        curves[label if label not in (own, *curves) else f"{path}{others}"] = values
     return curves
 
 
@@ -188,8 +191,8 @@ def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
     print(f"pictures are in {folder}/")
 
 
-def write_page(args, report: dict, curves: dict, data: FacialKeypointsDataset, predicted, labels) -> None:
-    """The page of --report; predicted, labels: (N, 68, 2) px."""
+def write_page(args, report: dict, what: str, curves: dict, data, predicted, labels) -> None:
+    """The page of --report. what: the faces and their boxes, in words; predicted, labels: (N, 68, 2) px."""
     errors, faces = metrics.nme(predicted, labels), {}
     for name, chosen in pictures.ranked(errors).items():
         tiles = pictures.error_tiles(data, chosen, predicted, labels)
@@ -198,10 +201,8 @@ def write_page(args, report: dict, curves: dict, data: FacialKeypointsDataset, p
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": git_commit(),
         "network": f"{args.checkpoint}, SHA-256 {sha256(args.checkpoint)}",
-        "faces": f"{args.data}, {args.split}, boxes: {report['boxes']}",
     }
-    title = f"{args.checkpoint.name} on {args.data}, {args.split}"
-    page.write_page(args.report / PAGE, title, report, curves, faces, made)
+    page.write_page(args.report / PAGE, f"{args.checkpoint.name} on {what}", report, curves, faces, made)
     print(f"the page is {args.report / PAGE}")
 
 
@@ -222,11 +223,13 @@ def main() -> None:
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)
         data = data.subset(rows, None)
-    others = stored_curves(args.against, data.names)
+    others = stored_curves(args.against, data.names, args.checkpoint.stem)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
     detector = f" ({landmarker.detect.name})" if args.boxes == "detector" else ""
-    print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}{detector}")
+    fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
+    what = f"{args.data}, {args.split}{fold}, boxes: {args.boxes}{detector}"
+    print(f"{args.checkpoint} on {what}")
     predictions, missed = predict_all(landmarker, data, args.boxes)
     # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.
     predicted, labels = (points + data.label_shifts for points in (predictions.keypoints, data.keypoints))
@@ -242,7 +245,7 @@ def main() -> None:
     curves = {args.checkpoint.stem: errors, **others}
     write_pictures(args.output_dir, pictures.figures(report, curves), pictures.ranked_sheet(data, predicted, labels))
     if args.report:
-        write_page(args, report, curves, data, predicted, labels)
+        write_page(args, report, what, curves, data, predicted, labels)
     if args.json:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n")

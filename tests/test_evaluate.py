@@ -46,9 +46,10 @@ def test_the_report_on_the_sample(tmp_path, command):
     assert list(report["nme_by_face"]) == data.names
     assert list(report["nme_by_face"].values()) == pytest.approx(errors, abs=1e-4)
 
-    (label, stored), *_ = evaluate.stored_curves([tmp_path / "report.json"], data.names).items()
-    assert label == "report" and stored == pytest.approx(errors, abs=1e-4)
-    assert list(evaluate.stored_curves([tmp_path / "report.json"], ["a.jpg"])) == ["report (other faces)"]
+    path = tmp_path / "report.json"
+    assert evaluate.stored_curves([path], data.names, "pretrained")["report"] == pytest.approx(errors, abs=1e-4)
+    assert list(evaluate.stored_curves([path], ["a.jpg"], "pretrained")) == ["report (other faces)"]
+    assert list(evaluate.stored_curves([path], data.names, "report")) == [str(path)]  # beside this network's own
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"nme_by_face": {}}', '{"nme_by_face": {"a": "x"}}', "{", "1"])
@@ -56,9 +57,9 @@ def test_what_is_no_earlier_evaluation_is_one_line(content, tmp_path):
     path = tmp_path / "old.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"old\.json: holds no errors by face; give a file"):
-        evaluate.stored_curves([path], ["a.jpg"])
+        evaluate.stored_curves([path], ["a.jpg"], "net")
     with pytest.raises(InputError, match=r"nowhere\.json: can't be read"):
-        evaluate.stored_curves([tmp_path / "nowhere.json"], ["a.jpg"])
+        evaluate.stored_curves([tmp_path / "nowhere.json"], ["a.jpg"], "net")
 
 
 def test_a_missed_face_counts_with_the_guess_of_the_frame(monkeypatch):
