@@ -1,16 +1,22 @@
-"""Measure a checkpoint on a labelled set: errors, a curve, the worst faces.
+"""Measure a checkpoint on a labelled set: errors, curves, the best and the worst faces.
 
     python evaluate.py --data data --split test
     python evaluate.py --data data --split training --val-fold 0     # people that training with fold 0 never saw
+    python evaluate.py --report outputs                              # all of it as one page: outputs/report.html
+    python evaluate.py --json net.json --checkpoint runs/net/best.pt
+    python evaluate.py --against net.json                            # its curve beside that of the earlier one
 
 Prints NME (inter-ocular: divided by the distance of the outer eye corners), FR@8% (share of faces above 8%), AUC@8%,
 NME by region, and a 95% interval by bootstrap over people. Of a network that judges its own work also how true that
 judgement is: its expected errors beside the measured ones, and how well its score tells faces from background.
-Writes ced.png, worst_faces.png and calibration.png into --output-dir.
+Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
+median and worst) and calibration.png into --output-dir.
 """
 
 import json
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +24,10 @@ import torch
 
 import image_cache
 import metrics
-import visualize
+import page
+import plots
+import report as pictures
+from checkpoint import git_commit
 from data_load import (
     FOLDS,
     SPLITS,
@@ -32,16 +41,16 @@ from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
 from face68.command.places import check_places, is_ours
 from face68.detect import WholeFrame
-from face68.files import InputError, atomic_path
+from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import inter_ocular
 from metrics import labelled_face
 from networks import default_detector, default_network, open_network
-from report import error_sheet
 
-WORST = 12
-CED, WORST_FACES, CALIBRATION = PICTURES = ("ced.png", "worst_faces.png", "calibration.png")
+FACES = "faces.png"
+PICTURES = ("ced.png", "points.png", "groups.png", "calibration.png", FACES)
+PAGE = "report.html"
 REPORT_HEAD = b'{\n  "faces": '
 
 
@@ -63,6 +72,17 @@ def parse_arguments():
     )
     p.add_argument("--detector", default="auto", help="which one, as predict.py takes it")
     p.add_argument("--json", type=Path, help="also write the figures to this file")
+    p.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE.json",
+        help="files that --json wrote earlier, whose curves are drawn beside this one",
+    )
+    p.add_argument(
+        "--report", type=Path, metavar="DIR", help=f"also write figures and pictures as DIR/{PAGE}, one page"
+    )
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
     add_overwrite(p)
     return p.parse_args()
@@ -139,18 +159,51 @@ def print_report(report: dict) -> None:
         )
 
 
-def draw_worst(data: FacialKeypointsDataset, predicted, labels, errors) -> np.ndarray:
-    """A sheet of the worst faces, worst first: (H, W, 3) uint8."""
-    worst = np.argsort(errors)[::-1][:WORST]
-    return error_sheet(data, worst, predicted, labels, f"The {len(worst)} worst of {len(data)} faces")
+def stored_curves(paths: list[Path], names: list[str], own: str) -> dict[str, np.ndarray]:
+    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
+
+    names: of the faces that are measured now; of a file of others the label says so. own: this curve's label.
+
+    Raises:
+        InputError: a file isn't there, or is something else.
+    """
+    curves = {}
+    for path in paths:
+        try:
+            errors = json.loads(path.read_text(encoding="utf-8"))["nme_by_face"]
+            values = np.array(list(errors.values()), dtype=np.float64)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read ({error.strerror}); check the path") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
+        others = "" if errors.keys() == set(names) else " (other faces)"
+        label = f"{path.stem}{others}"
+        curves[label if label not in (own, *curves) else f"{path}{others}"] = values
+    return curves
 
 
-def write_pictures(folder: Path, errors: dict[str, np.ndarray], worst: np.ndarray, calibration: list | None) -> None:
-    visualize.save_figure(visualize.plot_ced(errors), folder / CED)
-    write_image(folder / WORST_FACES, worst)
-    if calibration is not None:
-        visualize.save_figure(visualize.plot_calibration(calibration), folder / CALIBRATION)
+def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
+    for name, figure in figures.items():
+        plots.save_figure(figure, folder / name)
+    write_image(folder / FACES, faces)
     print(f"pictures are in {folder}/")
+
+
+def write_page(args, report: dict, what: str, curves: dict, data, predicted, labels) -> None:
+    """The page of --report. what: the faces and their boxes, in words; predicted, labels: (N, 68, 2) px."""
+    errors, faces = metrics.nme(predicted, labels), {}
+    for name, chosen in pictures.ranked(errors).items():
+        tiles = pictures.error_tiles(data, chosen, predicted, labels)
+        faces[name] = [page.face_figure(tile, errors[i], data.names[i]) for tile, i in zip(tiles, chosen, strict=True)]
+    made = {
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": git_commit(),
+        "network": f"{args.checkpoint}, SHA-256 {sha256(args.checkpoint)}",
+    }
+    page.write_page(args.report / PAGE, f"{args.checkpoint.name} on {what}", report, curves, faces, made)
+    print(f"the page is {args.report / PAGE}")
 
 
 def is_report(path: Path) -> bool:
@@ -162,16 +215,21 @@ def is_report(path: Path) -> bool:
 def main() -> None:
     args = parse_arguments()
     places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
-    check_places(places, [args.checkpoint], args.overwrite, lambda path: is_ours(path) or is_report(path))
+    places += [args.report / PAGE] if args.report else []
+    reads = [args.checkpoint, *args.against]
+    check_places(places, reads, args.overwrite, lambda path: is_ours(path) or is_report(path) or page.is_page(path))
     landmarker = Landmarker(open_network(args.checkpoint, os.cpu_count() or 1), default_detector(args.detector))
     data = open_split(args.data, args.split).preload(args.cache_dir, args.cache_mb)
     if args.val_fold is not None:
         _, rows = split_by_person(data.people, args.val_fold, args.folds)
         data = data.subset(rows, None)
+    others = stored_curves(args.against, data.names, args.checkpoint.stem)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
     detector = f" ({landmarker.detect.name})" if args.boxes == "detector" else ""
-    print(f"{args.checkpoint} on {args.data}, {args.split}, boxes: {args.boxes}{detector}")
+    fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
+    what = f"{args.data}, {args.split}{fold}, boxes: {args.boxes}{detector}"
+    print(f"{args.checkpoint} on {what}")
     predictions, missed = predict_all(landmarker, data, args.boxes)
     # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.
     predicted, labels = (points + data.label_shifts for points in (predictions.keypoints, data.keypoints))
@@ -183,8 +241,11 @@ def main() -> None:
         report |= confidence_report(landmarker, data, predictions, metrics.point_errors(predicted, labels))
     print_report(report)
     errors = metrics.nme(predicted, labels)
-    worst = draw_worst(data, predicted, labels, errors)
-    write_pictures(args.output_dir, {args.checkpoint.stem: errors}, worst, report.get("expected_and_measured_errors"))
+    report["nme_by_face"] = dict(zip(data.names, errors.round(6).tolist(), strict=True))
+    curves = {args.checkpoint.stem: errors, **others}
+    write_pictures(args.output_dir, pictures.figures(report, curves), pictures.ranked_sheet(data, predicted, labels))
+    if args.report:
+        write_page(args, report, what, curves, data, predicted, labels)
     if args.json:
         with atomic_path(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n")

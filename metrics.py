@@ -10,8 +10,10 @@ import numpy as np
 
 from face68 import geometry
 from face68.landmarks import REGIONS, Face, inter_ocular
+from face68.measures import measure
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
+YAWS, ROLLS = (-45, -30, -15, 15, 30, 45), (-20, -7, 7, 20)  # degrees at which `errors_by` cuts the faces
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -43,10 +45,9 @@ def auc(errors: np.ndarray, threshold: float = FAILURE) -> float:
     return float(np.clip(threshold - np.asarray(errors, dtype=np.float64), 0, None).mean() / threshold)
 
 
-def region_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Mean inter-ocular error of the points of each region (jaw, brows, nose, eyes, mouth)."""
-    errors = point_errors(predicted, truth)
-    return {name: float(errors[:, list(points)].mean()) for name, points in REGIONS.items()}
+def region_errors(errors: np.ndarray) -> dict[str, np.ndarray]:
+    """Each face's mean error of the points of each region, (N,), from `point_errors`, (N, 68)."""
+    return {name: errors[:, list(points)].mean(axis=1) for name, points in REGIONS.items()}
 
 
 def bootstrap(
@@ -74,6 +75,53 @@ def bootstrap_interval(values: np.ndarray, groups, samples: int = 2000, seed: in
     """95% interval of the mean of values (N,), see `bootstrap`."""
     _, low, high = bootstrap(np.divide, (values, np.ones(len(values))), groups, samples, seed)
     return float(low), float(high)
+
+
+def bootstrap_median(values: np.ndarray, groups, samples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95% interval of the median of values (N,), by bootstrap over groups (N,) as in `bootstrap`.
+
+    The median is the lower one where values are an even number.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    count, order = group.max() + 1, np.argsort(values)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples)  # times each group
+    below = np.cumsum(drawn[:, group[order]], axis=1)  # (samples, N): drawn values up to each one
+    middle = np.argmax(2 * below >= below[:, -1:], axis=1)
+    low, high = np.quantile(np.asarray(values)[order][middle], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def errors_by(values: np.ndarray, cuts: Sequence[float], errors: np.ndarray, people) -> list[dict]:
+    """The mean error of the faces in each range of a value, with its 95% interval by bootstrap over people.
+
+    values, errors, people: of each face, (N,); values that aren't finite belong nowhere. cuts: where a range ends and
+    the next one begins, ascending. Ranges without faces are left out; of one person alone there is no interval.
+
+    Returns:
+        from (included; None: no end), to, faces, nme, interval (None, or its ends) of each range.
+    """
+    ranges = np.searchsorted(cuts, values, side="right")
+    found = []
+    for i, (low, high) in enumerate(zip((None, *cuts), (*cuts, None), strict=True)):
+        rows = np.flatnonzero((ranges == i) & np.isfinite(values))
+        if len(rows):
+            whose = np.asarray(people)[rows]
+            interval = bootstrap_interval(errors[rows], whose) if len(set(whose)) > 1 else None
+            mean = float(errors[rows].mean())
+            found.append({"from": low, "to": high, "faces": len(rows), "nme": mean, "interval": interval})
+    return found
+
+
+def errors_by_look(truth: np.ndarray, errors: np.ndarray, people) -> dict[str, list[dict]]:
+    """Where errors (N,) lie, by what faces with labels (N, 68, 2) px look like: `errors_by` of "size", "yaw", "roll".
+
+    The size is the inter-ocular distance in px, cut at its quartiles; yaw and roll are degrees, see face68/measures.py.
+    """
+    eyes, poses = inter_ocular(truth), [measure(points) for points in truth]
+    quartiles = sorted({round(float(value)) for value in np.quantile(eyes, [0.25, 0.5, 0.75])})
+    yaw, roll = (np.array([getattr(pose, name) for pose in poses]) for name in ("yaw", "roll"))
+    looks = {"size": (eyes, quartiles), "yaw": (yaw, YAWS), "roll": (roll, ROLLS)}
+    return {name: errors_by(values, cuts, errors, people) for name, (values, cuts) in looks.items()}
 
 
 def fit_calibration(log_errors: np.ndarray, distances: np.ndarray, bins: int = 20) -> tuple[float, float]:
@@ -139,16 +187,25 @@ def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tu
 
 def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), the truth (N, 68, 2) and each face's person (N)."""
-    errors = nme(predicted, truth)
+    by_point = point_errors(predicted, truth)  # (N, 68)
+    errors = by_point.mean(axis=1)
+    areas = np.clip(1 - errors / FAILURE, 0, None)  # whose mean is the AUC, see `auc`
+    regions = region_errors(by_point)
     return {
         "faces": len(errors),
         "people": len(set(people)),
         "nme_inter_ocular": float(errors.mean()),
         "nme_95_interval_over_people": bootstrap_interval(errors, people),
         "nme_median": float(np.median(errors)),
+        "nme_median_95_interval": bootstrap_median(errors, people),
         "failure_rate_at_8_percent": failure_rate(errors),
+        "failure_rate_95_interval": bootstrap_interval(errors > FAILURE, people),
         "auc_at_8_percent": auc(errors),
-        "nme_by_region": region_errors(predicted, truth),
+        "auc_95_interval": bootstrap_interval(areas, people),
+        "nme_by_region": {name: float(values.mean()) for name, values in regions.items()},
+        "nme_by_region_95_intervals": {name: bootstrap_interval(values, people) for name, values in regions.items()},
+        "nme_by_point": by_point.mean(axis=0).tolist(),
+        "nme_by_look": errors_by_look(truth, errors, people),
     }
 
 

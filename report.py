@@ -1,4 +1,4 @@
-"""What an evaluation shows: predictions beside the truth, as sheets of pictures, (H, W, 3) uint8 RGB."""
+"""What an evaluation shows: plots, and predictions beside the truth as sheets of pictures, (H, W, 3) uint8 RGB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,22 +6,109 @@ from pathlib import Path
 import numpy as np
 
 import metrics
+import plots
 from face68 import geometry
 from face68.detect import Circles
-from face68.draw import VERMILION, WHITE, contact_sheet, draw_squares, face_tile
+from face68.draw import VERMILION, WHITE, contact_sheet, draw_squares, face_tile, stack_sheets
+
+KEY = "NME (inter-ocular); in colour what was predicted, white crosses are the truth"
+BEST, MEDIAN, WORST = "The best", "In the middle", "The worst, worst first"
+RANKED = {BEST: 4, MEDIAN: 4, WORST: 12}  # how many faces of each are shown
+LOOKS = {  # by which faces are grouped: title, axis
+    "size": ("By the size of the face", "inter-ocular distance, px (number of faces)"),
+    "yaw": ("By yaw: the head turned sideways", "yaw, degrees (number of faces)"),
+    "roll": ("By roll: the head tilted", "roll, degrees (number of faces)"),
+}
 
 
-def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    """Predictions and the truth on the chosen faces of a data set, each with its error and its file's name.
+# --- Plots ----------------------------------------------------------------------------------------------------
+
+
+def group_panels(report: dict) -> dict[str, dict]:
+    """What `plots.plot_groups` shows of a report of evaluate.py, by name: region, size, yaw, roll."""
+    intervals = report["nme_by_region_95_intervals"]
+    regions = [
+        {"label": name, "nme": error, "interval": intervals[name]} for name, error in report["nme_by_region"].items()
+    ]
+    panels = {"region": {"title": "By region of the face", "xlabel": "region", "groups": regions}}
+    for name, (title, xlabel) in LOOKS.items():
+        groups, space = report["nme_by_look"][name], "\n" if len(report["nme_by_look"][name]) > 5 else " "
+        labels = [f"{range_label(group, space)}\n({group['faces']})" for group in groups]
+        groups = [group | {"label": label} for group, label in zip(groups, labels, strict=True)]
+        panels[name] = {"title": title, "xlabel": xlabel, "groups": groups}
+    return panels
+
+
+def highest_error(panels: dict[str, dict]) -> float:
+    """The largest error, or end of an interval, in `group_panels`."""
+    groups = [group for panel in panels.values() for group in panel["groups"]]
+    return max(max(group["nme"], *(group["interval"] or [0])) for group in groups)
+
+
+def range_label(group: dict, space: str = " ") -> str:
+    """The range of one of `metrics.errors_by`, as "< 30", "30 to 45" or "≥ 45"; `space` is that behind "to"."""
+    low, high = (None if end is None else f"{end:g}".replace("-", "−") for end in (group["from"], group["to"]))
+    if low is None:
+        return "all" if high is None else f"< {high}"
+    return f"≥ {low}" if high is None else f"{low} to{space}{high}"
+
+
+def figures(report: dict, curves: dict[str, np.ndarray]) -> dict:
+    """The plots of a report of evaluate.py, by the names of their files: matplotlib Figures.
+
+    curves: NME of each face (N,) by network, the report's own first.
+    """
+    panels = group_panels(report)
+    groups = plots.plot_groups(list(panels.values()), report["nme_inter_ocular"], highest_error(panels))
+    shown = {
+        "ced.png": plots.plot_ced(curves),
+        "points.png": plots.plot_points(report["nme_by_point"]),
+        "groups.png": groups,
+    }
+    if "expected_and_measured_errors" in report:
+        shown["calibration.png"] = plots.plot_calibration(report["expected_and_measured_errors"])
+    return shown
+
+
+# --- Faces ----------------------------------------------------------------------------------------------------
+
+
+def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
+    """Predictions and the truth on the chosen faces of a data set, (320, 320, 3) uint8 each.
 
     predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images.
     """
-    errors = metrics.nme(predicted, truth)
     boxes = {i: geometry.box_of(truth[i]) for i in chosen}
-    tiles = [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
+    return [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
+
+
+def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
+    """The `error_tiles`, each with its error and its file's name."""
+    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY}")
+
+
+def _sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
+    errors = metrics.nme(predicted, truth)
     captions = [f"{errors[i]:.1%}  {Path(dataset.names[i]).stem}" for i in chosen]
-    title += ": NME (inter-ocular); in colour what was predicted, white crosses are the truth"
-    return contact_sheet(tiles, tile=320, captions=captions, title=title)
+    return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
+
+
+def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
+    """Which faces, of errors (N,), are the best, those in the middle, and the worst: rows by heading."""
+    order, count = np.argsort(errors, kind="stable"), len(errors)
+    start = max(0, (count - RANKED[MEDIAN]) // 2)
+    return {
+        BEST: order[: RANKED[BEST]],
+        MEDIAN: order[start : start + RANKED[MEDIAN]],
+        WORST: order[::-1][: RANKED[WORST]],
+    }
+
+
+def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The best faces, those in the middle and the worst, one below the other."""
+    (best, *others) = ranked(metrics.nme(predicted, truth)).items()
+    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces")]
+    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading) for heading, rows in others])
 
 
 def detection_sheet(pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles]) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Look at the data and at what becomes of it; and the plots and sheets of faces that training and evaluation write.
 
     python visualize.py samples                  # faces of a data set with their keypoints
+    python visualize.py samples --checkpoint C   # predictions beside them
+    python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
     python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
     python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
@@ -8,14 +10,16 @@
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
+import inspect
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-import metrics
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
 from face68.command.places import check_places
@@ -23,23 +27,32 @@ from face68.draw import (
     BLUE,
     GREEN,
     INK,
-    ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
     WHITE,
-    YELLOW,
     contact_sheet,
     draw_landmarks,
     draw_squares,
     face_tile,
+    stack_sheets,
 )
-from face68.files import MARK, InputError, atomic_path
+from face68.files import InputError
 from face68.images import read_image, write_image
+from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.overlays import draw_overlays, load_overlay
+from networks import open_network
+from plots import (
+    COLORS,
+    as_picture,
+    plot_audit,
+    save_figure,  # noqa: F401
+)
+from plots import new_figure as _figure
+from plots import plain_log_ticks as _plain_log_ticks
+from plots import to_hex as _hex
+from report import error_sheet
 
-COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -72,43 +85,6 @@ def plot_training_curves(history: dict[str, list[float]], column: str, measure: 
     right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
-    return figure
-
-
-def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE):
-    """Cumulative error curves, one a name: the share of faces whose NME stays below each value. A matplotlib Figure.
-
-    errors_by_name: NME of each face (N,), as a fraction of the inter-ocular distance.
-    """
-    figure, axes = _figure(6.4, 4.6)
-    axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
-    for name, errors in errors_by_name.items():
-        thresholds, shares = metrics.cumulative_errors(errors, threshold)
-        area = metrics.auc(errors, threshold)
-        label = f"{name}: NME {100 * np.mean(errors):.2f}%, AUC@{100 * threshold:g}% {area:.3f}"
-        axes.plot(100 * thresholds, 100 * shares, label=label)
-    axes.set(xlim=(0, 100 * threshold), ylim=(0, 101), title="Cumulative error distribution")
-    axes.set(xlabel="NME (inter-ocular), %", ylabel="faces at or below, %")
-    axes.legend(frameon=False, loc="best")
-    return figure
-
-
-def plot_calibration(table):
-    """Measured against expected errors, a dot a bin of points; on the line they agree. A matplotlib Figure.
-
-    table: expected and measured error of each bin (B, 2), as fractions of the inter-ocular distance.
-    """
-    figure, axes = _figure(5, 4.6)
-    expected, measured = 100 * np.asarray(table, dtype=np.float64).T
-    ends = np.array([min(expected.min(), measured.min()), max(expected.max(), measured.max())]) * (0.9, 1.1)
-    axes.fill_between(ends, 0.85 * ends, 1.15 * ends, color="0.92", label="within 15%")
-    axes.plot(ends, ends, color=_hex(INK), linewidth=1)
-    axes.plot(expected, measured, "o", color=_hex(BLUE), label="a tenth of all points" if len(expected) == 10 else None)
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
-    axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
-    for axis in (axes.xaxis, axes.yaxis):
-        _plain_log_ticks(axis)
-    axes.legend(frameon=False, loc="upper left")
     return figure
 
 
@@ -167,93 +143,129 @@ def plot_signals(panels: Sequence[dict]):
     return figure
 
 
-def save_figure(figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix chooses the format.
-
-    Raises:
-        InputError: the suffix is no format of matplotlib's, or the place can't be written to.
-    """
-    formats = figure.canvas.get_supported_filetypes()
-    if Path(path).suffix[1:].lower() not in formats:
-        raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
-    with atomic_path(path) as temporary:
-        png = Path(path).suffix.lower() == ".png"
-        figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
-
-
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
-    """A figure in inches with axes side by side or below each other, and the axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns)
-    for one in np.ravel(axes):
-        one.grid(color="0.9")
-        one.set_axisbelow(True)
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _plain_log_ticks(axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter("{x:g}")
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
 # --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
-def sample_sheet(dataset, count: int, seed: int) -> np.ndarray:
-    """`count` faces of the data set, drawn at random, with keypoints and file names."""
-    chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
-    boxes = {i: geometry.box_of(dataset.keypoints[i]) for i in chosen}
-    tiles = [face_tile(dataset.image(i), dataset.keypoints[i], box=box) for i, box in boxes.items()]
-    return contact_sheet(tiles, captions=[Path(dataset.names[i]).stem for i in chosen])
+def sample_sheet(dataset, count: int, seed: int, network: Path | None = None) -> np.ndarray:
+    """`count` faces of the data set, drawn at random, with keypoints and file names.
+
+    network: an .onnx or .pt, whose predictions in crops around the keypoints are shown beside them.
+    """
+    data = dataset.subset(np.random.default_rng(seed).permutation(len(dataset))[:count], None)
+    boxes = [geometry.box_of(points) for points in data.keypoints]
+    if network is not None:
+        images = [data.image(i) for i in range(len(data))]
+        predicted = Landmarker(open_network(network)).predict(images, boxes).keypoints
+        return error_sheet(data, range(len(data)), predicted, data.keypoints, f"{network.name} on {len(data)} faces")
+    tiles = [face_tile(data.image(i), data.keypoints[i], box=box) for i, box in enumerate(boxes)]
+    title = f"{len(data)} of {len(dataset)} faces with their labels: jaw, brows, nose, eyes, mouth in a colour each"
+    return contact_sheet(tiles, captions=[Path(name).stem for name in data.names], title=title)
 
 
-def transform_sheet(dataset, seed: int) -> np.ndarray:
-    """One face through each transform: a row of those that draw nothing at random, then a row of draws for each; and
-    two of mosaics, on which a detector is trained.
+def find_face(dataset, face: str) -> int:
+    """The row of a face: its number, 0 …, or its image's name, with or without the suffix.
+
+    Raises:
+        InputError: there is none.
+    """
+    if face.isdecimal() and int(face) < len(dataset):
+        return int(face)
+    for i, name in enumerate(dataset.names):
+        if face in (name, Path(name).name, Path(name).stem):
+            return i
+    known = f"a number from 0 to {len(dataset) - 1}, or an image's name as {dataset.names[0]}"
+    raise InputError(f"--face {face}: no such face; give {known}")
+
+
+def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
+    """One face through each transform, which the titles name with its parameters: the classic chain, step by step; the
+    crop that evaluation sees; those that draw at random, and how far ours may go; and mosaics, on which a detector is
+    trained.
+
+    face: its row; None: chance takes one.
     """
     import torch
 
     import data_load as d
 
-    policy = geometry.CropPolicy()
-    sample = dataset[int(np.random.default_rng(seed).integers(len(dataset)))]
-    height, width = sample["image"].shape[:2]
-    side = max(1, round(0.8 * min(height, width)))
-    cut = d.CropFace(policy)(sample)
-    gray = d.Normalize()(cut)
-    gray_image = np.repeat(np.round(gray["image"][..., None] * 255).astype(np.uint8), 3, axis=2)
-    gray_points = geometry.denormalize_keypoints(gray["keypoints"], *gray_image.shape[:2])
-    shown = [
-        ("the image", sample),
-        ("Rescale(64)", d.Rescale(64)(sample)),
-        ("Resize((96, 160))", d.Resize((96, 160))(sample)),
-        ("CropFace", cut),
-        ("Normalize: gray", {"image": gray_image, "keypoints": gray_points}),
-    ]
+    sample = dataset[int(np.random.default_rng(seed).integers(len(dataset))) if face is None else face]
     torch.manual_seed(seed)
-    for source, transform in (
-        (sample, d.RandomCrop(side)),
-        (sample, d.RandomCropFace(policy)),
-        (cut, d.RandomLight()),
-        (cut, d.RandomErase(probability=1)),
-    ):
-        shown += [(type(transform).__name__, transform(source)) for _ in range(5)]
-    captions = [f"{name}, {one['image'].shape[1]}×{one['image'].shape[0]}" for name, one in shown]
-    tiles = [face_tile(one["image"], one["keypoints"]) for _, one in shown] + mosaic_tiles(dataset, 10)
-    return contact_sheet(tiles, columns=5, captions=captions + ["Mosaics"] * 10)
+    policy = geometry.CropPolicy()
+    cut, random_face = d.CropFace(policy)(sample), d.RandomCropFace(policy)
+    light, erase = d.RandomLight(), d.RandomErase(probability=1)
+    lit = sorted((light(cut) for _ in range(25)), key=lambda one: cv2.norm(one["image"], cut["image"], cv2.NORM_L1))
+    resized = [(described(one), one(sample)) for one in (d.Rescale(64), d.Resize((96, 160)), d.Resize(128))]
+    crop, cropped = described(d.CropFace(policy)), [("CropFace", cut), ("→ Normalize()", as_shown(d.Normalize()(cut)))]
+    sections = {
+        "The classic chain, each on what the one before it made": _chain(sample),
+        f"{crop}: what evaluation sees of a face. And other sizes of the whole picture": cropped + resized,
+        f"{described(random_face)}: one warp, mostly mild": [("", random_face(sample)) for _ in range(5)],
+        "RandomCropFace as far as it may go; and what it shows as no upright face": extremes(random_face, sample),
+        f"{described(light)}: of 25 draws, from little to much": [("", one) for one in lit[::6]],
+        f"{described(erase)}": [("", erase(cut)) for _ in range(5)],
+    }
+    sheets = []
+    for title, shown in sections.items():
+        tiles, captions = [face_tile(one["image"], one["keypoints"]) for _, one in shown], [name for name, _ in shown]
+        sheets.append(contact_sheet(tiles, 5, captions=captions if any(captions) else None, title=title))
+    title = "Mosaics, of which a detector learns: in white the faces that it is to find, thick at the forehead"
+    return stack_sheets([*sheets, contact_sheet(mosaic_tiles(dataset, 10), columns=5, title=title)])
+
+
+def described(transform) -> str:
+    """A transform as its call is written: its class and the values of its parameters."""
+    values = {name: getattr(transform, name) for name in inspect.signature(type(transform)).parameters}
+    if len(values) > 1:
+        return f"{type(transform).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+    (value,) = values.values()
+    square = isinstance(value, tuple) and len(set(value)) == 1
+    return f"{type(transform).__name__}({value[0] if square else value!r})"
+
+
+def _chain(sample: dict) -> list[tuple[str, dict]]:
+    """The transforms that the course of this data set composes, and what each of them makes of a sample."""
+    import data_load as d
+
+    steps = [(f"image, {_size(sample)}", sample)]
+    for transform in (d.Rescale(250), d.RandomCrop(224)):
+        sample = transform(sample)
+        steps.append((f"→ {described(transform)}: {_size(sample)}", sample))
+    normal = d.Normalize()(sample)
+    shape, gray = tuple(d.ToTensor()(normal)["image"].shape), as_shown(normal)
+    return [*steps, ("→ Normalize(): gray, 0 … 1", gray), (f"→ ToTensor(): {shape}", gray)]
+
+
+def _size(sample: dict) -> str:
+    height, width = sample["image"].shape[:2]
+    return f"{width}×{height}"
+
+
+def as_shown(sample: dict) -> dict:
+    """What `Normalize()` made of a sample as a picture with keypoints in pixels."""
+    image = np.repeat(np.round(sample["image"][..., None] * 255).astype(np.uint8), 3, axis=2)
+    return {"image": image, "keypoints": geometry.denormalize_keypoints(sample["keypoints"], *image.shape[:2])}
+
+
+def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
+    """A sample at each end of what a `RandomCropFace` may draw, by the name of what was done to it."""
+    import data_load as d
+
+    turn, zoom, shift = 2 * transform.degrees, math.exp(2 * transform.scale), transform.shift
+    ends = {
+        f"turned −{turn:g}°": {"degrees": -turn},
+        f"turned {turn:g}°": {"degrees": turn},
+        f"× {1 / zoom:.2f}": {"scale": 1 / zoom},
+        f"× {zoom:.2f}": {"scale": zoom},
+        "mirrored": {"mirror": True},
+        f"shifted by −{shift:.0%}, −{shift:.0%}": {"shift": (-shift, -shift)},
+        "all at once": {"degrees": turn, "scale": zoom, "shift": (shift, shift), "mirror": True},
+        "no upright face: on its side": {"degrees": 90},
+        "upside down": {"degrees": 180},
+    }
+    shown = [(name, d.crop_face(sample, transform.policy, **change)) for name, change in ends.items()]
+    box = d.random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
+    background = d.cut_out(sample, geometry.crop_matrix(box, transform.policy), transform.policy)
+    return [*shown, ("background", background)]
 
 
 def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
@@ -277,7 +289,6 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
     """
     from curation.drawn import Frame, draw, random_person, random_video  # here: nothing else needs these
     from face68.command.inputs import demonstration_photo
-    from face68.landmarker import Landmarker
 
     photo = read_image(demonstration_photo())
     (face,) = Landmarker()(photo)
@@ -301,6 +312,37 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
 
 def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
     return draw_overlays(image, [face], [load_overlay(name) for name in names])
+
+
+def audit_picture(directory: Path) -> np.ndarray:
+    """What a data set holds, see `plots.plot_audit`.
+
+    Raises:
+        InputError: it can't be used.
+    """
+    from curation.audit import audit
+    from data_load import find_split, label_shift_of
+
+    splits = []
+    for split in audit(directory).splits:
+        if split.problem:
+            raise InputError(split.problem)
+        found, labelled = find_split(directory, split.name), len(split.rows) > 0
+        shifts = label_shift_of(directory, found[0]).of(split.keypoints) if found else np.zeros_like(split.keypoints)
+        splits.append(
+            {
+                "name": split.name,
+                "eyes": split.eye_distances,
+                "poses": split.poses,
+                "outside": split.outside.mean(axis=0) if labelled else None,
+                "shift": shifts.mean(axis=0) / split.eye_distances.mean() if labelled else None,
+                "sides": split.sizes.max(axis=1, initial=0),
+                "brightness": np.array([one.brightness for one in split.images.values() if one.size]),
+                "people": split.people,
+            }
+        )
+    faces = " and ".join(f"{len(one['eyes'])} {one['name']}" for one in splits)
+    return as_picture(plot_audit(splits, f"What {directory} holds: {faces} faces with labels"))
 
 
 # --- Commands -------------------------------------------------------------------------------------------------
@@ -328,6 +370,7 @@ def main() -> None:
     arguments = parser(__doc__.split("\n\nPlots are")[0])
     helps = {
         "samples": "faces of a data set with their keypoints",
+        "audit": "what a data set holds",
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
         "overlays": "the face filters",
@@ -342,10 +385,15 @@ def main() -> None:
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
+        if name == "audit":
+            continue
         command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
         command.add_argument("--seed", type=whole_number, default=0, help="of all that is random")
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
+            command.add_argument("--checkpoint", type=Path, help="also what this network predicts, .pt or .onnx")
+        else:
+            command.add_argument("--face", metavar="NUMBER|NAME", help="of the data set (default: chance takes one)")
     args = arguments.parse_args()
     check_places([args.output], overwrite=args.overwrite)
 
@@ -353,12 +401,15 @@ def main() -> None:
         picture = draw_landmarks()
     elif args.command == "overlays":
         picture = overlay_sheet()
+    elif args.command == "audit":
+        picture = audit_picture(args.data)
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":
-            picture = sample_sheet(dataset, args.count, args.seed)
+            picture = sample_sheet(dataset, args.count, args.seed, args.checkpoint)
         else:
-            picture = transform_sheet(dataset, args.seed)
+            face = None if args.face is None else find_face(dataset, args.face)
+            picture = transform_sheet(dataset, args.seed, face)
     write_image(args.output, picture)
     print(args.output)
     if args.show:

@@ -19,8 +19,10 @@ from tqdm import tqdm
 
 from data_load import SPLITS, find_split, person_of, public_layout, read_csv, read_pts_folder
 from face68.files import InputError, files_below, printable
+from face68.geometry import to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import inter_ocular
+from face68.measures import measure
 
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
@@ -52,6 +54,7 @@ class ImageFile:
 
     digest: str | None  # SHA-256 of the file; None: it can't even be read
     size: tuple[int, int] | None  # (width, height) px; None: not an image that can be decoded
+    brightness: float | None  # its mean gray level, 0 … 255
 
 
 @dataclass
@@ -83,14 +86,15 @@ class Split:
     @property
     def points_outside(self) -> dict[str, int]:
         """For each image with points beyond its outermost pixels' edges: how many."""
-        outside = {}
-        for name, points in zip(self.rows, self.keypoints, strict=True):
-            image = self.images.get(name)
-            if image and image.size:
-                beyond = (points < -0.5) | (points > np.array(image.size) - 0.5)  # (68, 2)
-                if count := int(beyond.any(axis=1).sum()):
-                    outside[name] = count
-        return outside
+        return {name: int(count) for name, count in zip(self.rows, self.outside.sum(axis=1), strict=True) if count}
+
+    @cached_property
+    def outside(self) -> np.ndarray:
+        """(len(rows), 68) bool: which points are beyond their image's outermost pixels' edges."""
+        images = (self.images.get(name) for name in self.rows)
+        sizes = [image.size if image and image.size else (math.nan, math.nan) for image in images]
+        ends = np.array(sizes).reshape(-1, 1, 2) - 0.5  # of an image that can't be decoded unknown
+        return (((self.keypoints < -0.5) & ~np.isnan(ends)) | (self.keypoints > ends)).any(axis=2)
 
     @property
     def people(self) -> set[str]:
@@ -105,6 +109,11 @@ class Split:
     def eye_distances(self) -> np.ndarray:
         """(len(rows),) px between the outer corners of the eyes."""
         return inter_ocular(self.keypoints)
+
+    @cached_property
+    def poses(self) -> np.ndarray:
+        """(len(rows), 3) yaw, pitch and roll in degrees, see face68/measures.py."""
+        return np.array([measure(points)[:3] for points in self.keypoints]).reshape(-1, 3)
 
     @cached_property
     def grid(self) -> LabelGrid | None:
@@ -274,13 +283,14 @@ def _inspect_image(folder: Path, name: str) -> ImageFile:
     try:
         content = (folder / name).read_bytes()
     except OSError:
-        return ImageFile(None, None)
+        return ImageFile(None, None, None)
     digest = hashlib.sha256(content).hexdigest()
     try:
-        height, width, _ = read_image(content).shape
+        image = read_image(content)
     except InputError:
-        return ImageFile(digest, None)
-    return ImageFile(digest, (width, height))
+        return ImageFile(digest, None, None)
+    height, width, _ = image.shape
+    return ImageFile(digest, (width, height), 255 * float(to_gray(image).mean()))
 
 
 def _line(label: str, values: Iterable[object]) -> str:

@@ -354,6 +354,13 @@ def contact_sheet(
     return np.array(sheet)
 
 
+def stack_sheets(sheets: Sequence[np.ndarray]) -> np.ndarray:
+    """Sheets (H, W, 3) one below the other, each at the left, on white."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    padded = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets]
+    return np.vstack(padded)
+
+
 def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
     """The whole image, as large as it fits, in the middle of a light square."""
     image = fit(image, side)

@@ -1,0 +1,317 @@
+"""Plots of how good points are and of what a data set holds; and the style of every plot. Figures of matplotlib.
+
+They are figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed:
+those who train or look at samples shouldn't wait for it.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import metrics
+from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, schematic_face
+from face68.files import MARK, InputError, atomic_path, printable
+from face68.landmarks import REGIONS, SKELETON
+
+COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
+DPI = 150
+GRAY, GRID = "#bfbfbf", "#e5e5e5"  # of what only frames the data
+
+
+# --- Errors ---------------------------------------------------------------------------------------------------
+
+
+def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE):
+    """Cumulative error curves, one a name: the share of faces whose NME stays below each value. A matplotlib Figure.
+
+    The first one's AUC is shaded; at the right edge a bar closes the gap to 100%, the FR.
+
+    errors_by_name: NME of each face (N,), as a fraction of the inter-ocular distance.
+    """
+    figure, axes = new_figure(5.4, 4.6)
+    end = 100 * threshold
+    for i, (name, errors) in enumerate(errors_by_name.items()):
+        color = to_hex(COLORS[i % len(COLORS)])
+        thresholds, shares = metrics.cumulative_errors(errors, threshold)
+        figures = f"NME {100 * np.mean(errors):.2f}%, AUC@{end:g}% {metrics.auc(errors, threshold):.3f}"
+        label = f"{_plain(name)}: {figures}, FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
+        axes.plot(100 * thresholds, 100 * shares, color=color, label=label)
+        if i == 0:
+            axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
+        beside = end * (1.012 + 0.012 * i)
+        axes.plot(
+            [beside, beside], [100 * shares[-1], 100], color=color, linewidth=3, solid_capstyle="butt", clip_on=False
+        )
+    axes.set(xlim=(0, end), ylim=(0, 101), title="Cumulative error distribution")
+    axes.set(xlabel="NME (inter-ocular), %", ylabel="faces at or below, %")
+    key = f"shaded: {'AUC' if len(errors_by_name) == 1 else 'the AUC of the first one'}; bar at the right: FR"
+    figure.legend(loc="outside lower left", frameon=False, title=key, alignment="left", fontsize=9, title_fontsize=9)
+    return figure
+
+
+def plot_points(errors: np.ndarray):
+    """The mean error of each point on a schematic face, as colour and size; the worst of each region is named.
+
+    errors: (68,), fractions of the inter-ocular distance. A matplotlib Figure.
+    """
+    figure, axes = new_figure(5.4, 4.6)
+    percent = 100 * np.asarray(errors, dtype=np.float64)
+    dots = _draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9))
+    label = "mean error (inter-ocular), %; the worst point of each region is named"
+    bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=40, pad=0.02)
+    bar.set_label(label, fontsize=9)
+    bar.outline.set_visible(False)
+    worst = [max(points, key=lambda i: percent[i]) for points in REGIONS.values()]
+    face = schematic_face()
+    for side in (-1, 1):  # in the margin that is nearer, one below the other
+        lowest = -np.inf
+        for i in sorted((i for i in worst if side * (face[i, 0] or 1) > 0), key=lambda i: face[i, 1]):
+            lowest = max(face[i, 1], lowest + 0.16)
+            axes.annotate(
+                f"{i}: {percent[i]:.1f}%",
+                face[i],
+                xytext=(1.12 * side, lowest),
+                ha="left" if side > 0 else "right",
+                va="center",
+                arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.8},
+            )
+    axes.set(title="Where on the face it errs")
+    return figure
+
+
+def plot_groups(panels: Sequence[dict], mean: float, highest: float, columns: int = 2):
+    """The error of groups of faces or points, a panel for each way to group them. A matplotlib Figure.
+
+    panels: title, xlabel, and groups: label, nme, interval (its ends, or None) of each one, fractions.
+    mean: the NME of all, drawn as a line. highest: the largest error that fits, of panels that are to be compared.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    rows = -(-len(panels) // columns)
+    figure, axes = new_figure(4.6 * columns, 3.4 * rows, columns, rows, sharey=True)
+    places = np.ravel(axes)
+    for place, panel in zip(places, panels, strict=False):
+        groups = panel["groups"]
+        place.axhline(100 * mean, color=to_hex(VERMILION), linewidth=1, label="all faces")
+        for i, group in enumerate(groups):
+            if group["interval"] is not None:
+                ends = [100 * end for end in group["interval"]]
+                place.plot([i, i], ends, color=to_hex(BLUE), linewidth=1.5)
+        values = [100 * group["nme"] for group in groups]
+        place.plot(range(len(groups)), values, "o", color=to_hex(BLUE), markersize=4.5, label="mean and 95% interval")
+        place.set_xticks(range(len(groups)), [group["label"] for group in groups])
+        place.set(title=panel["title"], xlabel=panel["xlabel"], ylim=(0, 105 * highest), xlim=(-0.5, len(groups) - 0.5))
+        place.grid(visible=False, axis="x")
+    for place in places[::columns]:
+        place.set(ylabel="NME (inter-ocular), %")
+        place.yaxis.set_major_locator(MaxNLocator(6))  # the same in figures of other heights
+    for place in places[len(panels) :]:
+        place.set_axis_off()
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def plot_calibration(table):
+    """Measured against expected errors, a dot a bin of points; on the line they agree. A matplotlib Figure.
+
+    table: expected and measured error of each bin (B, 2), as fractions of the inter-ocular distance.
+    """
+    figure, axes = new_figure(5, 4.6)
+    expected, measured = 100 * np.asarray(table, dtype=np.float64).T
+    ends = np.array([min(expected.min(), measured.min()), max(expected.max(), measured.max())]) * (0.9, 1.1)
+    axes.fill_between(ends, 0.85 * ends, 1.15 * ends, color=GRAY, alpha=0.4, linewidth=0, label="within 15%")
+    axes.plot(ends, ends, color=to_hex(INK), linewidth=1)
+    label = "a tenth of all points" if len(expected) == 10 else None
+    axes.plot(expected, measured, "o", color=to_hex(BLUE), label=label)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
+    axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_log_ticks(axis)
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+# --- Data -----------------------------------------------------------------------------------------------------
+
+
+def plot_audit(splits: Sequence[dict], title: str):
+    """What a data set holds, a colour a split: sizes, light, pose, people, points outside, label shift. A figure.
+
+    splits: of each one
+        name;
+        eyes (N,), the inter-ocular distance in px; poses (N, 3), yaw, pitch and roll in degrees; of N labelled faces;
+        outside (68,), the share of faces whose point is outside of the image, and shift (68, 2), the mean label shift
+        of each point as a fraction of the mean inter-ocular distance; None where there are no faces;
+        sides (M,), the longer side in px, and brightness (M,), the mean gray level, 0 … 255, of M images;
+        people, a set of names.
+    """
+    figure, axes = new_figure(10.5, 9.6, 3, 3)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    people, outside, shift = axes[2]
+    histograms = [
+        ("Size of the faces", "inter-ocular distance, px", [one["eyes"] for one in splits]),
+        ("Size of the images", "longer side, px", [one["sides"] for one in splits]),
+        ("Brightness", "mean gray level, 0 to 255", [one["brightness"] for one in splits]),
+        ("Yaw: turned sideways", "degrees", [one["poses"][:, 0] for one in splits]),
+        ("Pitch: turned up or down", "degrees", [one["poses"][:, 1] for one in splits]),
+        ("Roll: tilted", "degrees", [one["poses"][:, 2] for one in splits]),
+    ]
+    for place, (heading, xlabel, columns) in zip(axes[:2].flat, histograms, strict=True):
+        _histograms(place, [one["name"] for one in splits], columns, heading, xlabel)
+    _people(people, splits)
+    faces = [one for one in splits if one["outside"] is not None]
+    _points_outside(figure, outside, faces)
+    _label_shift(shift, faces)
+    figure.suptitle(_plain(title))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _histograms(axes, names: Sequence[str], columns: Sequence[np.ndarray], title: str, xlabel: str) -> None:
+    """Shares of values (N,) by split, in bins that are the same for all; what is far out is in the outermost ones.
+
+    Values that aren't finite are left out. A dotted line is at each median.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    columns = [values[np.isfinite(values)] for values in columns]
+    every = np.concatenate(columns)
+    low, high = np.quantile(every, [0.001, 0.999]) if len(every) else (0, 1)
+    bins, medians = np.linspace(low, high if high > low else low + 1, 31), []
+    for name, values, color in zip(names, columns, map(to_hex, COLORS), strict=False):
+        if not len(values):
+            continue
+        shown, weights = np.clip(values, low, high), np.full(len(values), 100 / len(values))
+        axes.hist(shown, bins, weights=weights, histtype="stepfilled", alpha=0.2, color=color)
+        axes.hist(shown, bins, weights=weights, histtype="step", color=color, linewidth=1.5, label=name)
+        medians.append(float(np.median(values)))
+        axes.axvline(medians[-1], linestyle=":", color=color, linewidth=1.5)
+    axes.set(title=title, ylabel="share, %")
+    axes.set_xlabel(f"{xlabel}\nmedians (dotted): {', '.join(f'{median:.0f}' for median in medians)}")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def _people(axes, splits: Sequence[dict]) -> None:
+    """How many people each split has, and how many all of them share."""
+    counts = [len(split["people"]) for split in splits]
+    names, colors = [split["name"] for split in splits], [to_hex(color) for color in COLORS[: len(splits)]]
+    if len(splits) > 1:
+        names, colors = [*names, "in both"], [*colors, GRAY]
+        counts.append(len(set.intersection(*(split["people"] for split in splits))))
+    axes.bar_label(axes.bar(names, counts, color=colors, width=0.6))
+    axes.set(title="People", ylabel="people")
+    axes.margins(y=0.15)
+    axes.grid(visible=False, axis="x")
+
+
+def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
+    """The share of all faces on which each point lies outside of the image."""
+    shares, weights = np.zeros(68), [len(split["eyes"]) for split in splits]
+    if splits:
+        shares = 100 * np.average([split["outside"] for split in splits], axis=0, weights=weights)
+    highest = shares.max()
+    dots = _draw_schematic(axes, shares, 20 if highest > 0 else 0)
+    axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")
+    if highest > 0:
+        bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, label="% of the faces")
+        bar.outline.set_visible(False)
+
+
+def _label_shift(axes, splits: Sequence[dict]) -> None:
+    """The shift that is taken off the labels, as arrows from where the labels lie, enlarged."""
+    shift = splits[0]["shift"] if splits else np.zeros((68, 2))
+    face = schematic_face()
+    _draw_schematic(axes, np.zeros(68), 0)
+    longest = np.linalg.norm(shift, axis=1).max()
+    if longest > 0:
+        enlarged = 5
+        arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.006, "color": to_hex(VERMILION)}
+        axes.quiver(*face.T, *(-enlarged * shift.T), **arrows)
+        x, y = 100 * shift.mean(axis=0)
+        text = f"labels lie {x:+.1f}% to the right, {y:+.1f}% down\n(% of the inter-ocular distance);\n"
+        text += f"arrows: from there to the face, {enlarged} × enlarged"
+        axes.text(0, 1.65, text, ha="center", va="top", fontsize=9)
+    axes.set(title="Label shift" if longest > 0 else "No label shift is known")
+
+
+# --- The style ------------------------------------------------------------------------------------------------
+
+
+def _draw_schematic(axes, values: np.ndarray, sizes):
+    """The schematic face with a dot a point, coloured by values (68,); returns the dots."""
+    face = schematic_face()
+    for _, points, closed in SKELETON:
+        line = face[[*points, points[0]] if closed else list(points)]
+        axes.plot(*line.T, color=GRAY, linewidth=1)
+    dots = axes.scatter(*face.T, s=sizes, c=values, cmap="viridis", edgecolors=to_hex(INK), linewidths=0.6, zorder=3)
+    axes.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(1.55, -0.5))
+    axes.set_axis_off()
+    return dots
+
+
+def save_figure(figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix chooses the format.
+
+    Raises:
+        InputError: the suffix is no format of matplotlib's, or the place can't be written to.
+    """
+    formats = figure.canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in formats:
+        raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
+    with atomic_path(path) as temporary:
+        png = Path(path).suffix.lower() == ".png"
+        figure.savefig(temporary, dpi=DPI, metadata={"Software": MARK} if png else None)
+
+
+def as_picture(figure) -> np.ndarray:
+    """A figure as `save_figure` draws it: (H, W, 3) uint8 RGB."""
+    figure.set_dpi(DPI)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def as_svg(figure) -> str:
+    """A figure as SVG on a transparent ground, the same text for the same figure."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({"svg.hashsalt": MARK}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, sharey: bool = False):
+    """A figure in inches with axes side by side or below each other, and the axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, sharey=sharey)
+    for one in np.ravel(axes):
+        one.grid(color=GRID)
+        one.set_axisbelow(True)
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def plain_log_ticks(axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
+
+
+def _plain(name: str) -> str:
+    """A file's name as matplotlib shows it: no formula, and not left out of the legend for its first letter."""
+    name = printable(name).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
+
+
+def to_hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
