@@ -12,6 +12,7 @@ import visualize
 from data_load import open_split
 from face68 import draw
 from face68.files import InputError
+from face68.images import is_marked, read_image
 
 ROOT = Path(visualize.__file__).parent
 
@@ -99,6 +100,29 @@ def test_samples_show_the_face_and_not_a_large_photo_around_it(tiny):
     sheet = visualize.sample_sheet(data, 2, seed=0)
     assert all((sheet == color).all(axis=2).any() for color in draw.COLORS.values())
     assert (sheet.max(axis=2) < 20).mean() < 0.5
+
+
+def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch):
+    drawn, draw_faces = [], visualize.draw_faces
+
+    def noted(image, faces, **options):
+        drawn.append((image.shape, faces, options))
+        return draw_faces(image, faces, **options)
+
+    monkeypatch.setattr(visualize, "draw_faces", noted)
+    picture = visualize.overview_picture()
+    path = ROOT / "docs" / "overview.jpg"  # the README's first picture is this one, and light
+    assert is_marked(path) and path.stat().st_size <= 250_000
+    assert read_image(path).shape == picture.shape
+    assert [len(faces) for _, faces, _ in drawn] == [1, 1, 1, 4]
+    for (height, width, _), faces, _ in drawn:
+        for face in faces:  # no more than a cheek is beyond the edge
+            inside = (face.keypoints >= 0).all(axis=1) & (face.keypoints < (width, height)).all(axis=1)
+            assert inside.mean() > 0.8
+    assert [options for *_, options in drawn] == [{}, {"confidence": True}, {}, {}]
+    shape, (face,), _ = drawn[2]
+    x, y = face.keypoints[45] - face.keypoints[36]
+    assert np.degrees(np.arctan2(y, x)) == pytest.approx(125, abs=5)
 
 
 @pytest.mark.parametrize("command", ["samples", "transforms", "landmarks"])
