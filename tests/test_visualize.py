@@ -120,7 +120,7 @@ def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch)
             inside = (face.keypoints >= 0).all(axis=1) & (face.keypoints < (width, height)).all(axis=1)
             assert inside.mean() > 0.8
     assert [options for *_, options in drawn] == [{}, {"confidence": True}, {}, {}]
-    shape, (face,), _ = drawn[2]
+    (face,) = drawn[2][1]
     x, y = face.keypoints[45] - face.keypoints[36]
     assert np.degrees(np.arctan2(y, x)) == pytest.approx(125, abs=5)
 
