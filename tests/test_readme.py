@@ -206,3 +206,16 @@ def test_a_network_of_ones_own(copy, tiny):
     run("predict.py", "--checkpoint", "run/best.pt", "--image", photo, "--detector", "none", "--json", "points.json")
     (image,) = read_json(copy / "points.json")
     assert image.faces[0].keypoints.shape == (68, 2) and image.faces[0].errors is None
+
+
+def test_the_workflow_runs_what_the_readme_says():
+    workflow = (REPOSITORY / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    run = [part for line in re.findall(r"- run: (.*)", workflow) for part in line.split(" && ")]
+    assert {"make demo", "make test", "python -m pytest"} <= set(run) <= set(COMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_make_help_names_every_command():
+    listed = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.*)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == phony.split()
