@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test
+.PHONY: help demo test
 
-# Train on the drawn sample, then find the keypoints of a photograph.
-demo: $(VENV)/installed
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed  ## train on the drawn sample, then find the keypoints of a photograph: a minute or two
 	$(BIN)/python train.py --epochs 3 --batch-size 4 --loss wing --optimizer muon --lr 4e-3 --data data/sample --output-dir outputs/demo
 	$(BIN)/python evaluate.py --checkpoint outputs/demo/best.pt --data data/sample --output-dir outputs/demo
 	$(BIN)/python predict.py --checkpoint outputs/demo/best.pt --image data/sample/test --detector none --output outputs/demo/sample
@@ -15,7 +17,7 @@ demo: $(VENV)/installed
 	@echo "Look at these: outputs/demo/photo.png (the shipped network on a photograph),"
 	@echo "outputs/demo/validation_faces.png and training_curves.png (what you have just trained), outputs/demo/sample/"
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev  ## lint, and run the tests: some minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest

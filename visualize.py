@@ -6,6 +6,7 @@
     python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
     python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
+    python visualize.py overview --output docs/overview.jpg    # the README's first picture
 
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
@@ -31,9 +32,12 @@ from face68.draw import (
     VERMILION,
     WHITE,
     contact_sheet,
+    draw_faces,
     draw_landmarks,
     draw_squares,
     face_tile,
+    fit,
+    label,
     stack_sheets,
 )
 from face68.files import InputError
@@ -53,6 +57,8 @@ from plots import plain_log_ticks as _plain_log_ticks
 from plots import to_hex as _hex
 from report import error_sheet
 
+# A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
+COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -310,6 +316,63 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
     return contact_sheet([picture for _, picture in shown], 5, tile, captions)
 
 
+def overview_picture() -> np.ndarray:
+    """What this repository does, at one glance: a photograph with its keypoints, and beside it four views of what else.
+
+    The photographs are of Grace Hopper, which comes with matplotlib, and of Eileen Collins; several faces at once are
+    drawn ones.
+    """
+    from curation.drawn.films import frames  # here, as in `overlay_sheet`
+    from face68.command.inputs import demonstration_photo
+    from face68.landmarker import Landmarker
+
+    landmarker = Landmarker()
+    hopper, collins, group = read_image(demonstration_photo()), read_image(COLLINS), next(frames("four")).image
+    (of_hopper,), (of_collins,) = landmarker(hopper), landmarker(collins)
+    tile, gap = (296, 440), 8  # height and width, px
+    height = 2 * tile[0] + gap
+
+    matrix = _view(of_hopper, (height, height), width=0.5, centre=(0.5, 0.6))
+    first = draw_faces(geometry.warp(hopper, matrix, height, height), [of_hopper.moved(matrix)])
+    matrix = _view(of_collins, tile, width=0.46, centre=(0.5, 0.44))
+    unscored = replace(of_collins.moved(matrix), score=None, face_score=None)  # which would be written above the face
+    unsure = draw_faces(geometry.warp(collins, matrix, *tile), [unscored], confidence=True)
+    turned = geometry.warp(hopper, _view(of_hopper, tile, width=0.43, centre=(0.46, 0.44), degrees=125), *tile)
+    turned = draw_faces(turned, landmarker(turned))
+    group = fit(group, round(tile[0] * group.shape[1] / group.shape[0]))
+    left = (group.shape[1] - tile[1]) // 2
+    group = group[: tile[0], left : left + tile[1]]
+    group = draw_faces(group, landmarker(group))
+    matrix = _view(of_collins, tile, width=0.29, centre=(0.5, 0.52))
+    wearing = _wearing(geometry.warp(collins, matrix, *tile), of_collins.moved(matrix), ["sunglasses", "ears"])
+
+    band = height // 15
+    columns = [
+        [label(first, "68 keypoints of every face", band)],
+        [label(unsure, "rings: how far off each may be", band), label(group, "several faces at once", band)],
+        [label(turned, "turned by any angle", band), label(wearing, "face filters that fit", band)],
+    ]
+    return _side_by_side([_side_by_side(column, gap, axis=0) for column in columns], gap, axis=1)
+
+
+def _view(face: Face, size: tuple[int, int], width: float, centre=(0.5, 0.5), degrees: float = 0.0) -> np.ndarray:
+    """The 2×3 matrix to a frame of `size` (height, width) px in which the face is `width` of its width wide and has the
+    middle of its points at `centre`, shares of width and height; turned clockwise around that.
+    """
+    x0, y0, x1, y1 = geometry.box_of(face.keypoints)
+    target = centre[0] * size[1], centre[1] * size[0]
+    return geometry.similarity(((x0 + x1) / 2, (y0 + y1) / 2), target, width * size[1] / (x1 - x0), degrees)
+
+
+def _side_by_side(pictures: Sequence[np.ndarray], gap: int, axis: int) -> np.ndarray:
+    """Pictures of one height in a row (axis 1), or of one width below each other (axis 0), white between them."""
+    shape = list(pictures[0].shape)
+    shape[axis] = gap
+    white = np.full(shape, 255, np.uint8)
+    parts = [part for picture in pictures for part in (white, picture)]
+    return np.concatenate(parts[1:], axis=axis)
+
+
 def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
     return draw_overlays(image, [face], [load_overlay(name) for name in names])
 
@@ -374,6 +437,7 @@ def main() -> None:
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
         "overlays": "the face filters",
+        "overview": "the README's first picture",
     }
     commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
@@ -381,7 +445,7 @@ def main() -> None:
         command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
         add_overwrite(command)
         command.add_argument("--show", action="store_true", help="open it in a window too")
-        if name in ("landmarks", "overlays"):
+        if name in ("landmarks", "overlays", "overview"):
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
@@ -403,6 +467,8 @@ def main() -> None:
         picture = overlay_sheet()
     elif args.command == "audit":
         picture = audit_picture(args.data)
+    elif args.command == "overview":
+        picture = overview_picture()
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":

@@ -361,6 +361,18 @@ def stack_sheets(sheets: Sequence[np.ndarray]) -> np.ndarray:
     return np.vstack(padded)
 
 
+def label(image: np.ndarray, text: str, band: int) -> np.ndarray:
+    """A copy of the image with a line of text on a dark band, `band` px high, along its lower edge."""
+    height, width = image.shape[:2]
+    image = image.copy()
+    image[height - band :] = image[height - band :] // 4
+    canvas = Image.fromarray(image)
+    font = _font(0.62 * band)
+    place = (0.4 * band, height - band / 2)
+    ImageDraw.Draw(canvas).text(place, _shorten(text, font, width - 0.8 * band), WHITE, font, anchor="lm")
+    return np.array(canvas)
+
+
 def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
     """The whole image, as large as it fits, in the middle of a light square."""
     image = fit(image, side)

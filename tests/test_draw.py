@@ -293,6 +293,15 @@ def test_a_title_stands_whole_above_the_tiles_however_narrow_the_sheet(count, li
         assert min(x0, y0) >= 0 and x1 <= sheet.shape[1] and y1 < tiles_begin
 
 
+@pytest.mark.parametrize("text", ["68 keypoints", "a very long name " * 9])
+def test_a_label_is_white_on_a_dark_band_at_the_lower_edge(text, written):
+    labelled = draw.label(gray(100, 200), text, band=20)
+    assert (labelled[:80] == 128).all()
+    assert (labelled[80:] == 32).all(axis=2).any() and (labelled[80:] == 255).all(axis=2).any()
+    ((_, (x0, y0, x1, y1)),) = ink_boxes(written)
+    assert x0 >= 0 and y0 >= 80 and x1 <= 200 and y1 <= 100
+
+
 def test_text_needs_no_matplotlib(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     sheet = draw.contact_sheet([gray(8, 8) + 80] * 2, tile=128, captions=["Ann, 3.1%", "a very long name " * 9])

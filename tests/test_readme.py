@@ -1,45 +1,132 @@
-"""The README's snippets do what it says."""
+"""The README's commands and snippets do what it says: all are read off the file, whatever its sections are called.
 
+A command is a line of an indented or fenced block, or code in a line of text, that begins with one of PROGRAMS. Every
+one is accepted by its program; those that aren't TOO_LONG run, and so do the Python snippets, one after the other, in a
+copy of the repository in which small stand-ins lie under the names that the README uses.
+"""
+
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from conftest import REPOSITORY, SAMPLE
 
 from face68.formats import read_json
-from face68.images import write_cutout, write_image
 
-FILM = REPOSITORY / "data" / "film.mp4"
-README = (REPOSITORY / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PROGRAMS = ("python", "make", "pip", "ruff", "cat")
+# How commands begin that no test runs as they are, and why. What other tests run of them is in brackets.
+TOO_LONG = {
+    "make": "sets up an environment; `make test` runs this very test",
+    "pip": "installs packages [test_wheel.py]",
+    "ruff": "is run beside the tests by `make test`",
+    "python3 -m venv": "sets up an environment",
+    "python -m pytest": "is this very run",
+    "python -m curation.mean_face": "needs three sets of real faces",
+    "python train.py": "minutes [test_train.py, and the first command of `make demo`]",
+    "python benchmark.py": "minutes, and other people's programs [test_benchmark.py]",
+    "python prepare.py download": "350 MB [test_public_set.py]",
+    "python prepare.py sample": "draws for a minute [test_drawn.py]",
+    "python prepare.py overlays": "writes into the library's own folder [test_overlays.py]",
+    "python prepare.py film": "draws for a minute [test_films.py]",
+    "python prepare.py shift": "needs faces enough to measure by [test_label_shift.py]",
+    "python visualize.py overlays": "draws heads for seconds [test_overlays.py]",
+    "python visualize.py overview": "finds and draws for seconds [test_visualize.py]",
+    "python export.py": "tens of seconds [test_export.py]",
+}
+NEEDS = {  # what a command names that no stand-in can be: words in it, and why it isn't run
+    "300w": "photographs of 300-W, which everybody fetches for themselves",
+    "runs/": "a network that the reader has trained",
+    "best.pt": "a network that the reader has trained",
+    "yunet": "is fetched when it is asked for [test_detect.py]",
+    "rtsp:": "a camera",
+    "--show": "a window",
+}
 
 
-def snippets(section: str) -> list[str]:
-    """The Python snippets of a section of the README."""
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def blocks(text: str) -> tuple[list[str], list[str]]:
+    """The Python snippets of a Markdown text, and the lines of its other blocks: fenced, or indented after a blank."""
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```(?!python)\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"(?:(?<=\n\n)|\A)((?:    .*\n)+)", rest)
+    lines = "".join(fenced) + "".join(re.sub("^    ", "", block, flags=re.MULTILINE) for block in indented)
+    return snippets, lines.replace("\\\n", " ").splitlines()
 
 
-def test_photos_from_python(tmp_path, monkeypatch, capsys, hopper):
-    """All of the section, one after the other as a reader would: faces, their measures, and pictures on them."""
-    write_image(tmp_path / "photo.jpg", hopper)
-    write_cutout(tmp_path / "my_cap.png", np.zeros((40, 60, 4), np.uint8))
-    monkeypatch.chdir(tmp_path)
-    known = {}
-    for snippet in snippets("Predict"):
-        exec(snippet, known)
-    assert "(68, 2)" in capsys.readouterr().out
-    assert abs(known["measures"].roll) < 15 and (known["picture"] != hopper).any()
+def commands(text: str) -> list[str]:
+    """The command lines of a Markdown text, each once, without comments."""
+    _, lines = blocks(text)
+    spans = re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    lines += [re.sub(r"\s+", " ", span) for span in spans if " " in span]
+    found = [part.strip() for line in lines for part in re.split(r"\s+#\s|&&", line + " ")]
+    return list(dict.fromkeys(line for line in found if re.match(rf"({'|'.join(PROGRAMS)})\d? ", line)))
 
 
-def test_films_from_python(capsys):
-    (snippet,) = snippets("Films and cameras")
-    assert 'FilmReader("0")' in snippet
-    exec(snippet.replace('FilmReader("0")', f"FilmReader({str(FILM)!r}, end=1)"), {})
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 30 and all(line.startswith("1 [") for line in lines)
+def is_run(command: str) -> bool:
+    return not command.startswith(tuple(TOO_LONG)) and not any(word in command for word in NEEDS)
+
+
+COMMANDS = commands(README)
+(NETWORK,) = (snippet for snippet in blocks(README)[0] if "MODELS[" in snippet)  # of one's own, for models.py
+SNIPPETS = [snippet for snippet in blocks(README)[0] if "MODELS[" not in snippet]
+
+
+def test_commands_are_read_off_all_blocks():
+    text = (
+        "# T\n\nSay `python a.py --x` or `best.pt`.\n\n"
+        "    python b.py \\\n        --y    # why\n    cat c | python d.py\n\n"
+        "```bash\npip install e && make f\n```\n\n```python\npython = 1\n```\n"
+    )
+    words = [" ".join(shlex.split(command)) for command in commands(text)]
+    assert words == ["pip install e", "make f", "python b.py --y", "cat c | python d.py", "python a.py --x"]
+    assert blocks(text)[0] == ["python = 1\n"]
+
+
+def test_there_are_commands_and_many_are_run():
+    assert len(COMMANDS) >= 20 and sum(map(is_run, COMMANDS)) >= 8 and SNIPPETS
+
+
+# Runs in the copy, once for all: torch is imported once. stdin: a line of JSON, [[kind, what], …]; a result each.
+DRIVER = r"""
+import argparse, contextlib, io, json, runpy, sys, time, traceback
+
+class Accepted(Exception):
+    pass
+
+parse = argparse.ArgumentParser.parse_args
+namespace, results = {}, []
+
+def accept(self, *arguments, **options):
+    parse(self, *arguments, **options)
+    raise Accepted
+
+def run(script, arguments, piped):
+    sys.argv = [script, *arguments]
+    if piped:
+        sys.stdin = io.TextIOWrapper(open(piped, "rb"))
+    runpy.run_path(script, run_name="__main__")
+
+for kind, what in json.load(sys.stdin):
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    status, began = 0, time.perf_counter()
+    argparse.ArgumentParser.parse_args = accept if kind == "accept" else parse
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            exec(what, namespace) if kind == "snippet" else run(*what)
+        except Accepted:
+            pass
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            status = traceback.format_exc()
+    results.append([status, out.buffer.getvalue().decode(), time.perf_counter() - began])
+print(json.dumps(results))
+"""
 
 
 @pytest.fixture
@@ -47,22 +134,88 @@ def copy(tmp_path):
     """The repository's code in a folder of its own, to be changed as a reader would."""
     for path in REPOSITORY.glob("*.py"):
         shutil.copy(path, tmp_path)
-    for package in ("face68", "curation"):
+    for package in ("face68", "curation", "measuring"):
         shutil.copytree(REPOSITORY / package, tmp_path / package)
     return tmp_path
 
 
+@pytest.fixture
+def readers_copy(copy, tiny, photos):
+    """The copy with what the README's commands name: networks, photos, faces of one's own, pictures to lay on them."""
+    for folder in ("saved_models", "docs"):
+        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("best*", "last*", "*.csv"))
+    shutil.copytree(tiny, copy / "data")
+    shutil.copytree(SAMPLE / "test", copy / "data" / "test")
+    shutil.copy(SAMPLE / "test_frames_keypoints.csv", copy / "data")
+    shutil.copytree(SAMPLE, copy / "data" / "sample")
+    shutil.copy(REPOSITORY / "data" / "film.mp4", copy / "data")
+    shutil.copytree(tiny, copy / "my_faces")
+    for folder in ("folder", "more"):
+        shutil.copytree(photos, copy / folder)
+    (copy / "more" / "0.jpg").rename(copy / "more" / "0.png")
+    shutil.copy(REPOSITORY / "docs" / "collins.jpg", copy / "photo.jpg")
+    shutil.copy(photos / "0.jpg", copy / "crop.png")
+    shutil.copy(REPOSITORY / "data" / "film.mp4", copy / "film.mp4")
+    with (copy / "models.py").open("a", encoding="utf-8") as file:
+        file.write("\n\n" + NETWORK)
+    for name in ("my_glasses.png", "my_cap.png"):
+        shutil.copy(REPOSITORY / "face68" / "pictures" / "glasses.png", copy / name)
+    return copy
+
+
+def drive(folder, jobs) -> list:
+    """What the driver says of each job: a status, 0 where all is well, what was printed, and the seconds it took."""
+    line = [sys.executable, "-c", DRIVER]
+    text = json.dumps(jobs)
+    result = subprocess.run(line, input=text, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def job(command: str):
+    """Script, arguments and what is piped in of a command of ours; None where it is somebody else's."""
+    piped, _, last = command.rpartition("|")
+    words = shlex.split(last)
+    if words[0] != "python" or not words[1].endswith(".py"):
+        return None
+    return words[1], words[2:], piped.split()[-1] if piped else None
+
+
+def test_every_command_runs_or_is_accepted_by_its_program_and_every_snippet_runs(readers_copy):
+    jobs = {
+        command: ("run" if is_run(command) else "accept", job(command))
+        for command in COMMANDS
+        if is_run(command) or job(command)
+    } | {snippet: ("snippet", snippet) for snippet in SNIPPETS}
+    said = dict(zip(jobs, drive(readers_copy, list(jobs.values())), strict=True))
+    assert {what: result for what, result in said.items() if result[0] != 0} == {}
+
+
 def test_a_network_of_ones_own(copy, tiny):
-    with (copy / "models.py").open("a") as file:
-        file.write("\n\n" + snippets("Train")[0])
+    with (copy / "models.py").open("a", encoding="utf-8") as file:
+        file.write("\n\n" + NETWORK)
 
     def run(*arguments):
         result = subprocess.run([sys.executable, *map(str, arguments)], cwd=copy, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
-    run("train.py", "--model", "small", "--epochs", "1", "--data", tiny, "--output-dir", "run")
+    (name,) = re.findall(r'MODELS\["(\w+)"\]', NETWORK)
+    run("train.py", "--model", name, "--epochs", "1", "--data", tiny, "--output-dir", "run")
     photo = sorted((SAMPLE / "test").glob("*.jpg"))[0]
     run("predict.py", "--checkpoint", "run/best.pt", "--image", photo, "--detector", "none", "--json", "points.json")
     (image,) = read_json(copy / "points.json")
     assert image.faces[0].keypoints.shape == (68, 2) and image.faces[0].errors is None
+
+
+def test_the_workflow_runs_what_the_readme_says():
+    workflow = (REPOSITORY / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    run = [part for line in re.findall(r"- run: (.*)", workflow) for part in line.split(" && ")]
+    assert {"make demo", "make test", "python -m pytest"} <= set(run) <= set(COMMANDS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+def test_make_help_names_every_command():
+    listed = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.*)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    assert re.findall(r"^make (\w+) +\S", listed, re.MULTILINE) == phony.split()

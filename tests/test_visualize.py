@@ -13,7 +13,7 @@ import visualize
 from data_load import RandomCropFace, crop_face, open_split
 from face68 import draw, geometry
 from face68.files import InputError
-from face68.images import is_marked
+from face68.images import is_marked, read_image
 from face68.landmarks import FLIP
 
 ROOT = Path(visualize.__file__).parent
@@ -131,6 +131,29 @@ def test_the_ends_of_a_warp_are_what_their_names_say(tiny):
     ratio = np.linalg.norm(eyes(ends["× 1.35"]["keypoints"])) / np.linalg.norm(eyes(straight))
     assert ratio == pytest.approx(np.exp(0.3), rel=1e-4)
     np.testing.assert_allclose(ends["mirrored"]["keypoints"][FLIP][:, 0], 111 - straight[:, 0], atol=1e-3)
+
+
+def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch):
+    drawn, draw_faces = [], visualize.draw_faces
+
+    def noted(image, faces, **options):
+        drawn.append((image.shape, faces, options))
+        return draw_faces(image, faces, **options)
+
+    monkeypatch.setattr(visualize, "draw_faces", noted)
+    picture = visualize.overview_picture()
+    path = ROOT / "docs" / "overview.jpg"  # the README's first picture is this one, and light
+    assert is_marked(path) and path.stat().st_size <= 250_000
+    assert read_image(path).shape == picture.shape
+    assert [len(faces) for _, faces, _ in drawn] == [1, 1, 1, 4]
+    for (height, width, _), faces, _ in drawn:
+        for face in faces:  # no more than a cheek is beyond the edge
+            inside = (face.keypoints >= 0).all(axis=1) & (face.keypoints < (width, height)).all(axis=1)
+            assert inside.mean() > 0.8
+    assert [options for *_, options in drawn] == [{}, {"confidence": True}, {}, {}]
+    (face,) = drawn[2][1]
+    x, y = face.keypoints[45] - face.keypoints[36]
+    assert np.degrees(np.arctan2(y, x)) == pytest.approx(125, abs=5)
 
 
 @pytest.mark.parametrize("command", ["samples", "transforms", "landmarks"])
