@@ -4,6 +4,7 @@
     python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
     python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
+    python visualize.py history runs/a runs/b    # the curves of several trainings over each other
 
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
@@ -50,7 +51,8 @@ MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):
     """Loss (left, logarithmic) and what validation measures (right) by epoch, the best marked. A matplotlib Figure.
 
-    history: lists of one length under epoch, train_loss, val_loss and `column`, fractions of which less is better.
+    history: lists of one length under epoch (0: before training, if it is there), train_loss, val_loss and `column`,
+        fractions of which less is better.
     measure: what people call them.
     """
     figure, (left, right) = _figure(10, 4, columns=2)
@@ -63,16 +65,70 @@ def plot_training_curves(history: dict[str, list[float]], column: str, measure: 
 
     percent = 100 * np.asarray(history[column], dtype=np.float64)
     right.plot(epochs, percent, color=_hex(VERMILION), marker=marker)
-    if np.isfinite(percent).any():
-        best = int(np.nanargmin(percent))
+    if len(epochs) and epochs[0] == 0:
+        label = f"untrained: {percent[0]:.2f}%"
+        right.plot(0, percent[0], "o", color=_hex(INK), markerfacecolor="white", markersize=9, label=label)
+    best = _best(history, column)
+    if best is not None:
         label = f"best: {percent[best]:.2f}% in epoch {epochs[best]:g}"
         right.plot(epochs[best], percent[best], "o", color=_hex(BLUE), markersize=9, label=label)
         right.legend(frameon=False)
     _plain_log_ticks(left.yaxis)
     right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
+    _log_where_better(right, percent)
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
+        _whole_epochs(axes)
     return figure
+
+
+def plot_histories(histories: dict[str, dict[str, list[float]]], column: str, measure: str):
+    """Trainings over each other, a colour each: losses (left, logarithmic) and what validation measures (right) by
+    epoch, the best of each marked. A matplotlib Figure.
+
+    histories, column, measure: by name what `plot_training_curves` takes, and seconds an epoch.
+    """
+    figure, (left, right) = _figure(10, 4.4 + 0.25 * len(histories), columns=2)
+    everything = []
+    for (name, history), color in zip(histories.items(), map(_hex, COLORS), strict=False):
+        epochs, percent = history["epoch"], 100 * np.asarray(history[column], dtype=np.float64)
+        left.plot(epochs, history["train_loss"], "--", color=color, linewidth=1)
+        left.plot(epochs, history["val_loss"], color=color)
+        best, minutes = _best(history, column), sum(history["seconds"]) / 60
+        label = f"{name}: {minutes:.1f} min"
+        if best is not None:
+            label = f"{name}: best {percent[best]:.2f}% in epoch {epochs[best]:g}, {minutes:.1f} min"
+            right.plot(epochs[best], percent[best], "o", color=color)
+        right.plot(epochs, percent, color=color, label=label)
+        everything.append(percent)
+    for style, text in (("--", "training"), ("-", "validation")):
+        left.plot([], [], style, color=_hex(INK), label=text)
+    left.legend(frameon=False)
+    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss (of one --loss to compare)")
+    right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people, best epoch marked")
+    _plain_log_ticks(left.yaxis)
+    _log_where_better(right, np.concatenate(everything))
+    for axes in (left, right):
+        _whole_epochs(axes)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    return figure
+
+
+def _best(history: dict[str, list[float]], column: str) -> int | None:
+    """The row of the best epoch, as best.pt holds it: not the untrained network's, whatever that is worth."""
+    trained = np.where(np.asarray(history["epoch"]) > 0, history[column], np.nan)
+    return int(np.nanargmin(trained)) if np.isfinite(trained).any() else None
+
+
+def _log_where_better(axes, values: np.ndarray) -> None:
+    """A logarithmic y axis where values differ so much that the small ones would lie on each other."""
+    values = values[np.isfinite(values)]
+    if len(values) and 0 < 4 * values.min() < values.max():
+        axes.set_yscale("log")
+        _plain_log_ticks(axes.yaxis)
+
+
+def _whole_epochs(axes) -> None:
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
 
 
 def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE):
@@ -179,6 +235,13 @@ def save_figure(figure, path: str | Path) -> None:
     with atomic_path(path) as temporary:
         png = Path(path).suffix.lower() == ".png"
         figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
+
+
+def picture_of(figure) -> np.ndarray:
+    """A figure as a picture, (H, W, 3) uint8 RGB."""
+    figure.set_dpi(150)
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
@@ -322,6 +385,20 @@ def show(picture: np.ndarray, title: str) -> None:
     plt.show()
 
 
+def history_picture(folders: Sequence[Path]) -> np.ndarray:
+    """Several trainings over each other, (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: a folder holds no history that can be compared, or they are too many to be told apart.
+    """
+    from runs import MEASURES, read_histories  # here: those who only draw shouldn't wait for torch
+
+    if len(folders) > len(COLORS):
+        raise InputError(f"history: {len(folders)} trainings can't be told apart by colour; name {len(COLORS)} at most")
+    histories, column = read_histories(folders)
+    return picture_of(plot_histories(histories, column, MEASURES[column]))
+
+
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
@@ -331,6 +408,7 @@ def main() -> None:
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
         "overlays": "the face filters",
+        "history": "the curves of several trainings over each other",
     }
     commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
@@ -338,7 +416,9 @@ def main() -> None:
         command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
         add_overwrite(command)
         command.add_argument("--show", action="store_true", help="open it in a window too")
-        if name in ("landmarks", "overlays"):
+        if name == "history":
+            command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
+        if name in ("landmarks", "overlays", "history"):
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
@@ -353,6 +433,8 @@ def main() -> None:
         picture = draw_landmarks()
     elif args.command == "overlays":
         picture = overlay_sheet()
+    elif args.command == "history":
+        picture = history_picture(args.runs)
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":
