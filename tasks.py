@@ -304,7 +304,7 @@ class FindFaces:
     """Faces of any roll in pictures, learned on `mosaics.Mosaics`."""
 
     column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
-    legend = f"{report.SQUARES}; with a score of {SHOWN_SCORE} or more"
+    legend = f"{report.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
 
     def __init__(self, settings: Settings):
         self.settings = settings
