@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import visualize
+import plots
 from curation.drawn import draw
 from curation.drawn.films import FILMS
 from curation.drawn.films import frames as drawn_frames
@@ -381,7 +381,7 @@ def measure_tracking(args) -> Tables:
             rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
         panels += panels_of(name, filtered(followed))
     if panels:
-        visualize.save_figure(visualize.plot_signals(panels), args.output_dir / STEADY)
+        plots.save_figure(plots.plot_signals(panels), args.output_dir / STEADY)
     clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
     return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
 
@@ -562,8 +562,8 @@ def parse_arguments():
 
 
 def write_pictures(folder: Path, tables: Tables) -> None:
-    visualize.save_figure(visualize.plot_speed(tables["photo"]), folder / SPEED)
-    visualize.save_figure(visualize.plot_parts(tables["parts"]), folder / PHOTO_TIME)
+    plots.save_figure(plots.plot_speed(tables["photo"]), folder / SPEED)
+    plots.save_figure(plots.plot_parts(tables["parts"]), folder / PHOTO_TIME)
     say(f"pictures are in {folder}/")
 
 

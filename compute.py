@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from face68.files import InputError
 
@@ -51,3 +51,11 @@ def batches(data: Dataset, workers: int, device: torch.device, size: int = 64) -
     """All samples of a data set in order, in batches on the device."""
     for batch in DataLoader(data, size, num_workers=workers):
         yield to_device(batch, device)
+
+
+def first_batch(data: Dataset, device: torch.device, size: int) -> dict[str, torch.Tensor]:
+    """The first `size` samples of a data set, or all if it has fewer, on the device.
+
+    A loader would draw a number from the global generator, from which training draws too.
+    """
+    return to_device(default_collate([data[i] for i in range(min(size, len(data)))]), device)

@@ -1,10 +1,11 @@
-"""Plots of how good points are and of what a data set holds; and the style of every plot. Figures of matplotlib.
+"""Plots of trainings, errors, times and data sets; and the style of every plot. Figures of matplotlib.
 
 They are figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed:
 those who train or look at samples shouldn't wait for it.
 """
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,92 @@ from face68.landmarks import REGIONS, SKELETON
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 DPI = 150
 GRAY, GRID = "#bfbfbf", "#e5e5e5"  # of what only frames the data
+
+
+# --- Trainings ------------------------------------------------------------------------------------------------
+
+
+def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):
+    """Loss (left, logarithmic) and what validation measures (right) by epoch, the best marked. A matplotlib Figure.
+
+    history: lists of one length under epoch (0: before training, if it is there), train_loss, val_loss and `column`,
+        fractions of which less is better.
+    measure: what people call them.
+    """
+    figure, (left, right) = new_figure(10, 4, columns=2)
+    epochs = history["epoch"]
+    marker = "o" if len(epochs) < 3 else None  # a line of one point can't be seen
+    left.plot(epochs, history["train_loss"], color=to_hex(BLUE), marker=marker, label="training")
+    left.plot(epochs, history["val_loss"], color=to_hex(VERMILION), marker=marker, label="validation")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    left.legend(frameon=False)
+
+    percent = 100 * np.asarray(history[column], dtype=np.float64)
+    right.plot(epochs, percent, color=to_hex(VERMILION), marker=marker)
+    if len(epochs) and epochs[0] == 0:
+        label = f"untrained: {percent[0]:.2f}%"
+        right.plot(0, percent[0], "o", color=to_hex(INK), markerfacecolor="white", markersize=9, label=label)
+    best = _best(history, column)
+    if best is not None:
+        label = f"best: {percent[best]:.2f}% in epoch {epochs[best]:g}"
+        right.plot(epochs[best], percent[best], "o", color=to_hex(BLUE), markersize=9, label=label)
+        right.legend(frameon=False)
+    plain_log_ticks(left.yaxis)
+    right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
+    _log_where_better(right, percent)
+    for axes in (left, right):
+        _whole_epochs(axes)
+    return figure
+
+
+def plot_histories(histories: dict[str, dict[str, list[float]]], column: str, measure: str):
+    """Trainings over each other, a colour each: losses (left, logarithmic) and what validation measures (right) by
+    epoch, the best of each marked. A matplotlib Figure.
+
+    histories, column, measure: by name what `plot_training_curves` takes, and seconds an epoch.
+    """
+    figure, (left, right) = new_figure(10, 4.4 + 0.25 * len(histories), columns=2)
+    everything = []
+    for (name, history), color in zip(histories.items(), map(to_hex, COLORS), strict=False):
+        epochs, percent = history["epoch"], 100 * np.asarray(history[column], dtype=np.float64)
+        left.plot(epochs, history["train_loss"], "--", color=color, linewidth=1)
+        left.plot(epochs, history["val_loss"], color=color)
+        best, minutes = _best(history, column), sum(history["seconds"]) / 60
+        label = f"{name}: {minutes:.1f} min"
+        if best is not None:
+            label = f"{name}: best {percent[best]:.2f}% in epoch {epochs[best]:g}, {minutes:.1f} min"
+            right.plot(epochs[best], percent[best], "o", color=color)
+        right.plot(epochs, percent, color=color, label=label)
+        everything.append(percent)
+    for style, text in (("--", "training"), ("-", "validation")):
+        left.plot([], [], style, color=to_hex(INK), label=text)
+    left.legend(frameon=False)
+    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss (comparable for the same --loss only)")
+    right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people, best epoch marked")
+    plain_log_ticks(left.yaxis)
+    _log_where_better(right, np.concatenate(everything))
+    for axes in (left, right):
+        _whole_epochs(axes)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    return figure
+
+
+def _best(history: dict[str, list[float]], column: str) -> int | None:
+    """The row of the best epoch, as best.pt holds it: not the untrained network's, whatever that is worth."""
+    trained = np.where(np.asarray(history["epoch"]) > 0, history[column], np.nan)
+    return int(np.nanargmin(trained)) if np.isfinite(trained).any() else None
+
+
+def _log_where_better(axes, values: np.ndarray) -> None:
+    """A logarithmic y axis where values differ so much that the small ones would lie on each other."""
+    values = values[np.isfinite(values)]
+    if len(values) and 0 < 4 * values.min() < values.max():
+        axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis)
+
+
+def _whole_epochs(axes) -> None:
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------
@@ -235,6 +322,64 @@ def _label_shift(axes, splits: Sequence[dict]) -> None:
         text += f"arrows: from there to the face, {enlarged} × enlarged"
         axes.text(0, 1.65, text, ha="center", va="top", fontsize=9)
     axes.set(title="Label shift" if longest > 0 else "No label shift is known")
+
+
+# --- Times and signals ----------------------------------------------------------------------------------------
+
+
+def plot_speed(rows: Sequence[dict]):
+    """Error against time, a dot for each way to find faces, on a line where 80% of its times lie. A matplotlib Figure.
+
+    rows: name; ms, the median for a photo; ms_p10 and ms_p90; nme_all, the mean NME with missed faces, a fraction.
+    """
+    figure, axes = new_figure(6.4, 4.6)
+    axes.set_prop_cycle(color=[to_hex(color) for color in COLORS])
+    axes.set(xscale="log", title="Error against time", xlabel="ms a photo, one core")
+    axes.set(ylabel="NME (inter-ocular), missed faces too, %")
+    for i, row in enumerate(sorted(rows, key=lambda row: row["nme_all"])):
+        percent = 100 * row["nme_all"]
+        (dot,) = axes.plot(row["ms"], percent, "o")
+        axes.plot([row["ms_p10"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
+        side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
+        axes.annotate(row["name"], (row["ms"], percent), textcoords="offset points", ha="center", **side)
+    axes.margins(x=0.2)
+    axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
+    plain_log_ticks(axes.xaxis)
+    return figure
+
+
+def plot_parts(rows: Sequence[dict]):
+    """What a photo's time divides into, one after the other. A matplotlib Figure.
+
+    rows: name, ms and share of each part, in their order.
+    """
+    figure, axes = new_figure(8, 2.8)
+    start = 0.0
+    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
+        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
+        axes.barh(0, row["ms"], left=start, color=to_hex(color), edgecolor="white", label=label)
+        start += row["ms"]
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def plot_signals(panels: Sequence[dict]):
+    """Signals over time, a panel each, one above the other. A matplotlib Figure.
+
+    panels: title; times (T,) in seconds; lines: by name (T,) in % of the eye distance, in one order in all of them.
+    """
+    figure, axes = new_figure(8, 2.4 * len(panels) + 0.4, rows=len(panels))
+    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
+        for (name, values), color in zip(panel["lines"].items(), (INK, SKY, VERMILION, GREEN), strict=True):
+            width = 1.0 if color == SKY else 1.6
+            place.plot(panel["times"], values, color=to_hex(color), linewidth=width, label=name)
+        place.set(title=panel["title"], ylabel="% of the eye distance", xlim=(panel["times"][0], panel["times"][-1]))
+    np.atleast_1d(axes)[-1].set(xlabel="seconds")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    return figure
 
 
 # --- The style ------------------------------------------------------------------------------------------------

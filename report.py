@@ -1,5 +1,6 @@
 """What an evaluation shows: plots, and predictions beside the truth as sheets of pictures, (H, W, 3) uint8 RGB."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from face68 import geometry
 from face68.detect import Circles
 from face68.draw import VERMILION, WHITE, contact_sheet, draw_squares, face_tile, stack_sheets
 
-KEY = "NME (inter-ocular); in colour what was predicted, white crosses are the truth"
 BEST, MEDIAN, WORST = "The best", "In the middle", "The worst, worst first"
 RANKED = {BEST: 4, MEDIAN: 4, WORST: 12}  # how many faces of each are shown
 LOOKS = {  # by which faces are grouped: title, axis
@@ -19,6 +19,10 @@ LOOKS = {  # by which faces are grouped: title, axis
     "yaw": ("By yaw: the head turned sideways", "yaw, degrees (number of faces)"),
     "roll": ("By roll: the head tilted", "roll, degrees (number of faces)"),
 }
+
+POINTS = "in colour what was predicted, white crosses are the truth"
+KEY = f"NME (inter-ocular); {POINTS}"
+SQUARES = "what was found in colour, what is there in white; the thick side is the forehead's"
 
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -111,13 +115,39 @@ def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray) -> np.ndarra
     return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading) for heading, rows in others])
 
 
-def detection_sheet(pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles]) -> np.ndarray:
+def detection_sheet(
+    pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles], title: str
+) -> np.ndarray:
     """Pictures (H, W, 3) uint8 RGB with what a detector found in each, and in white what is there."""
+    pairs = zip(found, truth, strict=True)
+    captions = [f"{len(of_picture.scores)} found, {len(there.scores)} there" for of_picture, there in pairs]
+    title += f": {SQUARES}"
+    return contact_sheet(detection_tiles(pictures, found, truth), tile=320, captions=captions, title=title)
+
+
+def detection_tiles(
+    pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles]
+) -> list[np.ndarray]:
+    """The pictures of `detection_sheet`."""
     tiles = []
     for picture, of_picture, there in zip(pictures, found, truth, strict=True):
         tile = draw_squares(picture, there.centers, there.sides, there.rolls, WHITE)
         tiles.append(draw_squares(tile, of_picture.centers, of_picture.sides, of_picture.rolls, VERMILION))
-    pairs = zip(found, truth, strict=True)
-    captions = [f"{len(of_picture.scores)} found, {len(there.scores)} there" for of_picture, there in pairs]
-    title = "Validation mosaics: what was found in colour, what is there in white; the thick side is the forehead's"
-    return contact_sheet(tiles, tile=320, captions=captions, title=title)
+    return tiles
+
+
+def learning_strip(
+    epochs: Sequence[int], errors: Sequence[float], tiles: Sequence[Sequence[np.ndarray]], measure: str, legend: str
+) -> np.ndarray:
+    """The same samples as the network saw them after each of some epochs, a row an epoch.
+
+    epochs: 0 is before training; errors: of all validation samples then, as fractions; measure: what people call them.
+    tiles: as many pictures (H, W, 3) uint8 RGB for each.
+    """
+    short = measure.partition(" (")[0]
+    labels = [
+        f"{f'epoch {epoch}' if epoch else 'untrained'}\n{short} {error:.1%}"
+        for epoch, error in zip(epochs, errors, strict=True)
+    ]
+    title = f"Watch it learn: the same pictures epoch after epoch, with {measure} of all validation samples; {legend}"
+    return contact_sheet(list(itertools.chain(*tiles)), len(tiles[0]), 240, title=title, labels=labels)

@@ -12,8 +12,10 @@ from face68.network import is_exported
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
 EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
-WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES)
-HISTORY = ("epoch", "train_loss", "val_loss", "seconds")  # columns of history.csv, beside that of what was measured
+UNTRAINED, LEARNING = "untrained_faces.png", "learning.png"
+WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES, UNTRAINED, LEARNING)
+HISTORY = ("epoch", "train_loss", "val_loss", "seconds")  # columns of history.csv, beside that of what was measured:
+MEASURES = {"val_nme": "NME (inter-ocular)", "val_1_minus_ap": "1 - AP"}  # one of these, and as people call it
 MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run", "overwrite")
 
 
@@ -101,19 +103,50 @@ def _as_typed(option: str, value) -> str:
 
 
 def append_history(folder: Path, row: dict[str, float]) -> None:
-    """Put an epoch's row, values by column, behind those of the epochs before it in history.csv.
+    """Put an epoch's row, values by column, behind those of the epochs before it in history.csv; 0 is the untrained
+    network's.
 
     A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew.
     """
     path, epoch = folder / CURVE, row["epoch"]
-    before = path.read_text().splitlines()[1:epoch] if epoch > 1 and path.is_file() else []
+    rows = path.read_text().splitlines()[1:] if epoch > 0 and path.is_file() else []
+    before = [line for line in rows if float(line.partition(",")[0]) < epoch]
     lines = [",".join(row), *before, ",".join(f"{value:.6g}" for value in row.values())]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 
 
-def read_history(folder: Path, measured: Sequence[str] = ()) -> dict[str, list[float]]:
-    """The columns of history.csv: those that all have, and what was measured."""
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """The columns of history.csv: those that all have, and what was measured. The untrained network has no training
+    loss (nan); trainings of earlier versions begin with epoch 1.
+    """
     with (folder / CURVE).open(newline="") as file:
         rows = list(csv.DictReader(file))
+    measured = [name for name in MEASURES if rows and name in rows[0]]
     return {name: [float(row[name]) for row in rows] for name in (*HISTORY, *measured)}
+
+
+def read_histories(folders: Sequence[Path]) -> tuple[dict[str, dict[str, list[float]]], str]:
+    """The histories of several trainings, and the column of `MEASURES` that all of them have.
+
+    They go by the names of their folders, or by the whole paths where two folders have one name.
+
+    Raises:
+        InputError: a folder holds no history, or that of another kind of training than the first one's.
+    """
+    names = [folder.resolve().name for folder in folders]
+    histories, kind = {}, None
+    for folder, name in zip(folders, names, strict=True):
+        path = folder / CURVE
+        try:
+            history = read_history(folder)
+            column = next(measure for measure in MEASURES if measure in history)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; name a folder that train.py wrote into") from None
+        except (OSError, ValueError, TypeError, KeyError, StopIteration):
+            raise InputError(f"{path}: not the history of a training; name a folder that train.py wrote into") from None
+        kind = kind or column
+        if column != kind:
+            raise InputError(f"{path}: measures {MEASURES[column]}, others {MEASURES[kind]}; compare those of one kind")
+        histories[name if names.count(name) == 1 else str(folder)] = history
+    return histories, kind

@@ -1,7 +1,7 @@
 """What train.py can train: a network that places keypoints in faces, or one that finds faces in pictures.
 
 A task brings its data, what is minimised, what is measured on people that training never saw (less is better), what a
-checkpoint holds of it, and the sheet of pictures at the end. The loop in train.py is the same for both.
+checkpoint holds of it, and the pictures of how it learned. The loop in train.py is the same for both.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 import metrics
 import mosaics
 import report
-from compute import batches
+from compute import batches, first_batch
 from data_load import (
     FacialKeypointsDataset,
     Seeded,
@@ -35,12 +35,12 @@ from face68.files import InputError
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from losses import LOSSES, confidence_loss, detection_loss, heatmap_loss, keypoint_loss
 from models import CELL, Maps, as_outputs, faces_in_pixels, finds_faces, input_size, join_outputs, predicts_errors
-from runs import Settings
+from runs import MEASURES, Settings
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints
 BACKGROUND = 0.1  # the share of training crops that show no upright face, for a network that judges what it sees
 LARGEST_LOG = 80.0  # of an expected error or of its inverse: more can't be told from infinity
-SHOWN = 12  # pictures of a sheet
+SHOWN, WATCHED = 12, 5  # pictures of a sheet, and of those that are looked at as training goes on
 
 
 class Validation(Protocol):
@@ -62,10 +62,14 @@ class Validation(Protocol):
 
 
 class Task(Protocol):
-    """column, measure: what is measured, as history.csv and as people call it."""
+    """column, measure: what is measured, as history.csv and as people call it.
+
+    legend: what its pictures show in which colour.
+    """
 
     column: str
     measure: str
+    legend: str
 
     def load(self) -> tuple[Seeded, Dataset]:
         """The training samples and the validation samples: of other people, and always the same."""
@@ -83,8 +87,20 @@ class Task(Protocol):
         """What a checkpoint holds of the task, beside the network."""
         ...
 
-    def sheet(self, model: nn.Module, data: Dataset, device: torch.device) -> np.ndarray:
-        """What the network says of some validation samples beside the truth, a picture (H, W, 3) uint8 RGB."""
+    def sheets(self, untrained: nn.Module, best: nn.Module, data: Dataset, device: torch.device) -> list[np.ndarray]:
+        """What the network said before and after training of the same validation samples, beside the truth: a picture
+        each, (H, W, 3) uint8 RGB.
+        """
+        ...
+
+    def answers(self, model: nn.Module, data: Dataset, device: torch.device) -> list[Tensor]:
+        """What the network says of a few validation samples, always the same ones, as a checkpoint can hold it. Draws
+        nothing from the global random numbers.
+        """
+        ...
+
+    def tiles(self, data: Dataset, answers: list[list[Tensor]]) -> list[list[np.ndarray]]:
+        """Those samples with each of several networks' answers beside the truth, pictures (H, W, 3) uint8 RGB."""
         ...
 
 
@@ -160,7 +176,7 @@ class Placed(NamedTuple):
 class PlaceKeypoints:
     """Keypoints in the crop of a face."""
 
-    column, measure = "val_nme", "NME (inter-ocular)"
+    column, measure, legend = "val_nme", MEASURES["val_nme"], report.POINTS
 
     def __init__(self, settings: Settings):
         self.settings, self.policy = settings, CropPolicy(size=input_size(settings.model))
@@ -205,15 +221,37 @@ class PlaceKeypoints:
     def describe(self) -> dict:
         return {"policy": asdict(self.policy)}
 
-    def sheet(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> np.ndarray:
-        """Faces from best to worst."""
-        found = self.validate(model, data, device)
+    def sheets(self, untrained: nn.Module, best: nn.Module, data, device: torch.device) -> list[np.ndarray]:
+        """Faces from the trained network's best to its worst."""
+        order = np.argsort(self.validate(best, data, device).nme)
+        shown = data.subset(order[np.linspace(0, len(data) - 1, min(SHOWN, len(data))).astype(int)], data.transform)
+        titles = "The same validation faces before training", "Validation faces from best to worst"
+        return [
+            report.error_sheet(shown, range(len(shown)), self._predict(model, shown, device), shown.keypoints, title)
+            for model, title in zip((untrained, best), titles, strict=True)
+        ]
+
+    def answers(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> list[Tensor]:
+        """Keypoints (68, 2) px of the image of each."""
+        return list(torch.from_numpy(self._predict(model, _watched(data), device)))
+
+    def tiles(self, data: FacialKeypointsDataset, answers: list[list[Tensor]]) -> list[list[np.ndarray]]:
+        shown = _watched(data)
+        rows = range(len(shown))
+        return [report.error_tiles(shown, rows, torch.stack(row).numpy(), shown.keypoints) for row in answers]
+
+    @torch.inference_mode()
+    def _predict(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> np.ndarray:
+        """Keypoints (N, 68, 2) px of the images of a few faces."""
+        normalised = as_outputs(model.eval()(first_batch(data, device, len(data))["image"])).keypoints.cpu().numpy()
+        crops = denormalize_keypoints(normalised, self.policy.size, self.policy.size)
         matrices = [geometry.crop_matrix(geometry.box_of(points), self.policy) for points in data.keypoints]
-        crops = denormalize_keypoints(found.predicted, self.policy.size, self.policy.size)
-        predicted = np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
-        chosen = np.argsort(found.nme)[np.linspace(0, len(data) - 1, min(SHOWN, len(data))).astype(int)]
-        title = "Validation faces from best to worst"
-        return report.error_sheet(data, chosen, predicted, data.keypoints, title)
+        return np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
+
+
+def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
+    """Faces from all over the data set, so most likely of as many people."""
+    return data.subset(np.unique(np.linspace(0, len(data) - 1, WATCHED).astype(int)), data.transform)
 
 
 def diverged() -> InputError:
@@ -265,7 +303,8 @@ class FoundFaces(NamedTuple):
 class FindFaces:
     """Faces of any roll in pictures, learned on `mosaics.Mosaics`."""
 
-    column, measure = "val_1_minus_ap", "1 - AP"
+    column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
+    legend = f"{report.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -299,13 +338,39 @@ class FindFaces:
     def describe(self) -> dict:
         return {}
 
+    def sheets(self, untrained: nn.Module, best: nn.Module, data: Seeded, device: torch.device) -> list[np.ndarray]:
+        """The first mosaics."""
+        batch = first_batch(data, device, SHOWN)
+        titles = "The same validation mosaics before training", "Validation mosaics"
+        return [
+            report.detection_sheet(_pictures(batch), self._find(model, batch), faces_there(batch), title)
+            for model, title in zip((untrained, best), titles, strict=True)
+        ]
+
+    def answers(self, model: nn.Module, data: Seeded, device: torch.device) -> list[Tensor]:
+        """x, y, side and roll of the faces that it finds in each, (N, 4): px and degrees."""
+        found = self._find(model, first_batch(data, device, WATCHED))
+        return [torch.from_numpy(np.column_stack([one.centers, one.sides, one.rolls])) for one in found]
+
+    def tiles(self, data: Seeded, answers: list[list[Tensor]]) -> list[list[np.ndarray]]:
+        batch = first_batch(data, torch.device("cpu"), WATCHED)
+        pictures, there = _pictures(batch), faces_there(batch)
+        found = [[_as_circles(faces.numpy()) for faces in row] for row in answers]
+        return [report.detection_tiles(pictures, row, there) for row in found]
+
     @torch.inference_mode()
-    def sheet(self, model: nn.Module, data: Seeded, device: torch.device) -> np.ndarray:
-        """Some mosaics."""
-        batch = next(batches(data, 0, device, size=SHOWN))
-        found, there = circles(look(model, batch), SHOWN_SCORE), faces_there(batch)
-        images = (batch["image"] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return report.detection_sheet(list(images), found, there)
+    def _find(self, model: nn.Module, batch: dict[str, Tensor]) -> list[Circles]:
+        return circles(look(model, batch), SHOWN_SCORE)
+
+
+def _as_circles(faces: np.ndarray) -> Circles:
+    """From what `FindFaces.answers` tells."""
+    return Circles(faces[:, :2], faces[:, 2], faces[:, 3], np.ones(len(faces)))
+
+
+def _pictures(batch: dict[str, Tensor]) -> list[np.ndarray]:
+    """The mosaics of a batch, (S, S, 3) uint8 RGB each."""
+    return list((batch["image"] * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
 
 def measure(find: Callable[[dict[str, Tensor]], list[Circles]], data: Iterable[dict[str, Tensor]]) -> FoundFaces:

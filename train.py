@@ -8,7 +8,9 @@
     python train.py --dry-run                            # two steps and a validation, to see that all works
 
 Writes into --output-dir: best.pt (lowest NME on people that training never saw; of a detector 1 - average precision)
-and the same as best.onnx, last.pt (all that --resume needs), history.csv, training_curves.png and validation_faces.png.
+and the same as best.onnx, last.pt (all that --resume needs), history.csv, and pictures: training_curves.png,
+validation_faces.png, the same faces before training in untrained_faces.png, and as training goes on learning.png, what
+the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
 import math
@@ -16,14 +18,16 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import image_cache
+import plots
+import report
 import runs
-import visualize
 from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint
 from compute import choose_device, keep_freed_memory, precision_of, to_device
 from data_load import DATA_DIR, FOLDS, Seeded, default_data
@@ -39,6 +43,7 @@ from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle
 from runs import Settings
 from tasks import Task, Validation, task_of
 
+WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
 LOOK = 20  # steps after which the loss is looked at, for which a GPU has to be waited for
 
 
@@ -107,6 +112,8 @@ class Training:
         self.loss_sum = 0.0  # of this epoch's steps, but for those whose losses are still on the device:
         self.losses: list[Tensor] = []
         self.best_error = math.inf
+        # Of each epoch in learning.png its row of history.csv, and what the network said of the samples shown there.
+        self.watched: list[dict] = []
 
     def step_weights(self, loss: Tensor) -> None:
         """One step of the weights against the loss's gradient, and of their average."""
@@ -151,6 +158,7 @@ class Training:
             "step": self.step,
             "loss_sum": self.loss_sum,
             "best_error": self.best_error,
+            "watched": self.watched,
             "random": torch.get_rng_state(),  # dropout draws from it
         }
 
@@ -161,6 +169,7 @@ class Training:
             optimizer.load_state_dict(saved)
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.best_error = state["loss_sum"], state["best_error"]
+        self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
 
 
@@ -212,14 +221,52 @@ def say_which_data(chosen: Path) -> None:
     print(f"data: {chosen} ({'the public set' if chosen == DATA_DIR else drawn})")
 
 
+def create_untrained(settings: Settings, device: torch.device) -> nn.Module:
+    """The network before its first step: always the same, --seed decides its weights."""
+    torch.manual_seed(settings.seed)
+    return create_model(settings.model).to(device, memory_format=torch.channels_last)
+
+
+def note_epoch(training: Training, train_loss: float, found: Validation, seconds: float, data: Dataset) -> None:
+    """Put the epoch's row into history.csv, and if learning.png shows it, what the network says of a few samples there.
+
+    What the untrained network is worth waits for the first epoch's end: until then an earlier training's files stay.
+    """
+    task, settings, epoch = training.task, training.settings, training.epoch
+    row = {"epoch": epoch, "train_loss": train_loss, "val_loss": found.loss, task.column: found.error}
+    row |= {"seconds": seconds}
+    watched = epoch in WATCHED or epoch == settings.epochs
+    if watched:
+        answers = task.answers(training.average.model, data, training.device)
+        training.watched.append({"row": row, "answers": answers})
+    if epoch == 0:
+        return
+    if epoch == 1:
+        runs.append_history(settings.output_dir, training.watched[0]["row"])
+    runs.append_history(settings.output_dir, row)
+    if watched:
+        write_image(settings.output_dir / runs.LEARNING, draw_learning(training, data))
+
+
+def draw_learning(training: Training, data: Dataset) -> np.ndarray:
+    """The same samples after each of the watched epochs, (H, W, 3) uint8 RGB."""
+    task, rows = training.task, [one["row"] for one in training.watched]
+    epochs, errors = [row["epoch"] for row in rows], [row[task.column] for row in rows]
+    tiles = task.tiles(data, [one["answers"] for one in training.watched])
+    return report.learning_strip(epochs, errors, tiles, task.measure, task.legend)
+
+
 def draw_results(training: Training, data: Dataset) -> None:
-    """training_curves.png, and validation_faces.png: what the best network predicts of faces that it never saw."""
-    folder, task = training.settings.output_dir, training.task
-    curves = visualize.plot_training_curves(runs.read_history(folder, [task.column]), task.column, task.measure)
-    visualize.save_figure(curves, folder / runs.CURVES)
+    """training_curves.png, and what the best and the untrained network predict of faces that they never saw."""
+    settings, task = training.settings, training.task
+    folder = settings.output_dir
+    curves = plots.plot_training_curves(runs.read_history(folder), task.column, task.measure)
+    plots.save_figure(curves, folder / runs.CURVES)
     path = folder / runs.BEST
     best = build_model(load_checkpoint(path), path).to(training.device)
-    write_image(folder / runs.FACES, task.sheet(best, data, training.device))
+    sheets = task.sheets(create_untrained(settings, training.device), best, data, training.device)
+    for name, sheet in zip((runs.UNTRAINED, runs.FACES), sheets, strict=True):
+        write_image(folder / name, sheet)
 
 
 def describe(training: Training, found: Validation | None) -> dict:
@@ -243,7 +290,10 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
     settings, task, interrupt = training.settings, training.task, Interrupt()
     folder = settings.output_dir
     if not settings.resume:
-        print(f"before training: {task.validate(training.average.model, val_data, training.device)}", flush=True)
+        started = time.perf_counter()
+        found = task.validate(training.average.model, val_data, training.device)
+        print(f"before training: {found}", flush=True)
+        note_epoch(training, math.nan, found, time.perf_counter() - started, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
         train_loss = train_epoch(training, train_data, interrupt)
@@ -263,8 +313,7 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        row = {"epoch": training.epoch, "train_loss": train_loss, "val_loss": found.loss, task.column: found.error}
-        runs.append_history(folder, row | {"seconds": seconds})
+        note_epoch(training, train_loss, found, seconds, val_data)
         checkpoint = describe(training, found)
         if found.error < training.best_error:
             if training.best_error == math.inf:
@@ -291,9 +340,7 @@ def main() -> int:
     check_places(places, (), settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
     device = choose_device(settings.device)
-    torch.manual_seed(settings.seed)
-    task = task_of(settings)
-    model = create_model(settings.model).to(device, memory_format=torch.channels_last)
+    task, model = task_of(settings), create_untrained(settings, device)
     train_data, val_data = task.load()
     training = Training(model, task, settings, train_data, device)
     parameters = sum(p.numel() for p in model.parameters())
@@ -308,7 +355,8 @@ def main() -> int:
     draw_results(training, val_data)
     export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
-    print("history.csv, training_curves.png and validation_faces.png")
+    print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")
+    print("untrained_faces.png and validation_faces.png")
     return 0
 
 

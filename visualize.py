@@ -1,18 +1,16 @@
-"""Look at the data and at what becomes of it; and the plots and sheets of faces that training and evaluation write.
+"""Look at the data and at what becomes of it.
 
-    python visualize.py samples                  # faces of a data set with their keypoints
-    python visualize.py samples --checkpoint C   # predictions beside them
-    python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
-    python visualize.py transforms               # one face through each transform of data_load.py; mosaics
-    python visualize.py landmarks                # the numbered picture of the 68 points
-    python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
-    python visualize.py overview --output docs/overview.jpg    # the README's first picture
-
-Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
+python visualize.py samples                  # faces of a data set with their keypoints
+python visualize.py samples --checkpoint C   # predictions beside them
+python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
+python visualize.py transforms               # one face through each transform of data_load.py; mosaics
+python visualize.py landmarks                # the numbered picture of the 68 points
+python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
+python visualize.py overview --output docs/overview.jpg    # the README's first picture
+python visualize.py history runs/a runs/b    # the curves of several trainings over each other
 """
 
 import inspect
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,11 +23,6 @@ from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
 from face68.command.places import check_places
 from face68.draw import (
-    BLUE,
-    GREEN,
-    INK,
-    SKY,
-    VERMILION,
     WHITE,
     contact_sheet,
     draw_faces,
@@ -46,107 +39,12 @@ from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.overlays import draw_overlays, load_overlay
 from networks import open_network
-from plots import (
-    COLORS,
-    as_picture,
-    plot_audit,
-    save_figure,  # noqa: F401
-)
-from plots import new_figure as _figure
-from plots import plain_log_ticks as _plain_log_ticks
-from plots import to_hex as _hex
+from plots import COLORS, as_picture, plot_audit, plot_histories
 from report import error_sheet
 
 # A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
 COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
-
-# --- Plots ----------------------------------------------------------------------------------------------------
-# Figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed: those who
-# train or look at samples shouldn't wait for it.
-
-
-def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):
-    """Loss (left, logarithmic) and what validation measures (right) by epoch, the best marked. A matplotlib Figure.
-
-    history: lists of one length under epoch, train_loss, val_loss and `column`, fractions of which less is better.
-    measure: what people call them.
-    """
-    figure, (left, right) = _figure(10, 4, columns=2)
-    epochs = history["epoch"]
-    marker = "o" if len(epochs) < 3 else None  # a line of one point can't be seen
-    left.plot(epochs, history["train_loss"], color=_hex(BLUE), marker=marker, label="training")
-    left.plot(epochs, history["val_loss"], color=_hex(VERMILION), marker=marker, label="validation")
-    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
-    left.legend(frameon=False)
-
-    percent = 100 * np.asarray(history[column], dtype=np.float64)
-    right.plot(epochs, percent, color=_hex(VERMILION), marker=marker)
-    if np.isfinite(percent).any():
-        best = int(np.nanargmin(percent))
-        label = f"best: {percent[best]:.2f}% in epoch {epochs[best]:g}"
-        right.plot(epochs[best], percent[best], "o", color=_hex(BLUE), markersize=9, label=label)
-        right.legend(frameon=False)
-    _plain_log_ticks(left.yaxis)
-    right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people")
-    for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # 1: also where there is one epoch
-    return figure
-
-
-def plot_speed(rows: Sequence[dict]):
-    """Error against time, a dot for each way to find faces, on a line where 80% of its times lie. A matplotlib Figure.
-
-    rows: name; ms, the median for a photo; ms_p10 and ms_p90; nme_all, the mean NME with missed faces, a fraction.
-    """
-    figure, axes = _figure(6.4, 4.6)
-    axes.set_prop_cycle(color=[_hex(color) for color in COLORS])
-    axes.set(xscale="log", title="Error against time", xlabel="ms a photo, one core")
-    axes.set(ylabel="NME (inter-ocular), missed faces too, %")
-    for i, row in enumerate(sorted(rows, key=lambda row: row["nme_all"])):
-        percent = 100 * row["nme_all"]
-        (dot,) = axes.plot(row["ms"], percent, "o")
-        axes.plot([row["ms_p10"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
-        side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
-        axes.annotate(row["name"], (row["ms"], percent), textcoords="offset points", ha="center", **side)
-    axes.margins(x=0.2)
-    axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
-    _plain_log_ticks(axes.xaxis)
-    return figure
-
-
-def plot_parts(rows: Sequence[dict]):
-    """What a photo's time divides into, one after the other. A matplotlib Figure.
-
-    rows: name, ms and share of each part, in their order.
-    """
-    figure, axes = _figure(8, 2.8)
-    start = 0.0
-    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
-        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
-        axes.barh(0, row["ms"], left=start, color=_hex(color), edgecolor="white", label=label)
-        start += row["ms"]
-    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def plot_signals(panels: Sequence[dict]):
-    """Signals over time, a panel each, one above the other. A matplotlib Figure.
-
-    panels: title; times (T,) in seconds; lines: by name (T,) in % of the eye distance, in one order in all of them.
-    """
-    figure, axes = _figure(8, 2.4 * len(panels) + 0.4, rows=len(panels))
-    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
-        for (name, values), color in zip(panel["lines"].items(), (INK, SKY, VERMILION, GREEN), strict=True):
-            width = 1.0 if color == SKY else 1.6
-            place.plot(panel["times"], values, color=_hex(color), linewidth=width, label=name)
-        place.set(title=panel["title"], ylabel="% of the eye distance", xlim=(panel["times"][0], panel["times"][-1]))
-    np.atleast_1d(axes)[-1].set(xlabel="seconds")
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    return figure
 
 
 # --- Sheets of faces ------------------------------------------------------------------------------------------
@@ -427,10 +325,24 @@ def show(picture: np.ndarray, title: str) -> None:
     plt.show()
 
 
+def history_picture(folders: Sequence[Path]) -> np.ndarray:
+    """Several trainings over each other, (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: a folder holds no history that can be compared, or they are too many to be told apart.
+    """
+    from runs import MEASURES, read_histories  # here: those who only draw shouldn't wait for torch
+
+    if len(folders) > len(COLORS):
+        raise InputError(f"history: {len(folders)} trainings can't be told apart by colour; name {len(COLORS)} at most")
+    histories, column = read_histories(folders)
+    return as_picture(plot_histories(histories, column, MEASURES[column]))
+
+
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
-    arguments = parser(__doc__.split("\n\nPlots are")[0])
+    arguments = parser(__doc__)
     helps = {
         "samples": "faces of a data set with their keypoints",
         "audit": "what a data set holds",
@@ -438,6 +350,7 @@ def main() -> None:
         "landmarks": "the numbered picture of the 68 points",
         "overlays": "the face filters",
         "overview": "the README's first picture",
+        "history": "the curves of several trainings over each other",
     }
     commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
@@ -445,7 +358,9 @@ def main() -> None:
         command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
         add_overwrite(command)
         command.add_argument("--show", action="store_true", help="open it in a window too")
-        if name in ("landmarks", "overlays", "overview"):
+        if name == "history":
+            command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
+        if name in ("landmarks", "overlays", "overview", "history"):
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
@@ -469,6 +384,8 @@ def main() -> None:
         picture = audit_picture(args.data)
     elif args.command == "overview":
         picture = overview_picture()
+    elif args.command == "history":
+        picture = history_picture(args.runs)
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":

@@ -321,14 +321,16 @@ def contact_sheet(
     tile: int = 256,
     captions: Sequence[str] | None = None,
     title: str | None = None,
+    labels: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Images (H, W, 3), each fitted whole into a `tile`×`tile` square, in rows on white.
 
     captions: a line below each, shortened where it is wider than the tile.
     title: above all, in as many lines as it needs.
+    labels: left of each row, in lines of their own; all letters are larger then.
 
     Raises:
-        ValueError: no images, or not one caption an image.
+        ValueError: no images, or not one caption an image, or not one label a row.
     """
     if not images:
         raise ValueError("a contact sheet needs at least one image")
@@ -336,9 +338,13 @@ def contact_sheet(
         raise ValueError(f"{len(images)} images but {len(captions)} captions")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    gap, line = max(2, tile // 32), max(14, tile // 10)  # `line`: the height of a line of text
+    if labels is not None and len(labels) != rows:
+        raise ValueError(f"{rows} rows but {len(labels)} labels")
+    gap, line = max(2, tile // 32), max(14, tile // (10 if labels is None else 7))  # `line`: the height of one of text
     strip, font = 0 if captions is None else line, _font(0.62 * line)
-    width = gap + columns * (tile + gap)
+    beside = [label.split("\n") for label in labels or ()]
+    margin = gap + round(max((font.getlength(text) + 2 * gap for text in itertools.chain(*beside)), default=0))
+    width = margin + columns * (tile + gap)
     titles = [] if title is None else _wrap(title, font, width - 2 * gap)
     head = gap + len(titles) * line
     sheet = Image.new("RGB", (width, head + rows * (tile + strip + gap)), WHITE)
@@ -346,11 +352,15 @@ def contact_sheet(
     for i, text in enumerate(titles):
         draw.text((gap, gap / 2 + (i + 0.5) * line), text, INK, font, anchor="lm")
     for i, image in enumerate(images):
-        left, top = gap + i % columns * (tile + gap), head + i // columns * (tile + strip + gap)
+        left, top = margin + i % columns * (tile + gap), head + i // columns * (tile + strip + gap)
         sheet.paste(Image.fromarray(_letterbox(image, tile)), (left, top))
         if captions is not None:
             text = _shorten(captions[i], font, tile)
             draw.text((left + tile / 2, top + tile + strip / 2), text, INK, font, anchor="mm")
+    for i, texts in enumerate(beside):
+        middle = head + i * (tile + strip + gap) + tile / 2
+        for j, text in enumerate(texts):
+            draw.text((2 * gap, middle + (j - (len(texts) - 1) / 2) * line), text, INK, font, anchor="lm")
     return np.array(sheet)
 
 

@@ -65,7 +65,7 @@ def points_of_longest(film: Sequence[SeenFrame]) -> np.ndarray:
 
 
 def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
-    """What `visualize.plot_signals` draws of a film, if there is something to see: the first SHOWN seconds."""
+    """What `plots.plot_signals` draws of a film, if there is something to see: the first SHOWN seconds."""
     if name not in SIGNALS:
         return []
     title, signal = SIGNALS[name]

@@ -13,7 +13,7 @@ import pytest
 from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
-import visualize
+import plots
 from curation.drawn.films import frames as drawn_frames
 from data_load import fold_of, read_csv
 from face68 import geometry
@@ -301,7 +301,7 @@ def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
     assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
     assert sum(row["ms"] for row in rows) == pytest.approx(run.sum())
     assert {row["runs"] for row in rows} == {"2 of 3"}
-    bars = visualize.plot_parts(rows).axes[0].patches
+    bars = plots.plot_parts(rows).axes[0].patches
     assert [bar.get_width() for bar in bars] == pytest.approx(run.tolist())
     assert bars[-1].get_x() == pytest.approx(run[:-1].sum())
 

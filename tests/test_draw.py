@@ -302,6 +302,18 @@ def test_a_label_is_white_on_a_dark_band_at_the_lower_edge(text, written):
     assert x0 >= 0 and y0 >= 80 and x1 <= 200 and y1 <= 100
 
 
+def test_labels_stand_left_of_their_rows(written):
+    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    sheet = draw.contact_sheet([red] * 3, columns=2, tile=128, labels=["epoch 1\nNME 9.9%", "last"])
+    rows, columns = np.nonzero((sheet == (255, 0, 0)).all(axis=2))
+    boxes = dict(ink_boxes(written))
+    assert list(boxes) == ["epoch 1", "NME 9.9%", "last"]
+    for text, (x0, y0, x1, y1) in boxes.items():
+        assert x0 >= 0 and x1 < columns.min(), text
+        assert (y0 > rows.min() + 128) == (text == "last") and y1 <= rows.max(), text
+    assert boxes["epoch 1"][3] <= boxes["NME 9.9%"][1]
+
+
 def test_text_needs_no_matplotlib(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     sheet = draw.contact_sheet([gray(8, 8) + 80] * 2, tile=128, captions=["Ann, 3.1%", "a very long name " * 9])
@@ -322,3 +334,5 @@ def test_sheets_are_stacked_at_the_left_on_white():
     stacked = draw.stack_sheets([low, narrow])
     assert stacked.shape == (5, 5, 3)
     assert (stacked[:2] == 0).all() and (stacked[2:, :2] == 7).all() and (stacked[2:, 2:] == 255).all()
+    with pytest.raises(ValueError, match="2 rows but 3 labels"):
+        draw.contact_sheet([gray(), gray(), gray()], columns=2, labels=["a", "b", "c"])
