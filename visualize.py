@@ -4,10 +4,16 @@
     python visualize.py transforms               # one face through each transform of data_load.py; mosaics
     python visualize.py landmarks                # the numbered picture of the 68 points
     python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
+    python visualize.py photo --image me.jpg     # how a photo becomes points, step by step
+    python visualize.py filters                  # the filters that a network begins with, and what they find
+    python visualize.py features --layer stem.1  # the maps of a layer
+    python visualize.py heatmaps --points 8,30   # where a network believes that points are
+    python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
 
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
+import argparse
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +24,7 @@ import numpy as np
 import metrics
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.inputs import demonstration_photo
 from face68.command.places import check_places
 from face68.draw import (
     BLUE,
@@ -30,16 +37,21 @@ from face68.draw import (
     WHITE,
     YELLOW,
     contact_sheet,
+    draw_keypoints,
     draw_landmarks,
     draw_squares,
     face_tile,
+    fit,
 )
+from face68.draw import COLORS as REGION_COLORS
 from face68.files import MARK, InputError, atomic_path
 from face68.images import read_image, write_image
-from face68.landmarks import Face
+from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, Face, inter_ocular, upright_frame
 from face68.overlays import draw_overlays, load_overlay
+from networks import default_checkpoint
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
+DPI = 150  # of the pictures that figures become
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -178,7 +190,7 @@ def save_figure(figure, path: str | Path) -> None:
         raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
     with atomic_path(path) as temporary:
         png = Path(path).suffix.lower() == ".png"
-        figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
+        figure.savefig(temporary, dpi=DPI, metadata={"Software": MARK} if png else None)
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
@@ -207,6 +219,311 @@ def _plain_log_ticks(axis) -> None:
 
 def _hex(color: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+# --- What a network sees --------------------------------------------------------------------------------------
+# What they show comes from insight.py. Cells of filters and of maps are drawn sharp, as they are; photos are smoothed.
+
+SEEING = {
+    "photo": "how a photo becomes points, step by step",
+    "filters": "the filters that a network begins with, and what they find",
+    "features": "the maps of a layer",
+    "heatmaps": "where a network believes that points are",
+    "occlusion": "which parts of a face move its points when they are hidden",
+}
+POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # what is looked at unless somebody asks for others
+MOST_FILTERS, MOST_MAPS = 32, 31  # of a figure
+TINY = 1e-12  # in place of 0, to divide by
+SMALL = 8  # points, of letters beside pictures
+CLOSE = 448  # px, the side of a crop or a face that is drawn on
+
+
+def plot_filters(filters, network: str):
+    """The filters of a network's first convolution, and below each what it makes of the picture. A matplotlib Figure.
+
+    filters: `insight.Filters`; those of an RGB picture are drawn in colour, in which gray weighs nothing.
+    """
+    weights, responses = filters.weights[:MOST_FILTERS], filters.responses[:MOST_FILTERS]
+    in_colour = weights.shape[1] == 3
+    columns, heaviest = min(8, len(weights)), np.abs(weights).max()
+    figure, axes = _pictures(columns, 2 * -(-len(weights) // columns))
+    for i, (weight, response) in enumerate(zip(weights, responses, strict=True)):
+        above, below = axes[2 * (i // columns) :, i % columns][:2]
+        cells = 0.5 + weight.transpose(1, 2, 0) / (2 * heaviest) if in_colour else np.hstack(list(weight))
+        weighed = above.imshow(cells, _signed(), vmin=-heaviest, vmax=heaviest, interpolation="nearest")
+        above.set_title(str(i), fontsize=SMALL)
+        shares = _show_map(below, response)
+    count = _some(len(weights), len(filters.weights))
+    cells = " × ".join(map(str, weights.shape[2:]))
+    detail = f"layer {filters.layer}: {count} filters of {cells}, below each what it finds"
+    _title(figure, "What the first layer looks for", detail, network)
+    _value_bar(figure, shares, axes, "what a filter finds, as a share of its strongest response")
+    if not in_colour:
+        _value_bar(figure, weighed, axes, "weight of a filter's cell")
+    return figure
+
+
+def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: str):
+    """A picture, and of a layer's maps (C, H, W) those of most contrast, each on its own scale. A matplotlib Figure."""
+    contrast = maps.std(axis=(1, 2)) / np.maximum(np.abs(maps).max(axis=(1, 2)), TINY)
+    chosen = np.argsort(-contrast, kind="stable")[:MOST_MAPS]
+    columns = min(8, len(chosen) + 1)
+    figure, axes = _pictures(columns, -(-(len(chosen) + 1) // columns))
+    first, *places = axes.flat
+    first.imshow(picture, "gray", vmin=0, vmax=255, interpolation="bilinear")
+    first.set_title("the picture", fontsize=SMALL)
+    for number, place in zip(chosen, places, strict=False):
+        shares = _show_map(place, maps[number])
+        place.set_title(f"{number}: {np.abs(maps[number]).max():.2g}", fontsize=SMALL)
+    count = _some(len(chosen), len(maps))
+    detail = f"{count} maps of {maps.shape[2]} × {maps.shape[1]} cells, those of most contrast first"
+    _title(figure, f"What layer {layer} sees", detail, network)
+    bar = _value_bar(figure, shares, axes, "share of the map's largest value, which stands behind its number")
+    bar.ax.set_xlim(-1 if maps.min() < 0 else 0, 1)
+    return figure
+
+
+def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[int], network: str):
+    """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
+
+    crop: (S, S) uint8. heat: (68, H, W), see `insight.heat_maps`. said: `network.Outputs` about the crop.
+    """
+    from matplotlib.patches import Circle, Patch
+
+    columns = min(4, len(points) + 1)
+    figure, axes = _pictures(columns, -(-(len(points) + 1) // columns))
+    first, *places = axes.flat
+    first.imshow(_heated(crop, heat))
+    first.set_title("all 68", fontsize=10)
+    for point, place in zip(points, places, strict=False):
+        region, (x, y) = NAMES[point].partition("_")[0], said.keypoints[0, point]
+        place.imshow(_heated(crop, heat, [point]), extent=_extent(crop))
+        label = f"{point}, {region}: peak {heat[point].max():.0%}"
+        if said.errors is not None:
+            error = said.errors[0, point]
+            place.add_patch(Circle((x, y), error, fill=False, color="white", linewidth=1))
+            label += f", ± {error:.1f} px"
+        place.plot(x, y, "o", color=_hex(REGION_COLORS[region]), markeredgecolor="black", markersize=4)
+        place.set_title(label, fontsize=10)
+    detail = f"heat maps of {heat.shape[2]} × {heat.shape[1]} cells over the crop of {len(crop)} × {len(crop)} px"
+    _title(figure, "Where the network believes that the points are", detail, network)
+    ring = "" if said.errors is None else "; ring: its expected error"
+    meaning = f"colour: a cell's probability, clear at 0 and full at the map's peak; dot: the point{ring}"
+    handles = [Patch(color=_hex(color), label=region) for region, color in REGION_COLORS.items()]
+    figure.legend(handles=handles, title=meaning, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: str):
+    """The points of a crop, how far hiding each place moves them, and the place that does so most. A matplotlib Figure.
+
+    crop: (S, S) uint8. occlusion: `insight.Occlusion`.
+    """
+    shifts = 100 * occlusion.shifts(points)
+    row, column = np.unravel_index(shifts.argmax(), shifts.shape)
+    figure, axes = _pictures(3, 1)
+    before, where, worst = axes.flat
+    before.imshow(_marked(crop, occlusion.plain, points))
+    before.set_title("nothing is hidden", fontsize=10)
+    where.imshow(crop, "gray", vmin=0, vmax=255, interpolation="bilinear")
+    moved = where.imshow(shifts, _glow(), vmin=0, extent=_extent(crop), interpolation="bilinear")
+    where.set_title("what moves them", fontsize=10)
+    hidden = occlusion.hide(crop, row, column)
+    worst.imshow(_marked(hidden, occlusion.moved[row, column], points, occlusion.plain))
+    worst.set_title(f"moved most: by {shifts.max():.1f}%; white: before", fontsize=10)
+    side, size = occlusion.side, len(crop)
+    detail = f"behind a gray square of {side} × {side} px, at each place of {size} × {size} px"
+    _title(figure, f"Which parts of the face move {name_points(points)}", detail, network)
+    _value_bar(figure, moved, axes, "mean shift while the square is there, % of the eye distance (inter-ocular)")
+    return figure
+
+
+def plot_way(way, network: str):
+    """How a photo became points, step by step, each with its sizes. A matplotlib Figure.
+
+    way: `insight.Way`.
+    """
+    (box,), _, (degrees,) = way.found
+    first, second, third = way.points
+    frame, turn = upright_frame(first)
+    to_face, to_detail = _close_up(frame, 1.6), _close_up(_furthest_apart(second, third), 1)
+    steps = _steps(way, to_face, to_detail)
+    figure, axes = _pictures(5, 2, height=2.65)
+    places = dict(zip(steps, axes.flat, strict=False))
+    for number, (name, place) in enumerate(places.items(), start=1):
+        detail, picture = steps[name]
+        place.imshow(fit(picture, CLOSE), extent=_extent(picture))
+        place.set_anchor("NW")
+        place.set_title(f"{number}  {name}", fontsize=10, fontweight="bold", loc="left")
+        place.text(0, -0.03, detail, fontsize=SMALL, va="top", transform=place.transAxes)
+    _outline(places["detector's box"], box, degrees, np.eye(2, 3))
+    _outline(places["first points"], frame, turn, to_face)
+    for points, color in ((second, BLUE), (third, VERMILION), (way.face.keypoints, WHITE)):
+        points = geometry.transform_points(points, to_detail)
+        inside = points[((points > 0) & (points < CLOSE)).all(axis=1)]
+        places["mean of both"].plot(*inside.T, "o", color=_hex(color), markeredgecolor="black", markersize=5)
+    _title(figure, "How a photo becomes points", "the face is looked at three times", network)
+    return figure
+
+
+def _steps(way, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+    """What `plot_way` shows, by name: two lines about it, and the picture. The matrices (2×3) are to close-ups."""
+    height, width = way.image.shape[:2]
+    (box,), (score,), (degrees,) = way.found
+    crop = " × ".join(map(str, way.crops.shape[1:])) + " px"
+    searched = " × ".join(map(str, way.searched[::-1]))
+    first, second, third = way.points
+    apart = np.linalg.norm(second - third, axis=1)
+    face, detail = (geometry.warp(way.image, matrix, CLOSE, CLOSE) for matrix in (to_face, to_detail))
+    steps = {
+        "photo": (f"{width} × {height} px", way.image),
+        "detector's box": (f"{box[2] - box[0]:.0f} px wide, score {score:.2f},\nfound in {searched} px", way.image),
+        "crop": (f"{crop}, RGB, turned\nby the detector's {degrees:.0f}°", way.colour),
+        "gray": (f"{crop}, one channel:\nall that the network sees", _rgb(way.crops[0])),
+    }
+    if way.heat is not None:
+        cells = f"68 of {way.heat.shape[2]} × {way.heat.shape[1]} cells;\na point is the mean of one"
+        steps["heat maps"] = (cells, _heated(way.crops[0], way.heat))
+    return steps | {
+        "first points": ("68 × (x, y) px of the photo;\nthey frame the face anew", _on(face, first, to_face)),
+        "second look": (f"{crop}, level,\nframed by the first points", _marked(way.crops[1], way.keypoints[1])),
+        "third look": (f"{crop}, mirrored,\nframed by the second points", _marked(way.crops[2], way.keypoints[2])),
+        "mean of both": (
+            f"white; second blue, third red:\n{apart.mean():.1f} px apart, here {apart.max():.1f}",
+            detail,
+        ),
+        "points": ("68 × (x, y) px of the photo", _on(face, way.face.keypoints, to_face)),
+    }
+
+
+def _furthest_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The box (x0, y0, x1, y1) around the point that two passes (68, 2) px disagree about most, as wide as an eye."""
+    middle = (one + other)[np.linalg.norm(one - other, axis=1).argmax()] / 2
+    half = inter_ocular(one) / 4
+    return np.concatenate([middle - half, middle + half])
+
+
+def name_points(points: Sequence[int]) -> str:
+    """Points in words: a region's name, or their numbers."""
+    for region, of_region in REGIONS.items():
+        if list(points) == list(of_region):
+            return f"the points of the {region}"
+    return f"point {points[0]}" if len(points) == 1 else f"points {', '.join(map(str, points))}"
+
+
+def _some(shown: int, there: int) -> str:
+    return str(there) if shown == there else f"{shown} of {there}"
+
+
+def _title(figure, what: str, detail: str, network: str) -> None:
+    figure.suptitle(f"{what}\n{detail}; network: {network}", fontsize=11)
+
+
+def _show_map(place, values: np.ndarray):
+    """Draw a map (H, W) as shares of its largest magnitude."""
+    shares = values / max(np.abs(values).max(), TINY)
+    return place.imshow(shares, _signed(), vmin=-1, vmax=1, interpolation="nearest")
+
+
+def _pictures(columns: int, rows: int, height: float | None = None):
+    """A figure 10 inches wide for pictures, and its axes (rows, columns). height: of a row, in inches."""
+    side = 10 / columns
+    figure, axes = _figure(10, 1.0 + rows * (height or 1.12 * side), columns, rows)
+    axes = np.reshape(axes, (rows, columns))
+    for one in axes.flat:
+        one.axis("off")
+    return figure, axes
+
+
+def _value_bar(figure, values, axes, label: str):
+    """A bar below the axes that says which values the colours mean."""
+    bar = figure.colorbar(values, ax=axes, location="bottom", shrink=0.5, aspect=50, pad=0.02)
+    bar.set_label(label, fontsize=10)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def _signed():
+    """Colours of values around 0: blue below, white, vermilion above."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ends = [(0, 0.15, 0.3), *(np.array(color) / 255 for color in (BLUE, WHITE, VERMILION)), (0.35, 0.1, 0)]
+    return LinearSegmentedColormap.from_list("signed", ends)
+
+
+def _glow():
+    """Colours of values from 0 up that lie over a picture: from clear to vermilion."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    low, high = (np.array(color) / 255 for color in (YELLOW, VERMILION))
+    return LinearSegmentedColormap.from_list("glow", [(*low, 0), (*low, 0.5), (*high, 0.9)])
+
+
+def _heated(crop: np.ndarray, heat: np.ndarray, points: Sequence[int] = range(NUM_LANDMARKS)) -> np.ndarray:
+    """The crop (S, S) uint8 enlarged, and over it heat maps (68, H, W) in the colours of their regions."""
+    picture = fit(_rgb(crop), CLOSE).astype(np.float32)
+    for region, of_region in REGIONS.items():
+        chosen = [point for point in of_region if point in points]
+        if chosen:
+            shares = heat[chosen] / heat[chosen].max(axis=(1, 2), keepdims=True)
+            alpha = geometry.resize(shares.max(axis=0), *picture.shape[:2])[..., None]
+            picture += alpha * (np.float32(REGION_COLORS[region]) - picture)
+    return np.round(picture).astype(np.uint8)
+
+
+def _marked(
+    crop: np.ndarray,
+    keypoints: np.ndarray,
+    points: Sequence[int] = range(NUM_LANDMARKS),
+    truth: np.ndarray | None = None,
+) -> np.ndarray:
+    """The crop (S, S) uint8 enlarged, and some of its points (68, 2) px on it; `truth` as in `draw_keypoints`."""
+    picture = fit(_rgb(crop), CLOSE)
+    matrix = geometry.resize_matrix(*crop.shape, *picture.shape[:2])
+    hidden = np.setdiff1d(range(NUM_LANDMARKS), points)
+    keypoints = geometry.transform_points(keypoints, matrix)
+    keypoints[hidden] = np.nan  # isn't drawn
+    if truth is not None:
+        truth = geometry.transform_points(truth, matrix)
+        truth[hidden] = np.nan
+    return draw_keypoints(picture, keypoints, truth, radius=CLOSE / 110)
+
+
+def _close_up(box: np.ndarray, margin: float) -> np.ndarray:
+    """The 2×3 matrix to a picture of the square around a box, `margin` times as wide."""
+    return geometry.crop_matrix(box, geometry.CropPolicy(CLOSE, margin))
+
+
+def _on(picture: np.ndarray, keypoints: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return draw_keypoints(picture, geometry.transform_points(keypoints, matrix))
+
+
+def _outline(place, box: np.ndarray, degrees: float, matrix: np.ndarray) -> None:
+    """Draw the square that is `box` once it is turned clockwise by `degrees` around its middle."""
+    x0, y0, x1, y1 = box
+    center = ((x0 + x1) / 2, (y0 + y1) / 2)
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+    corners = geometry.transform_points(corners, geometry.similarity(center, center, degrees=-degrees))
+    place.plot(*geometry.transform_points(corners, matrix).T, color=_hex(VERMILION), linewidth=1.5)
+
+
+def _extent(picture: np.ndarray) -> tuple[float, float, float, float]:
+    """Where the edges of a picture lie, as `imshow` takes them: pixel centres are at integers."""
+    height, width = picture.shape[:2]
+    return -0.5, width - 0.5, height - 0.5, -0.5
+
+
+def _rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def rendered(figure) -> np.ndarray:
+    """A figure as a picture (H, W, 3) uint8 RGB, without what is empty at its foot."""
+    figure.set_dpi(DPI)
+    figure.canvas.draw()
+    picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    inked = np.flatnonzero((picture < 255).any(axis=(1, 2)))
+    return picture[: inked[-1] + DPI // 10].copy()
 
 
 # --- Sheets of faces ------------------------------------------------------------------------------------------
@@ -276,7 +593,6 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
     where their exact labels are.
     """
     from curation.drawn import Frame, draw, random_person, random_video  # here: nothing else needs these
-    from face68.command.inputs import demonstration_photo
     from face68.landmarker import Landmarker
 
     photo = read_image(demonstration_photo())
@@ -322,6 +638,63 @@ def show(picture: np.ndarray, title: str) -> None:
     plt.show()
 
 
+def points_of(text: str) -> list[int]:
+    """An option's value: numbers of points, 0 to 67, ranges and regions with commas between them."""
+    points = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if part in REGIONS:
+            points += REGIONS[part]
+        elif first.isdecimal() and (last.isdecimal() if dash else not last):
+            points += range(int(first), int(last or first) + 1)
+        else:
+            points = []
+            break
+    if not points or max(points) >= NUM_LANDMARKS:
+        known = ", ".join(REGIONS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {NUM_LANDMARKS - 1}, as 8,30-35, or of {known}")
+    return list(dict.fromkeys(points))
+
+
+def add_seeing(command: argparse.ArgumentParser, name: str) -> None:
+    """The options of a command of SEEING."""
+    command.add_argument("--image", type=Path, help="a photo with a face (default: one that matplotlib ships)")
+    command.add_argument(
+        "--checkpoint", type=Path, help="network, a .pt file (default: saved_models/best.pt, else pretrained.pt)"
+    )
+    if name == "features":
+        help_ = "its name; any other lists them (default: the last that still has a quarter of the picture's width)"
+        command.add_argument("--layer", help=help_)
+    if name in POINTS:
+        help_ = "numbers, ranges, and regions (" + ", ".join(REGIONS) + "), as 8,30-35,eyes"
+        command.add_argument("--points", type=points_of, default=POINTS[name], help=help_)
+
+
+def see(args, photo: Path, checkpoint: Path):
+    """The figure of a command of SEEING.
+
+    Raises:
+        InputError: the photo has no face, or the network not what is asked for.
+    """
+    import insight  # here: torch is needed for these alone
+
+    network = insight.open_network(checkpoint, keypoints=args.command in ("photo", "heatmaps", "occlusion"))
+    image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
+    if args.command == "photo":
+        return plot_way(insight.follow(network, image, photo), name)
+    picture = insight.shown_to(network, image, photo)
+    if args.command == "filters":
+        return plot_filters(insight.first_filters(network, picture), name)
+    if args.command == "features":
+        maps = insight.layer_maps(network, picture)
+        layer = insight.choose_layer(maps, picture, args.layer)
+        return plot_features(layer, maps[layer], picture, name)
+    if args.command == "heatmaps":
+        heat = insight.needed_heat_maps(network, picture)
+        return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
+    return plot_occlusion(picture, insight.occlude(network, picture), args.points, name)
+
+
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
@@ -331,6 +704,7 @@ def main() -> None:
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
         "overlays": "the face filters",
+        **SEEING,
     }
     commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
@@ -340,6 +714,9 @@ def main() -> None:
         command.add_argument("--show", action="store_true", help="open it in a window too")
         if name in ("landmarks", "overlays"):
             continue
+        if name in SEEING:
+            add_seeing(command, name)
+            continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
         command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
@@ -347,9 +724,14 @@ def main() -> None:
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
     args = arguments.parse_args()
-    check_places([args.output], overwrite=args.overwrite)
+    reads = []
+    if args.command in SEEING:
+        reads = [args.image or demonstration_photo(), args.checkpoint or default_checkpoint()]
+    check_places([args.output], reads, args.overwrite)
 
-    if args.command == "landmarks":
+    if args.command in SEEING:
+        picture = rendered(see(args, *reads))
+    elif args.command == "landmarks":
         picture = draw_landmarks()
     elif args.command == "overlays":
         picture = overlay_sheet()
