@@ -51,7 +51,7 @@ from face68.overlays import draw_overlays, load_overlay
 from networks import default_checkpoint
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
-DPI = 150  # of the pictures that figures become
+DPI = 120  # of the figures of what a network sees
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def save_figure(figure, path: str | Path) -> None:
         raise InputError(f"{path}: not a picture's suffix; use one of .{' .'.join(sorted(formats))}")
     with atomic_path(path) as temporary:
         png = Path(path).suffix.lower() == ".png"
-        figure.savefig(temporary, dpi=DPI, metadata={"Software": MARK} if png else None)
+        figure.savefig(temporary, dpi=150, metadata={"Software": MARK} if png else None)
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1):
@@ -245,8 +245,9 @@ def plot_filters(filters, network: str):
     """
     weights, responses = filters.weights[:MOST_FILTERS], filters.responses[:MOST_FILTERS]
     in_colour = weights.shape[1] == 3
-    columns, heaviest = min(8, len(weights)), np.abs(weights).max()
-    figure, axes = _pictures(columns, 2 * -(-len(weights) // columns))
+    columns, rows = _grid(len(weights), 8)
+    heaviest = np.abs(weights).max()
+    figure, axes = _pictures(columns, 2 * rows)
     for i, (weight, response) in enumerate(zip(weights, responses, strict=True)):
         above, below = axes[2 * (i // columns) :, i % columns][:2]
         cells = 0.5 + weight.transpose(1, 2, 0) / (2 * heaviest) if in_colour else np.hstack(list(weight))
@@ -267,8 +268,7 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
     """A picture, and of a layer's maps (C, H, W) those of most contrast, each on its own scale. A matplotlib Figure."""
     contrast = maps.std(axis=(1, 2)) / np.maximum(np.abs(maps).max(axis=(1, 2)), TINY)
     chosen = np.argsort(-contrast, kind="stable")[:MOST_MAPS]
-    columns = min(8, len(chosen) + 1)
-    figure, axes = _pictures(columns, -(-(len(chosen) + 1) // columns))
+    figure, axes = _pictures(*_grid(len(chosen) + 1, 8))
     first, *places = axes.flat
     first.imshow(picture, "gray", vmin=0, vmax=255, interpolation="bilinear")
     first.set_title("the picture", fontsize=SMALL)
@@ -290,8 +290,7 @@ def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[in
     """
     from matplotlib.patches import Circle, Patch
 
-    columns = min(4, len(points) + 1)
-    figure, axes = _pictures(columns, -(-(len(points) + 1) // columns))
+    figure, axes = _pictures(*_grid(len(points) + 1, 4))
     first, *places = axes.flat
     first.imshow(_heated(crop, heat))
     first.set_title("all 68", fontsize=10)
@@ -326,7 +325,8 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     before.imshow(_marked(crop, occlusion.plain, points))
     before.set_title("nothing is hidden", fontsize=10)
     where.imshow(crop, "gray", vmin=0, vmax=255, interpolation="bilinear")
-    moved = where.imshow(shifts, _glow(), vmin=0, extent=_extent(crop), interpolation="bilinear")
+    most = max(1.0, shifts.max())  # less than 1% is nothing
+    moved = where.imshow(shifts, _glow(), vmin=0, vmax=most, extent=_extent(crop), interpolation="bilinear")
     where.set_title("what moves them", fontsize=10)
     hidden = occlusion.hide(crop, row, column)
     worst.imshow(_marked(hidden, occlusion.moved[row, column], points, occlusion.plain))
@@ -423,6 +423,12 @@ def _show_map(place, values: np.ndarray):
     """Draw a map (H, W) as shares of its largest magnitude."""
     shares = values / max(np.abs(values).max(), TINY)
     return place.imshow(shares, _signed(), vmin=-1, vmax=1, interpolation="nearest")
+
+
+def _grid(count: int, most: int) -> tuple[int, int]:
+    """Columns, `most` of them at most, and rows for so many pictures, of which the last row is as full as may be."""
+    rows = -(-count // most)
+    return -(-count // rows), rows
 
 
 def _pictures(columns: int, rows: int, height: float | None = None):
