@@ -255,8 +255,8 @@ def plot_filters(filters, network: str):
         above.set_title(str(i), fontsize=SMALL)
         shares = _show_map(below, response)
     count = _some(len(weights), len(filters.weights))
-    cells = " × ".join(map(str, weights.shape[2:]))
-    detail = f"layer {filters.layer}: {count} filters of {cells}, below each what it finds"
+    size = " × ".join(map(str, weights.shape[2:]))
+    detail = f"layer {filters.layer}: {count} filters of {size}, below each what it finds"
     _title(figure, "What the first layer looks for", detail, network)
     _value_bar(figure, shares, axes, "what a filter finds, as a share of its strongest response")
     if not in_colour:
@@ -377,7 +377,10 @@ def _steps(way, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple[s
     face, detail = (geometry.warp(way.image, matrix, CLOSE, CLOSE) for matrix in (to_face, to_detail))
     steps = {
         "photo": (f"{width} × {height} px", way.image),
-        "detector's box": (f"{box[2] - box[0]:.0f} px wide, score {score:.2f},\nfound in {searched} px", way.image),
+        "detector's box": (
+            f"{box[2] - box[0]:.0f} px wide, score {score:.2f},\nsearched from {searched} px up",
+            way.image,
+        ),
         "crop": (f"{crop}, RGB, turned\nby the detector's {degrees:.0f}°", way.colour),
         "gray": (f"{crop}, one channel:\nall that the network sees", _rgb(way.crops[0])),
     }
@@ -649,16 +652,14 @@ def points_of(text: str) -> list[int]:
     points = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
+        numbers = (first, last if dash else first)
         if part in REGIONS:
             points += REGIONS[part]
-        elif first.isdecimal() and (last.isdecimal() if dash else not last):
-            points += range(int(first), int(last or first) + 1)
+        elif {*numbers} <= {*map(str, range(NUM_LANDMARKS))} and int(numbers[0]) <= int(numbers[1]):
+            points += range(int(numbers[0]), int(numbers[1]) + 1)
         else:
-            points = []
-            break
-    if not points or max(points) >= NUM_LANDMARKS:
-        known = ", ".join(REGIONS)
-        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {NUM_LANDMARKS - 1}, as 8,30-35, or of {known}")
+            known = ", ".join(REGIONS)
+            raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {NUM_LANDMARKS - 1}, as 8,30-35, or of {known}")
     return list(dict.fromkeys(points))
 
 
