@@ -21,7 +21,7 @@ from checkpoint import TorchMaps, TorchNetwork, load_checkpoint
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
 from face68.network import FORMAT, OnnxMaps, OnnxNetwork
-from models import finds_faces
+from models import MODELS, finds_faces
 
 OPSET = 18
 PARITY = 0.05  # px of the crop, the most that an exported point may lie off the checkpoint's
@@ -35,7 +35,8 @@ def open_checkpoint(path: str | Path) -> TorchNetwork | TorchMaps:
     Raises:
         InputError: the checkpoint can't be used.
     """
-    return (TorchMaps if finds_faces(load_checkpoint(path)["model"]) else TorchNetwork)(path)
+    name = load_checkpoint(path)["model"]
+    return (TorchMaps if name in MODELS and finds_faces(name) else TorchNetwork)(path)
 
 
 def open_file(path: str | Path, network: TorchNetwork | TorchMaps) -> OnnxNetwork | OnnxMaps:

@@ -21,6 +21,11 @@ def default_network() -> Path:
     return exported if exported.is_file() and _was_made_from(BEST, exported) else BEST
 
 
+def default_checkpoint() -> Path:
+    """The user's own `best.pt` where there is one, else the shipped checkpoint: for what an exported file can't do."""
+    return BEST if BEST.is_file() else SAVED_MODELS / "pretrained.pt"
+
+
 def default_detector(name: str = "auto") -> str | Path:
     """What `face68.detect.open_detector` takes for a name: for "auto" the user's own where there is one."""
     return OWN_DETECTOR if name == "auto" and OWN_DETECTOR.is_file() else name

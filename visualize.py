@@ -8,8 +8,14 @@ python visualize.py landmarks                # the numbered picture of the 68 po
 python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
 python visualize.py overview --output docs/overview.jpg    # the README's first picture
 python visualize.py history runs/a runs/b    # the curves of several trainings over each other
+python visualize.py photo --image me.jpg     # how a photo becomes points, step by step
+python visualize.py filters                  # the filters that a network begins with, and what they find
+python visualize.py features --layer stem.1  # the maps of a layer
+python visualize.py heatmaps --points 8,30   # where a network believes that points are
+python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
 """
 
+import argparse
 import inspect
 import math
 from collections.abc import Sequence
@@ -21,6 +27,7 @@ import numpy as np
 
 from face68 import geometry
 from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.inputs import demonstration_photo
 from face68.command.places import check_places
 from face68.draw import (
     WHITE,
@@ -36,15 +43,24 @@ from face68.draw import (
 from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarker import Landmarker
-from face68.landmarks import Face
+from face68.landmarks import NUM_LANDMARKS, REGIONS, Face
 from face68.overlays import draw_overlays, load_overlay
-from networks import open_network
+from networks import default_checkpoint, open_network
 from plots import COLORS, as_picture, plot_audit, plot_histories
 from report import error_sheet
+from views import plot_features, plot_filters, plot_heat_maps, plot_occlusion, plot_way, rendered
 
 # A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
 COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
+SEEING = {
+    "photo": "how a photo becomes points, step by step",
+    "filters": "the filters that a network begins with, and what they find",
+    "features": "the maps of a layer",
+    "heatmaps": "where a network believes that points are",
+    "occlusion": "which parts of a face move its points when they are hidden",
+}
+POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # what is looked at unless somebody asks for others
 
 
 # --- Sheets of faces ------------------------------------------------------------------------------------------
@@ -192,7 +208,6 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
     where their exact labels are.
     """
     from curation.drawn import Frame, draw, random_person, random_video  # here: nothing else needs these
-    from face68.command.inputs import demonstration_photo
 
     photo = read_image(demonstration_photo())
     (face,) = Landmarker()(photo)
@@ -339,6 +354,61 @@ def history_picture(folders: Sequence[Path]) -> np.ndarray:
     return as_picture(plot_histories(histories, column, MEASURES[column]))
 
 
+def points_of(text: str) -> list[int]:
+    """An option's value: numbers of points, 0 to 67, ranges and regions with commas between them."""
+    points = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        numbers = (first, last if dash else first)
+        if part in REGIONS:
+            points += REGIONS[part]
+        elif {*numbers} <= {*map(str, range(NUM_LANDMARKS))} and int(numbers[0]) <= int(numbers[1]):
+            points += range(int(numbers[0]), int(numbers[1]) + 1)
+        else:
+            known = ", ".join(REGIONS)
+            raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {NUM_LANDMARKS - 1}, as 8,30-35, or of {known}")
+    return list(dict.fromkeys(points))
+
+
+def add_seeing(command: argparse.ArgumentParser, name: str) -> None:
+    """The options of a command of SEEING."""
+    command.add_argument("--image", type=Path, help="a photo with a face (default: one that matplotlib ships)")
+    command.add_argument(
+        "--checkpoint", type=Path, help="network, a .pt file (default: saved_models/best.pt, else pretrained.pt)"
+    )
+    if name == "features":
+        help_ = "its name; any other lists them (default: the last that still has a quarter of the picture's width)"
+        command.add_argument("--layer", help=help_)
+    if name in POINTS:
+        help_ = "numbers, ranges, and regions (" + ", ".join(REGIONS) + "), as 8,30-35,eyes"
+        command.add_argument("--points", type=points_of, default=POINTS[name], help=help_)
+
+
+def see(args, photo: Path, checkpoint: Path):
+    """The figure of a command of SEEING.
+
+    Raises:
+        InputError: the photo has no face, or the network not what is asked for.
+    """
+    import insight  # here: torch is needed for these alone
+
+    network = insight.open_network(checkpoint, keypoints=args.command in ("photo", "heatmaps", "occlusion"))
+    image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
+    if args.command == "photo":
+        return plot_way(insight.follow(network, image, photo), name)
+    picture = insight.shown_to(network, image, photo)
+    if args.command == "filters":
+        return plot_filters(insight.first_filters(network, picture), name)
+    if args.command == "features":
+        maps = insight.layer_maps(network, picture)
+        layer = insight.choose_layer(maps, picture, args.layer)
+        return plot_features(layer, maps[layer], picture, name)
+    if args.command == "heatmaps":
+        heat = insight.needed_heat_maps(network, picture)
+        return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
+    return plot_occlusion(picture, insight.occlude(network, picture), args.points, name)
+
+
 def main() -> None:
     import data_load  # here: those who only draw shouldn't wait for torch
 
@@ -351,6 +421,7 @@ def main() -> None:
         "overlays": "the face filters",
         "overview": "the README's first picture",
         "history": "the curves of several trainings over each other",
+        **SEEING,
     }
     commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
     for name, text in helps.items():
@@ -361,6 +432,9 @@ def main() -> None:
         if name == "history":
             command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
         if name in ("landmarks", "overlays", "overview", "history"):
+            continue
+        if name in SEEING:
+            add_seeing(command, name)
             continue
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
@@ -374,9 +448,14 @@ def main() -> None:
         else:
             command.add_argument("--face", metavar="NUMBER|NAME", help="of the data set (default: chance takes one)")
     args = arguments.parse_args()
-    check_places([args.output], overwrite=args.overwrite)
+    reads = []
+    if args.command in SEEING:
+        reads = [args.image or demonstration_photo(), args.checkpoint or default_checkpoint()]
+    check_places([args.output], reads, args.overwrite)
 
-    if args.command == "landmarks":
+    if args.command in SEEING:
+        picture = rendered(see(args, *reads))
+    elif args.command == "landmarks":
         picture = draw_landmarks()
     elif args.command == "overlays":
         picture = overlay_sheet()
