@@ -28,6 +28,7 @@ class Settings:
     loss: str
     optimizer: str
     lr: float
+    init: Path | None
     batch_size: int
     precision: str
     data: list[Path]
@@ -37,6 +38,7 @@ class Settings:
     published_labels: bool
     folds: int
     val_fold: int
+    train_faces: int | None
     seed: int
     device: str
     workers: int
@@ -84,9 +86,15 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
     if "training" not in checkpoint:
         raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
     for option, before in checkpoint["arguments"].items():
-        if before != arguments.get(option) and option not in MAY_DIFFER:
-            was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
-            raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
+        if before == arguments.get(option) or option in MAY_DIFFER:
+            continue
+        if option == "epochs":
+            raise InputError(
+                f"{path}: was begun with --epochs {before}, at whose end its learning rate is 0; resume with those, "
+                f"then train on with --init {folder / BEST} --output-dir ANOTHER"
+            )
+        was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
+        raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
     if "steps" not in checkpoint["training"]["average"]:
         raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
     if checkpoint["training"]["faces"] != faces:
@@ -97,7 +105,7 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
 def _as_typed(option: str, value) -> str:
     """An option as it stands on the command line, behind "with" or "without"."""
     flag = "--" + option.replace("_", "-")
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return f"{'with' if value else 'without'} {flag}"
     return f"with {flag} {value}"
 

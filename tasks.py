@@ -111,8 +111,10 @@ def task_of(settings: Settings) -> Task:
 def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], list[int]]:
     """All labelled faces, and which of them are for training and for validation.
 
+    With --train-faces so many of those for training, drawn by --seed: fewer are a part of more.
+
     Raises:
-        InputError: one of the two would be empty.
+        InputError: one of the two would be empty, or there aren't so many.
     """
     cache = settings.cache_dir, settings.cache_mb
     dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
@@ -122,6 +124,13 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
             f"{settings.data[0]}: too few people to keep fold {settings.val_fold} of {settings.folds} for validation; "
             "add faces of others, or choose other --folds"
         )
+    wanted = settings.train_faces
+    if wanted is not None:
+        if wanted > len(training):
+            raise InputError(
+                f"--train-faces {wanted}: there are {len(training)} for training; ask for as many or fewer"
+            )
+        training = np.random.default_rng(settings.seed).permutation(training)[:wanted].tolist()
     return dataset, training, validation
 
 
