@@ -54,6 +54,7 @@ RECIPES = {
     "best": {"loss": "wing", "optimizer": "muon", "lr": 4e-3},
 }
 FINE_TUNING = 0.25  # the recipe's learning rate by this where weights are trained already: the best of those measured
+TENSORBOARD = Path("tensorboard")  # where its events go, unless another folder is named
 LOOK = 20  # steps after which the loss is looked at, for which a GPU has to be waited for
 
 
@@ -104,12 +105,22 @@ def parse_arguments() -> Settings:
         type=Path,
         help="where the results go (default: saved_models, of a detector saved_models/detector)",
     )
+    p.add_argument(
+        "--tensorboard",
+        type=Path,
+        nargs="?",
+        const=TENSORBOARD,
+        metavar="DIR",
+        help="history.csv and validation faces for TensorBoard, too (without DIR: tensorboard/ in --output-dir)",
+    )
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     add_overwrite(p)
     args = _follow_recipe(p)
     if args.output_dir is None:
         args.output_dir = OWN_DETECTOR.parent if finds_faces(args.model) else SAVED_MODELS
+    if args.tensorboard is TENSORBOARD:
+        args.tensorboard = args.output_dir / TENSORBOARD
     if args.data is None:
         args.data = [default_data()]
         say_which_data(args.data[0])
@@ -143,44 +154,53 @@ class Training:
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
         self.total_steps = settings.epochs * self.steps_per_epoch
         self.epoch, self.step = 0, 0  # the step is counted within the epoch
-        self.loss_sum = 0.0  # of this epoch's steps, but for those whose losses are still on the device:
-        self.losses: list[Tensor] = []
+        self.sums: dict[str, float] = {}  # of this epoch's losses, but for those that are still on the device:
+        self.losses: list[dict[str, Tensor]] = []
         self.best_error = math.inf
+        self.log = None  # TensorBoard's writer, if asked for
         # Of each epoch in learning.png its row of history.csv, and what the network said of the samples shown there.
         self.watched: list[dict] = []
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.settings.lr * one_cycle((self.epoch * self.steps_per_epoch + self.step) / self.total_steps)
+
     def step_weights(self, loss: Tensor) -> None:
         """One step of the weights against the loss's gradient, and of their average."""
-        factor = one_cycle((self.epoch * self.steps_per_epoch + self.step) / self.total_steps)
+        lr = self.lr
         self.model.zero_grad()
         loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.lr * factor
+                group["lr"] = lr
             optimizer.step()
         self.average.update(self.model)
         self.step += 1
 
-    def mean_loss(self) -> float:
-        """Of this epoch's steps so far. This waits for the device, so it isn't asked after every step.
+    def mean_losses(self) -> dict[str, float]:
+        """Of this epoch's steps so far, by the columns of history.csv.
+
+        This waits for the device, so it isn't asked after every step.
 
         Raises:
-            InputError: one of them isn't finite.
+            InputError: the loss of one of them isn't finite.
         """
         first = self.step - len(self.losses) + 1
-        values = torch.stack(self.losses).tolist() if self.losses else []
-        self.losses.clear()
-        for step, value in enumerate(values, start=first):
-            if not math.isfinite(value):
+        values = torch.stack([torch.stack(list(one.values())) for one in self.losses]).tolist() if self.losses else []
+        for step, of_step in enumerate(values, start=first):
+            for name, value in zip(self.losses[0], of_step, strict=True):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            if not math.isfinite(of_step[0]):
                 raise InputError(
-                    f"epoch {self.epoch + 1}, step {step}: the loss is {value}; try a lower --lr; best.pt and last.pt "
-                    "are those of the epoch before"
+                    f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr; best.pt and "
+                    "last.pt are those of the epoch before"
                 )
-            self.loss_sum += value
-        return self.loss_sum / self.step
+        self.losses.clear()
+        return {name: value / self.step for name, value in self.sums.items()}
 
     def finish_epoch(self) -> None:
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
     def state(self) -> dict:
         return {
@@ -190,7 +210,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "step": self.step,
-            "loss_sum": self.loss_sum,
+            "sums": dict(self.sums),
             "best_error": self.best_error,
             "watched": self.watched,
             "random": torch.get_rng_state(),  # dropout draws from it
@@ -202,7 +222,9 @@ class Training:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.best_error = state["loss_sum"], state["best_error"]
+        self.best_error = state["best_error"]
+        # An earlier version added up the loss alone.
+        self.sums = dict(state["sums"]) if "sums" in state else {"train_loss": state["loss_sum"]}
         self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
 
@@ -219,8 +241,12 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> float:
-    """Train to the epoch's end, or to an interruption, or for two steps of a dry run. Returns the mean loss."""
+def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[str, float]:
+    """Train to the epoch's end, or to an interruption, or for two steps of a dry run.
+
+    Returns the mean losses, and how many images a second, by the columns of history.csv.
+    """
+    started = time.perf_counter()
     settings, data.epoch = training.settings, training.epoch
     done = training.step * settings.batch_size  # faces of this epoch, by the run that was interrupted in it
     order = data.order()
@@ -238,15 +264,18 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> float
     with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=None) as bar:
         for batch in loader:
             with precision_of(settings.precision, training.device):
-                loss, beside = training.task.loss(training.model, to_device(batch, training.device))
-            training.losses.append(loss.detach())
-            training.step_weights(loss + beside)
+                loss = training.task.loss(training.model, to_device(batch, training.device))
+            losses = {"train_loss": loss.watched} | {f"{name}_loss": part for name, part in loss.parts.items()}
+            training.losses.append({name: value.detach().float() for name, value in losses.items()})
+            training.step_weights(loss.watched + loss.beside)
             bar.update(len(batch["image"]))
             if training.step % LOOK == 0:
-                bar.set_postfix(loss=f"{training.mean_loss():.5f}")
+                bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")
             if interrupt.requested or (settings.dry_run and training.step == 2):
                 break
-    return training.mean_loss()
+    losses = training.mean_losses()
+    images = min(training.step * settings.batch_size, len(order)) - done
+    return losses | {"images_per_second": images / (time.perf_counter() - started)}
 
 
 def say_which_data(chosen: Path) -> None:
@@ -265,18 +294,21 @@ def create_untrained(settings: Settings, device: torch.device) -> nn.Module:
     return model.to(device, memory_format=torch.channels_last)
 
 
-def note_epoch(training: Training, train_loss: float, found: Validation, seconds: float, data: Dataset) -> None:
+def note_epoch(training: Training, losses: dict[str, float], found: Validation, seconds: float, data: Dataset) -> None:
     """Put the epoch's row into history.csv, and if learning.png shows it, what the network says of a few samples there.
 
     What the untrained network is worth waits for the first epoch's end: until then an earlier training's files stay.
     """
     task, settings, epoch = training.task, training.settings, training.epoch
-    row = {"epoch": epoch, "train_loss": train_loss, "val_loss": found.loss, task.column: found.error}
-    row |= {"seconds": seconds}
+    row = {"epoch": epoch, "train_loss": math.nan, "val_loss": found.loss, task.column: found.error}
+    row |= {"seconds": seconds, "lr": training.lr} | losses
+    row |= {f"{task.column} {name}": error for name, error in found.of_sets.items()}
     watched = epoch in WATCHED or epoch == settings.epochs
     if watched:
         answers = task.answers(training.average.model, data, training.device)
         training.watched.append({"row": row, "answers": answers})
+    if training.log is not None:
+        log_epoch(training, row, data, sheet=watched)
     if epoch == 0:
         return
     if epoch == 1:
@@ -284,6 +316,20 @@ def note_epoch(training: Training, train_loss: float, found: Validation, seconds
     runs.append_history(settings.output_dir, row)
     if watched:
         write_image(settings.output_dir / runs.LEARNING, draw_learning(training, data))
+
+
+def log_epoch(training: Training, row: dict[str, float], data: Dataset, sheet: bool) -> None:
+    """Give an epoch's row to TensorBoard, and the sheet of validation samples if it is to be drawn."""
+    epoch = row["epoch"]
+    for name, value in row.items():
+        if name != "epoch" and math.isfinite(value):
+            tag = f"loss/{name.removesuffix('_loss')}" if name.endswith("_loss") else name.replace(" ", "/", 1)
+            training.log.add_scalar(tag, value, epoch)
+    if sheet:
+        with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator, as dropout does
+            _, picture = training.task.sheets(training.before, training.average.model, data, training.device)
+        training.log.add_image("validation", picture, epoch, dataformats="HWC")
+    training.log.flush()
 
 
 def draw_learning(training: Training, data: Dataset) -> np.ndarray:
@@ -331,10 +377,10 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         started = time.perf_counter()
         found = task.validate(training.average.model, val_data, training.device)
         print(f"before training: {found}", flush=True)
-        note_epoch(training, math.nan, found, time.perf_counter() - started, val_data)
+        note_epoch(training, {}, found, time.perf_counter() - started, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
-        train_loss = train_epoch(training, train_data, interrupt)
+        losses = train_epoch(training, train_data, interrupt)
         if interrupt.requested:
             checkpoint = describe(training, None)
             save_checkpoint(folder / runs.LAST, checkpoint | {"training": training.state()})
@@ -347,11 +393,11 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         seconds = time.perf_counter() - started
         training.finish_epoch()
         print(
-            f"epoch {training.epoch:3d}/{settings.epochs}  training loss {train_loss:.5f}  "
+            f"epoch {training.epoch:3d}/{settings.epochs}  training loss {losses['train_loss']:.5f}  "
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        note_epoch(training, train_loss, found, seconds, val_data)
+        note_epoch(training, losses, found, seconds, val_data)
         checkpoint = describe(training, found)
         if found.error < training.best_error:
             if training.best_error == math.inf:
@@ -387,6 +433,8 @@ def main() -> int:
     if settings.resume:
         training.restore(runs.load_state(settings.output_dir, settings.plain(), training.faces))
         print(f"resumed {settings.output_dir / runs.LAST}: epoch {training.epoch + 1}, step {training.step}")
+    if settings.tensorboard is not None and not settings.dry_run:
+        training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
     if not train(training, train_data, val_data):
         return 130
     if settings.dry_run:

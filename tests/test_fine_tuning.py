@@ -1,10 +1,8 @@
 """Training that begins with a checkpoint's weights."""
 
-import csv
-
 import pytest
 import torch
-from conftest import PRETRAINED, one_line_error
+from conftest import PRETRAINED
 
 import runs
 import train
@@ -58,19 +56,22 @@ def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
         runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine")
 
 
-def test_it_starts_from_the_weights_and_says_so(tiny, tmp_path, command):
-    line = ("train.py", "--data", tiny, "--init", PRETRAINED, "--recipe", "best", "--epochs", "1", "--batch-size", "4")
-    result = command(*line, "--output-dir", "run")
-    assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert f"weights: {PRETRAINED}, all layers" in result.stdout
-    with (tmp_path / "run" / "history.csv").open() as file:
-        before, after = (float(row["val_nme"]) for row in csv.DictReader(file))
-    assert before < 0.1, "an untrained network is off by more than 0.5"
-    assert after < 0.1
-    arguments = load_checkpoint(tmp_path / "run" / "best.pt")["arguments"]
+def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(settings, trained, tmp_path, capsys):
+    line = ("--init", PRETRAINED, "--recipe", "best", "--epochs", 1, "--batch-size", 4, "--output-dir", tmp_path)
+    training = trained(settings(*line))
+    assert f"weights: {PRETRAINED}, all layers" in capsys.readouterr().out
+    before, after = runs.read_history(tmp_path)["val_nme"]
+    assert max(before, after) < 0.1, "an untrained network is off by more than 0.5"
+    assert before == pytest.approx(training.task.validate(training.before, *validation(training)).error, rel=1e-4)
+    arguments = load_checkpoint(tmp_path / "best.pt")["arguments"]
     assert arguments["init"] == str(PRETRAINED)
     assert arguments["lr"] == train.RECIPES["best"]["lr"] * train.FINE_TUNING
 
-    best = tmp_path / "run" / "best.pt"
-    refused = command(*line[:3], "--init", best, "--output-dir", "run", "--dry-run")
-    assert "is read by this run" in one_line_error(refused), "or the same line would not begin with the same again"
+    settings("--init", tmp_path / "best.pt", "--output-dir", tmp_path)
+    with pytest.raises(InputError, match="is read by this run"):  # the same line would not begin with the same again
+        train.main()
+
+
+def validation(training):
+    """The data and the device that it validates on."""
+    return training.task.load()[1], training.device

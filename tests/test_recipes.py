@@ -1,24 +1,10 @@
 """What train.py's flags come to: recipes, and what overrides them."""
 
-import sys
-
 import pytest
 
 import train
 from face68.files import InputError
 from tasks import open_people
-
-
-@pytest.fixture
-def settings(monkeypatch, tiny):
-    """The settings of a line of train.py's."""
-
-    def parse(*arguments):
-        line = ["train.py", "--data", tiny, *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, line)))
-        return train.parse_arguments()
-
-    return parse
 
 
 def chosen(settings) -> dict:
