@@ -9,6 +9,7 @@ from pathlib import Path
 from checkpoint import load_checkpoint
 from face68.files import InputError, atomic_path
 from face68.network import is_exported
+from models import option_text
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
 EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
@@ -36,9 +37,12 @@ class Settings:
 
     epochs: int
     model: str
+    model_option: dict
     loss: str
     optimizer: str
     lr: float
+    weight_decay: float | None
+    heatmap_weight: float
     init: Path | None
     batch_size: int
     precision: str
@@ -117,6 +121,8 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
 def _as_typed(option: str, value) -> str:
     """An option as it stands on the command line, behind "with" or "without"."""
     flag = "--" + option.replace("_", "-")
+    if isinstance(value, dict):
+        value = f" {flag} ".join(f"{name}={option_text(one)}" for name, one in value.items()) or None
     if value is None or isinstance(value, bool):
         return f"{'with' if value else 'without'} {flag}"
     return f"with {flag} {value}"

@@ -37,7 +37,7 @@ from losses import LOSSES, detection_loss, error_loss, face_loss, heatmap_loss, 
 from models import CELL, Maps, as_outputs, faces_in_pixels, finds_faces, input_size, join_outputs, predicts_errors
 from runs import MEASURES, Settings, distinct_names
 
-HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints
+HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints, unless --heatmap-weight says another
 BACKGROUND = 0.1  # the share of training crops that show no upright face, for a network that judges what it sees
 LARGEST_LOG = 80.0  # of an expected error or of its inverse: more can't be told from infinity
 SHOWN, WATCHED = 12, 5  # pictures of a sheet, and of those that are looked at as training goes on
@@ -227,7 +227,7 @@ class PlaceKeypoints:
         beside, parts = torch.zeros(()), {"points": watched}
         if outputs.heatmaps is not None:
             parts["heatmaps"] = heatmap_loss(outputs.heatmaps, target, is_upright_face)
-            watched = watched + HEATMAP_WEIGHT * parts["heatmaps"]
+            watched = watched + self.settings.heatmap_weight * parts["heatmaps"]
         if outputs.log_errors is not None:
             parts["errors"] = error_loss(outputs, target, is_upright_face)
             parts["face"] = face_loss(outputs, is_upright_face)

@@ -36,16 +36,24 @@ from checkpoint import build_model, describe_versions, git_commit, load_checkpoi
 from compute import choose_device, keep_freed_memory, precision_of, to_device
 from data_load import DATA_DIR, FOLDS, Seeded, default_data
 from exporting import export_network
-from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, whole_number
+from face68.command.arguments import (
+    add_overwrite,
+    float_from_zero,
+    parser,
+    positive_float,
+    positive_int,
+    run,
+    whole_number,
+)
 from face68.command.places import check_places, is_ours
 from face68.files import InputError
 from face68.images import write_image
 from losses import LOSSES
-from models import MODELS, create_model, finds_faces
+from models import MODELS, create_model, finds_faces, read_option
 from networks import OWN_DETECTOR, SAVED_MODELS
 from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle
 from runs import Settings
-from tasks import Task, Validation, task_of
+from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
 
 WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
 # What minimises which loss, and how fast: the textbook's, and the one that the shipped networks were trained by.
@@ -53,7 +61,6 @@ RECIPES = {
     "classic": {"loss": "mse", "optimizer": "adam", "lr": 2e-3},
     "best": {"loss": "wing", "optimizer": "muon", "lr": 4e-3},
 }
-FINE_TUNING = 0.25  # the recipe's learning rate by this where weights are trained already: the best of those measured
 TENSORBOARD = Path("tensorboard")  # where its events go, unless another folder is named
 LOOK = 20  # steps after which the loss is looked at, for which a GPU has to be waited for
 
@@ -63,16 +70,27 @@ def parse_arguments() -> Settings:
     p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
     p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
     p.add_argument(
+        "--model-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the network's class in models.py: widths=16,32,88,112,160",
+    )
+    p.add_argument(
         "--recipe", choices=RECIPES, default="classic", help=f"loss, optimizer and lr; best: {_flags('best')}"
     )
     p.add_argument("--loss", choices=LOSSES, help="what is minimised, of keypoints")
     p.add_argument("--optimizer", choices=OPTIMIZERS, help="how it is minimised")
     p.add_argument("--lr", type=positive_float, help="the highest learning rate of the one-cycle schedule")
+    p.add_argument("--weight-decay", type=float_from_zero, help="of weights towards 0 (default: adamw 0.01, others 0)")
+    p.add_argument(
+        "--heatmap-weight", type=float_from_zero, default=HEATMAP_WEIGHT, help="of the loss on heat maps; points have 1"
+    )
     p.add_argument(
         "--init",
         type=Path,
         metavar="CHECKPOINT",
-        help="begin with the weights of this one, and a learning rate for that: fine-tuning",
+        help="begin with the weights of this one: fine-tuning",
     )
     p.add_argument("--batch-size", type=positive_int, default=16, help="faces a step")
     p.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of most of what the network computes")
@@ -124,6 +142,7 @@ def parse_arguments() -> Settings:
     if args.data is None:
         args.data = [default_data()]
         say_which_data(args.data[0])
+    args.model_option = dict(read_option(args.model, text) for text in args.model_option)
     del args.recipe  # its flags stand for it
     return Settings(**vars(args))
 
@@ -134,11 +153,10 @@ def _flags(recipe: str) -> str:
 
 
 def _follow_recipe(p: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments, with the recipe's values for those that aren't given."""
+    """The arguments; what isn't given is the recipe's."""
     p.set_defaults(**RECIPES[p.get_default("recipe")])  # which --help shows
     args = p.parse_args()
-    recipe = RECIPES[args.recipe]
-    p.set_defaults(**recipe | {"lr": recipe["lr"] * (FINE_TUNING if args.init else 1)})
+    p.set_defaults(**RECIPES[args.recipe])
     return p.parse_args()
 
 
@@ -149,7 +167,7 @@ class Training:
         self.model, self.average = model, WeightAverage(model)  # the average is what is validated and kept
         self.before = copy.deepcopy(model)  # its first step
         self.task, self.settings, self.device = task, settings, device
-        self.optimizers = create_optimizers(settings.optimizer, model, settings.lr)
+        self.optimizers = create_optimizers(settings.optimizer, model, settings.lr, settings.weight_decay)
         self.faces = data.digest()
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
         self.total_steps = settings.epochs * self.steps_per_epoch
@@ -287,7 +305,7 @@ def say_which_data(chosen: Path) -> None:
 def create_untrained(settings: Settings, device: torch.device) -> nn.Module:
     """The network before its first step, always the same: weights by --seed, those of layers that fit by --init."""
     torch.manual_seed(settings.seed)
-    model = create_model(settings.model)
+    model = create_model(settings.model, **settings.model_option)
     if settings.init is not None:
         anew = start_from(model, load_checkpoint(settings.init), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")

@@ -87,5 +87,5 @@ def test_tensorboard_shows_the_history_and_leaves_the_training_as_it_is(settings
     for row in rows[1:]:
         whole = row["points_loss"] + HEATMAP_WEIGHT * row["heatmaps_loss"]
         assert row["train_loss"] == pytest.approx(whole, rel=1e-4)
-        assert row["lr"] == pytest.approx(5e-4 * one_cycle(row["epoch"] / 2), rel=1e-4, abs=1e-9)
+        assert row["lr"] == pytest.approx(2e-3 * one_cycle(row["epoch"] / 2), rel=1e-4, abs=1e-9)
         assert row["images_per_second"] > 0
