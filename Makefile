@@ -13,7 +13,8 @@ demo: $(VENV)/installed
 	$(BIN)/python predict.py --checkpoint saved_models/pretrained.onnx --output outputs/demo/photo.png
 	@echo
 	@echo "Look at these: outputs/demo/photo.png (the shipped network on a photograph),"
-	@echo "outputs/demo/validation_faces.png and training_curves.png (what you have just trained), outputs/demo/sample/"
+	@echo "outputs/demo/learning.png (how yours learned: the same five faces after each epoch), training_curves.png,"
+	@echo "untrained_faces.png and validation_faces.png (before and after), outputs/demo/sample/ (what yours predicts)"
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -68,5 +68,5 @@ def learning_strip(
         f"{f'epoch {epoch}' if epoch else 'untrained'}\n{short} {error:.1%}"
         for epoch, error in zip(epochs, errors, strict=True)
     ]
-    title = f"Watch it learn: on the left {measure} of all validation samples after so many epochs; {legend}"
+    title = f"Watch it learn: the same pictures epoch after epoch, with {measure} of all validation samples; {legend}"
     return contact_sheet(list(itertools.chain(*tiles)), len(tiles[0]), 240, title=title, labels=labels)

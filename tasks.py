@@ -339,7 +339,8 @@ class FoundFaces(NamedTuple):
 class FindFaces:
     """Faces of any roll in pictures, learned on `mosaics.Mosaics`."""
 
-    column, measure, legend = "val_1_minus_ap", MEASURES["val_1_minus_ap"], report.SQUARES
+    column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
+    legend = f"{report.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
 
     def __init__(self, settings: Settings):
         self.settings = settings

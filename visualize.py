@@ -103,7 +103,7 @@ def plot_histories(histories: dict[str, dict[str, list[float]]], column: str, me
     for style, text in (("--", "training"), ("-", "validation")):
         left.plot([], [], style, color=_hex(INK), label=text)
     left.legend(frameon=False)
-    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss (of one --loss to compare)")
+    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss (comparable for the same --loss only)")
     right.set(xlabel="epoch", ylabel=f"{measure}, %", title="Validation on unseen people, best epoch marked")
     _plain_log_ticks(left.yaxis)
     _log_where_better(right, np.concatenate(everything))

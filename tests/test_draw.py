@@ -293,6 +293,18 @@ def test_a_title_stands_whole_above_the_tiles_however_narrow_the_sheet(count, li
         assert min(x0, y0) >= 0 and x1 <= sheet.shape[1] and y1 < tiles_begin
 
 
+def test_labels_stand_left_of_their_rows(written):
+    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    sheet = draw.contact_sheet([red] * 3, columns=2, tile=128, labels=["epoch 1\nNME 9.9%", "last"])
+    rows, columns = np.nonzero((sheet == (255, 0, 0)).all(axis=2))
+    boxes = dict(ink_boxes(written))
+    assert list(boxes) == ["epoch 1", "NME 9.9%", "last"]
+    for text, (x0, y0, x1, y1) in boxes.items():
+        assert x0 >= 0 and x1 < columns.min(), text
+        assert (y0 > rows.min() + 128) == (text == "last") and y1 <= rows.max(), text
+    assert boxes["epoch 1"][3] <= boxes["NME 9.9%"][1]
+
+
 def test_text_needs_no_matplotlib(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     sheet = draw.contact_sheet([gray(8, 8) + 80] * 2, tile=128, captions=["Ann, 3.1%", "a very long name " * 9])
@@ -306,3 +318,5 @@ def test_a_sheet_that_makes_no_sense_is_refused():
         draw.contact_sheet([])
     with pytest.raises(ValueError, match="2 images but 1 captions"):
         draw.contact_sheet([gray(), gray()], captions=["one"])
+    with pytest.raises(ValueError, match="2 rows but 3 labels"):
+        draw.contact_sheet([gray(), gray(), gray()], columns=2, labels=["a", "b", "c"])

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from conftest import SAMPLE
+import pytest
+from conftest import SAMPLE, ink_boxes
 
 import report
 from data_load import open_split
@@ -27,7 +28,23 @@ def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written)
 def test_a_sheet_of_mosaics_shows_what_was_found_and_what_is_there(written):
     there = Circles(np.array([[40.0, 50.0], [100.0, 90.0]]), np.array([30.0, 20.0]), np.array([0.0, 90.0]), np.ones(2))
     pictures = [np.zeros((192, 192, 3), np.uint8)] * 2
-    sheet = report.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there])
+    sheet = report.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there], "Mosaics")
+    assert " ".join(text for _, text, *_ in written).startswith("Mosaics: what was found in colour")
     assert [text for _, text, *_ in written][-2:] == ["1 found, 0 there", "0 found, 2 there"]
     left, right = np.array_split(sheet, 2, axis=1)
     assert (left == draw.VERMILION).all(axis=2).any() and not (right == draw.VERMILION).all(axis=2).any()
+
+
+def test_a_learning_strip_has_a_row_an_epoch_with_its_error(written):
+    red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
+    sheet = report.learning_strip([0, 5], [0.6617, 0.0984], [[red] * 3, [blue] * 3], "NME (inter-ocular)", "legend")
+    texts = [text for _, text, *_ in written]
+    assert texts[-4:] == ["untrained", "NME 66.2%", "epoch 5", "NME 9.8%"]
+    assert "NME (inter-ocular)" in " ".join(texts[:-4]) and " ".join(texts[:-4]).endswith("legend")
+    (upper, _), (lower, _) = (
+        np.argwhere((sheet == color).all(axis=2)).mean(axis=0) for color in (red[0, 0], blue[0, 0])
+    )
+    middles = {text: (y0 + y1) / 2 for text, (_, y0, _, y1) in ink_boxes(written)}
+    for middle, of_row in ((upper, texts[-4:-2]), (lower, texts[-2:])):
+        assert np.mean([middles[text] for text in of_row]) == pytest.approx(middle, abs=6)
+    assert (sheet == red[0, 0]).all(axis=2).sum() == (sheet == blue[0, 0]).all(axis=2).sum() == 3 * 240**2

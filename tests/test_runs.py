@@ -1,6 +1,7 @@
 """The folder of a training: what is its own, and its history."""
 
 import csv
+import math
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import PRETRAINED, SHIPPED
 
 from checkpoint import load_checkpoint, save_checkpoint
 from face68.files import InputError
-from runs import HISTORY, append_history, is_of_a_run, load_state, read_history
+from runs import HISTORY, append_history, is_of_a_run, load_state, read_histories, read_history
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -20,9 +21,34 @@ def test_the_history_has_each_epoch_once(tmp_path):
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] and set(rows[0]) == {*HISTORY, "val_nme"}
-    assert read_history(tmp_path, ["val_nme"])["val_nme"] == [0.1] * 4
+    assert read_history(tmp_path)["val_nme"] == [0.1] * 4
     append_history(tmp_path, ROW)
     assert len(path.read_text().splitlines()) == 2  # a new run
+    append_history(tmp_path, {**ROW, "epoch": 0, "train_loss": math.nan})
+    for epoch in (1, 2, 2, 3):
+        append_history(tmp_path, {**ROW, "epoch": epoch})
+    history = read_history(tmp_path)
+    assert history["epoch"] == [0, 1, 2, 3] and math.isnan(history["train_loss"][0])
+
+
+def test_histories_are_told_apart_by_folder_and_hold_one_measure(tmp_path):
+    detector = {name: value for name, value in ROW.items() if name != "val_nme"} | {"val_1_minus_ap": 0.2}
+    for name, row in (("a/net", ROW), ("b/net", ROW), ("wing", ROW), ("detector", detector)):
+        (tmp_path / name).mkdir(parents=True)
+        append_history(tmp_path / name, row)
+    a, b, wing = (tmp_path / name for name in ("a/net", "b/net", "wing"))
+    histories, column = read_histories([a, wing])
+    assert list(histories) == ["net", "wing"] and column == "val_nme"
+    assert list(read_histories([a, b])[0]) == [str(a), str(b)]
+    assert read_histories([tmp_path / "detector"])[1] == "val_1_minus_ap"
+    with pytest.raises(InputError, match=r"detector.history\.csv: measures 1 - AP, others NME"):
+        read_histories([wing, tmp_path / "detector"])
+    with pytest.raises(InputError, match=r"none.history\.csv: no such file"):
+        read_histories([tmp_path / "none"])
+    for content in ("", "epoch,mine\n1,2\n", "epoch,train_loss,val_loss,seconds\n1,2,3,4\n", "mine"):
+        (wing / "history.csv").write_text(content)
+        with pytest.raises(InputError, match="not the history of a training"):
+            read_histories([wing])
 
 
 @pytest.mark.parametrize("name", ["best.pt", "best.onnx", "history.csv", "training_curves.png"])

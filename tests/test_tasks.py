@@ -1,11 +1,18 @@
 """What a training measures on people that it never saw."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+import metrics
+import train
+from face68 import draw
 from face68.detect import EMPTY, Circles
-from tasks import FoundFaces, faces_there, match, measure
+from tasks import FoundFaces, faces_there, match, measure, task_of
+
+CPU = torch.device("cpu")
 
 
 def circles(*faces) -> Circles:
@@ -54,3 +61,51 @@ def test_batches_are_measured_together():
     assert "1 - AP 75.00%" in str(found) and "roll 0.0°" in str(found)
     assert found.metrics["val_average_precision"] == pytest.approx(0.25)
     assert "nan" in str(FoundFaces(np.zeros(0), np.zeros(0, bool), np.zeros((0, 3)), 1)), "before training"
+
+
+@pytest.fixture
+def opened(tiny, monkeypatch):
+    """A task, its validation samples and the untrained network, as train.py has them."""
+
+    def open_task(model: str):
+        monkeypatch.setattr(sys, "argv", ["train.py", "--model", model, "--data", str(tiny), "--folds", "2"])
+        settings = train.parse_arguments()
+        task, network = task_of(settings), train.create_untrained(settings, CPU)
+        return task, task.load()[1], network, train.create_untrained(settings, CPU)
+
+    return open_task
+
+
+@pytest.mark.parametrize("model", ["net", "detector"])
+def test_looking_at_an_untrained_network_draws_nothing_at_random(model, opened):
+    task, data, network, again = opened(model)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), "--seed alone decides the weights"
+    before = torch.get_rng_state()
+    answers = task.answers(network, data, CPU)
+    tiles = task.tiles(data, [answers, answers])
+    assert len(answers) == 5 and [len(row) for row in tiles] == [5, 5]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_watched_points_are_those_that_were_validated_and_both_sheets_show_the_same_faces(opened, written):
+    task, data, network, _ = opened("heatmap")
+    found = task.validate(network, data, CPU)
+    rows = np.linspace(0, len(data) - 1, 5).astype(int)
+    answers = torch.stack(task.answers(network, data, CPU)).numpy()
+    np.testing.assert_allclose(metrics.nme(answers, data.keypoints[rows]), found.nme[rows], rtol=1e-3)
+    (tiles,) = task.tiles(data, [list(torch.from_numpy(data.keypoints[rows]))])  # what a perfect network would say
+    for tile in tiles:
+        assert all((np.abs(tile.astype(int) - color).max(axis=2) < 3).any() for color in draw.COLORS.values())
+    assert len(task.sheets(network, network, data, CPU)) == 2
+    captions = [text for _, text, *_ in written if "%" in text]
+    assert captions[: len(data)] == captions[len(data) :], "the same faces"
+    errors = [float(text.split("%")[0]) for text in captions[: len(data)]]
+    np.testing.assert_allclose(errors, 100 * np.sort(found.nme), atol=0.06)
+
+
+def test_what_a_detector_found_is_drawn_on_the_watched_mosaics(opened):
+    task, data, _, _ = opened("detector")
+    somewhere, nothing = torch.tensor([[90.0, 90, 60, 20]], dtype=torch.float64), torch.zeros((0, 4))
+    (tiles,) = task.tiles(data, [[somewhere, nothing, somewhere, nothing, nothing]])
+    assert [(tile == draw.VERMILION).all(axis=2).any() for tile in tiles] == [True, False, True, False, False]

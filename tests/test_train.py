@@ -6,12 +6,13 @@ import time
 
 import pytest
 import torch
-from conftest import REPOSITORY, SAMPLE, one_line_error
+from conftest import REPOSITORY, SAMPLE, digests, one_line_error
 
 from checkpoint import build_model, load_checkpoint
 from data_load import Seeded, join, open_split
 from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
+from runs import FACES, LEARNING, UNTRAINED, WRITTEN
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -35,18 +36,21 @@ def test_it_learns_and_writes_what_it_says(tiny, tmp_path, command):
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""  # no progress bar where stderr is no terminal, no warning
     assert "parameters" in result.stdout and "git commit" in result.stdout and "other people" in result.stdout
-    for name in ("best.pt", "last.pt", "history.csv", "training_curves.png", "validation_faces.png"):
+    for name in set(WRITTEN) - {"best.previous.pt"}:
         assert (tmp_path / "run" / name).stat().st_size > 0
     with (tmp_path / "run" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 37))
+    assert [int(row["epoch"]) for row in rows] == list(range(37))
     for column in ("train_loss", "val_nme"):
-        assert float(rows[-1][column]) < 0.3 * float(rows[0][column]), column
+        assert float(rows[-1][column]) < 0.3 * float(rows[1][column]), column
+    assert rows[0][
+        "train_loss"
+    ] == "nan" and f"before training: NME (inter-ocular) {float(rows[0]['val_nme']):.2%}" in (result.stdout)
 
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     nme = [float(row["val_nme"]) for row in rows]
     assert best["metrics"]["val_nme_inter_ocular"] == pytest.approx(min(nme), rel=1e-4)
-    assert best["epoch"] == nme.index(min(nme)) + 1
+    assert best["epoch"] == nme.index(min(nme))
     assert best["arguments"]["seed"] == 3 and "torch" in best["versions"]
     model, policy = build_model(best, "best.pt"), CropPolicy(**best["policy"])
     assert model(torch.rand(1, 1, policy.size, policy.size)).keypoints.shape == (1, 68, 2)
@@ -60,28 +64,32 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(tiny, t
     assert_same_weights(tmp_path / "a" / "best.pt", tmp_path / "b" / "best.pt")
 
 
-def test_ctrl_c_and_resume_end_where_an_uninterrupted_run_does(tiny, tmp_path, command):
+def test_ctrl_c_or_a_kill_and_resume_end_where_an_uninterrupted_run_does(tiny, tmp_path, command):
     arguments = ("--model", "net", "--epochs", "3")  # Net has dropout: its random numbers must go on too
     assert train(command, tiny, tmp_path / "whole", *arguments).returncode == 0
     line = [sys.executable, "-u", str(REPOSITORY / "train.py"), "--data", str(tiny), *QUICK, *arguments]
-    process = subprocess.Popen(
-        [*line, "--output-dir", str(tmp_path / "broken")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    for printed in process.stdout:
-        if printed.startswith("epoch   1/3"):
-            time.sleep(0.05)  # into the second epoch
-            process.send_signal(signal.SIGINT)
-            break
-    rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "--resume" in rest and "Traceback" not in errors
-    state = load_checkpoint(tmp_path / "broken" / "last.pt")["training"]
-    assert state["epoch"] in (1, 2)
+    for ended, epoch in ((signal.SIGINT, 1), (signal.SIGKILL, 2)):
+        broken = tmp_path / ended.name
+        process = subprocess.Popen(
+            [*line, "--output-dir", str(broken)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for printed in process.stdout:
+            if printed.startswith(f"epoch   {epoch}/3"):
+                time.sleep(0.05)  # into the next epoch, or while this one is written
+                process.send_signal(ended)
+                break
+        rest, errors = process.communicate(timeout=60)
+        if ended is signal.SIGINT:
+            assert process.returncode == 130 and "--resume" in rest and "Traceback" not in errors
+        assert load_checkpoint(broken / "last.pt")["training"]["epoch"] in (1, 2)
 
-    result = train(command, tiny, tmp_path / "broken", *arguments, "--resume")
-    assert result.returncode == 0, result.stderr
-    assert_same_weights(tmp_path / "whole" / "last.pt", tmp_path / "broken" / "last.pt")
-    with (tmp_path / "broken" / "history.csv").open() as file:
-        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2, 3]
+        result = train(command, tiny, broken, *arguments, "--resume")
+        assert result.returncode == 0, result.stderr
+        assert_same_weights(tmp_path / "whole" / "last.pt", broken / "last.pt")
+        with (broken / "history.csv").open() as file:
+            assert [int(row["epoch"]) for row in csv.DictReader(file)] == [0, 1, 2, 3]
+        for name in (LEARNING, UNTRAINED, FACES):
+            assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_dry_run_writes_nothing(tmp_path, command):
@@ -103,12 +111,14 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
     assert "--lr" in one_line_error(result)
 
 
-def test_a_diverged_training_is_one_line_and_leaves_best_as_it_was(tiny, tmp_path, command):
+def test_a_training_that_diverges_in_its_first_epoch_is_one_line_and_leaves_an_earlier_ones_files(
+    tiny, tmp_path, command
+):
     assert train(command, tiny, tmp_path / "run", "--epochs", "1").returncode == 0
-    before = (tmp_path / "run" / "best.pt").read_bytes()
+    before = digests(tmp_path / "run")
     result = train(command, tiny, tmp_path / "run", "--epochs", "1", "--optimizer", "sgd", "--lr", "1000")
     assert "diverged" in one_line_error(result)
-    assert (tmp_path / "run" / "best.pt").read_bytes() == before
+    assert len(before) == len(WRITTEN) - 1 and digests(tmp_path / "run") == before
 
 
 def test_the_best_of_an_earlier_training_is_kept_aside(tiny, tmp_path, command):
@@ -205,13 +215,14 @@ def test_a_detector_is_trained_by_the_same_loop(tiny, tmp_path, command):
     assert "1 - AP" in result.stdout and result.stderr == ""
     with (tmp_path / "whole" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[-1]["train_loss"]) < 0.9 * float(rows[0]["train_loss"])
+    assert float(rows[-1]["train_loss"]) < 0.9 * float(rows[1]["train_loss"])
     best = load_checkpoint(tmp_path / "whole" / "best.pt")
     assert 1 - best["metrics"]["val_average_precision"] == pytest.approx(
-        min(float(row["val_1_minus_ap"]) for row in rows), abs=1e-5
+        min(float(row["val_1_minus_ap"]) for row in rows[1:]), abs=1e-5
     )
     assert FaceDetector(tmp_path / "whole" / "best.onnx").network.metadata["model"] == "detector"
-    assert (tmp_path / "whole" / "validation_faces.png").stat().st_size > 0
+    for name in (LEARNING, UNTRAINED, FACES):
+        assert (tmp_path / "whole" / name).stat().st_size > 0
     checkpoint = tmp_path / "whole" / "best.pt"
     assert "places no keypoints, it finds faces" in one_line_error(
         command("predict.py", "--checkpoint", checkpoint, "--detector", "none", "--image", SAMPLE / "test")

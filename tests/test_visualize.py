@@ -32,6 +32,80 @@ def test_training_curves_mark_the_best_epoch():
     assert right.get_legend().get_texts()[0].get_text() == "best: 4.12% in epoch 3"
 
 
+def test_training_curves_begin_before_training_which_is_never_the_best_epoch():
+    history = {
+        "epoch": [0, 1, 2, 3],
+        "train_loss": [float("nan"), 0.9, 0.5, 0.4],
+        "val_loss": [1.0, 0.6, 0.4, 0.5],
+        "val_nme": [0.6, 0.2, 0.05, 0.07],
+    }
+    left, right = visualize.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
+    curve, untrained, best = right.lines
+    np.testing.assert_allclose(curve.get_xydata(), [(0, 60), (1, 20), (2, 5), (3, 7)])
+    np.testing.assert_allclose(untrained.get_xydata(), [(0, 60)])
+    np.testing.assert_allclose(best.get_xydata(), [(2, 5)])
+    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    assert texts == ["untrained: 60.00%", "best: 5.00% in epoch 2"]
+    assert right.get_yscale() == "log" and left.lines[1].get_xdata()[0] == 0
+    history["val_nme"] = [0.06, 0.07, 0.065, 0.08]
+    right = visualize.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes[1]
+    assert right.get_yscale() == "linear"
+    np.testing.assert_allclose(right.lines[2].get_xydata(), [(2, 6.5)])
+    history["val_nme"] = [1.0, 0.5, 0.0, 0.1]
+    assert visualize.plot_training_curves(history, "val_nme", "1 - AP").axes[1].get_yscale() == "linear", "0 has no log"
+
+
+def test_histories_have_a_colour_a_run_and_say_which_is_which():
+    long = {
+        "epoch": [0, 1, 2],
+        "train_loss": [float("nan"), 0.9, 0.5],
+        "val_loss": [1.0, 0.6, 0.4],
+        "val_nme": [0.6, 0.05, 0.08],
+        "seconds": [6.0, 60.0, 54.0],
+    }
+    old = {name: values[1:] for name, values in long.items()}  # of an earlier version: without epoch 0
+    left, right = visualize.plot_histories({"wing": long, "mse": old}, "val_nme", "NME (inter-ocular)").axes
+    curves = {line.get_label(): line for line in right.lines if len(line.get_xdata()) > 1}
+    assert list(curves) == ["wing: best 5.00% in epoch 1, 2.0 min", "mse: best 5.00% in epoch 1, 1.9 min"]
+    for line, history in zip(curves.values(), (long, old), strict=True):
+        np.testing.assert_allclose(
+            line.get_xydata(), np.transpose([history["epoch"], np.multiply(history["val_nme"], 100)])
+        )
+        same = [other for other in left.lines if other.get_color() == line.get_color()]
+        assert [list(other.get_ydata())[-2:] for other in same] == [
+            history["train_loss"][-2:],
+            history["val_loss"][-2:],
+        ]
+        assert [list(other.get_xdata()) for other in same] == [history["epoch"]] * 2
+    assert len({line.get_color() for line in curves.values()}) == 2
+    dots = [line.get_xydata().tolist() for line in right.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots, [[[1, 5]], [[1, 5]]])
+    assert right.get_xlabel() == "epoch" and right.get_ylabel() == "NME (inter-ocular), %"
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
+    assert [text.get_text() for text in right.figure.legends[0].get_texts()] == list(curves)
+
+
+def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.csv").write_text("epoch,train_loss,val_loss,val_nme,seconds\n1,0.5,0.4,0.3,9\n")
+    output = tmp_path / "history.png"
+
+    def run(*folders):
+        monkeypatch.setattr(sys, "argv", ["visualize.py", "history", *map(str, folders), "--output", str(output)])
+        visualize.main()
+
+    run(tmp_path / "a", tmp_path / "b")
+    assert capsys.readouterr().out.strip() == str(output)
+    picture = cv2.imread(str(output))
+    for color in visualize.COLORS[:2]:
+        assert (np.abs(picture.astype(int) - color[::-1]).max(axis=2) < 3).any()
+    with pytest.raises(InputError, match="9 trainings can't be told apart"):
+        run(*[tmp_path / "a"] * 9)
+    with pytest.raises(InputError, match=r"c.history\.csv: no such file"):
+        run(tmp_path / "c")
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
 def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
     history = {name: np.linspace(0.9, 0.11, epochs).tolist() for name in ("train_loss", "val_loss", "val_nme")}
