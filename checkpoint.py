@@ -85,6 +85,34 @@ def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
     return model.eval()
 
 
+def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
+    """Give a network a checkpoint's weights, layer by layer: those of which all tensors are there and of its shape.
+
+    `calibration` stays as it was: it belongs to what the checkpoint's network says of itself in the end.
+
+    Returns:
+        The other layers' names, in a line; "" where all fit.
+
+    Raises:
+        InputError: none fits.
+    """
+    own, given = model.state_dict(), checkpoint["weights"]
+    layers: dict[str, list[str]] = {}
+    for name in own:
+        if name != "calibration":
+            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    anew = [
+        layer
+        for layer, names in layers.items()
+        if not all(name in given and given[name].shape == own[name].shape for name in names)
+    ]
+    if len(anew) == len(layers):
+        raise InputError(f"{path}: no layer fits --model {model.name}; it is a checkpoint of {checkpoint['model']}")
+    fitting = {name: given[name] for layer in layers if layer not in anew for name in layers[layer]}
+    model.load_state_dict(fitting, strict=False)
+    return ", ".join(anew)
+
+
 def misfit(path: str | Path, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
     return InputError(f"{path}: does not fit this version of models.py ({reason}); train it again")

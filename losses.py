@@ -51,18 +51,20 @@ def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cell
     return mean_of_faces((cross_entropy - entropy).mean(dim=1), is_upright_face)
 
 
-def confidence_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Tensor:
-    """What teaches the network to judge its own work; 0 for a network that doesn't.
+def error_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Tensor:
+    """What teaches a network to tell how far off its points are.
 
     The log error s of each point is fitted to the distance r from the truth by the likelihood of an exponential
     distribution, r exp(-s) + s, whose minimum is the expected distance (after Kendall & Gal, 2017, arXiv:1703.04977).
     """
-    if outputs.log_errors is None:
-        return torch.zeros(())
     distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
     likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
-    judgement = F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face)
-    return mean_of_faces(likelihood, is_upright_face) + judgement
+    return mean_of_faces(likelihood, is_upright_face)
+
+
+def face_loss(outputs: Outputs, is_upright_face: Tensor) -> Tensor:
+    """What teaches a network to tell upright faces, 1.0, from all else, 0.0: the cross-entropy, in nats."""
+    return F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face)
 
 
 def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ checkpoint stores the name and the options. Its `input_size` is S, 112 unless it
 whether it says how far off its points may be and whether this is a face. `finds_faces` tells those that return `Maps`.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -302,6 +303,33 @@ def create_model(name: str, **options) -> nn.Module:
     model = MODELS[name](**options)
     model.name, model.options = name, options
     return model
+
+
+def read_option(model: str, text: str) -> tuple[str, int | float | tuple]:
+    """An option of a network of `MODELS` from "widths=16,32,88,112,160": its name, and a value like its default.
+
+    Raises:
+        InputError: the network has no such option, or the value is of another kind.
+    """
+    name, _, value = text.partition("=")
+    defaults = {option.name: option.default for option in inspect.signature(MODELS[model]).parameters.values()}
+    if name not in defaults:
+        known = ", ".join(f"{option}={option_text(default)}" for option, default in defaults.items())
+        raise InputError(f"--model-option {text}: {model} has {f'these: {known}' if known else 'none'}")
+    default = defaults[name]
+    kinds = [type(one) for one in (default if isinstance(default, tuple) else (default,))]
+    try:
+        values = tuple(kind(part) for kind, part in zip(kinds, value.split(","), strict=True))
+    except ValueError:
+        values = ()
+    if not values or any(isinstance(one, int) and one < 1 for one in values):
+        raise InputError(f"--model-option {text}: expected as many numbers above 0 as in {name}={option_text(default)}")
+    return name, values if isinstance(default, tuple) else values[0]
+
+
+def option_text(value: int | float | tuple) -> str:
+    """An option's value as `read_option` reads it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def input_size(name: str) -> int:

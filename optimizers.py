@@ -10,17 +10,24 @@ TORCH_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd":
 OPTIMIZERS = (*TORCH_OPTIMIZERS, "muon")
 
 
-def create_optimizers(name: str, model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+def create_optimizers(
+    name: str, model: nn.Module, lr: float, weight_decay: float | None = None
+) -> list[torch.optim.Optimizer]:
     """The optimizers that together move all weights of a network, by a name of `OPTIMIZERS`.
 
     "muon" moves the convolutions' kernels, but for those that read the image, and leaves the rest to Adam.
+
+    weight_decay: None is the optimizer's own. Of "adam" and "sgd" it is added to the gradient; "adamw" and "muon" take
+        lr times it off the weights (Loshchilov & Hutter, 2019, arXiv:1711.05101).
     """
+    decay = {} if weight_decay is None else {"weight_decay": weight_decay}
     if name != "muon":
-        return [TORCH_OPTIMIZERS[name](model.parameters(), lr)]
+        return [TORCH_OPTIMIZERS[name](model.parameters(), lr, **decay)]
     kernels, others = [], []
     for parameter in model.parameters():
         (kernels if parameter.ndim == 4 and parameter.shape[1] > 3 else others).append(parameter)
-    return [Muon(kernels, lr), torch.optim.Adam(others, lr)]
+    decay = {"weight_decay": weight_decay or 0.0}
+    return [Muon(kernels, lr, **decay), torch.optim.AdamW(others, lr, **decay)]  # without decay AdamW is Adam
 
 
 def one_cycle(done: float) -> float:
@@ -73,8 +80,9 @@ class Muon(torch.optim.Optimizer):
     al., 2025, arXiv:2502.16982).
     """
 
-    def __init__(self, parameters, lr: float, momentum: float = 0.9):
+    def __init__(self, parameters, lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
+        self.weight_decay = weight_decay
 
     @torch.no_grad()
     def step(self) -> None:
@@ -89,6 +97,7 @@ class Muon(torch.optim.Optimizer):
                 average.lerp_(parameter.grad, 1 - group["momentum"])
                 gradient = parameter.grad.lerp(average, group["momentum"])  # Nesterov's momentum
                 update = orthogonalize(gradient.flatten(1))
+                parameter.mul_(1 - group["lr"] * self.weight_decay)
                 # The squares of an orthogonal matrix sum to the shorter of its sides, so their mean is 1 / the longer.
                 parameter.add_(update.view_as(parameter), alpha=-group["lr"] * math.sqrt(max(update.shape)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from checkpoint import load_checkpoint
 from face68.files import InputError, atomic_path
 from face68.network import is_exported
+from models import option_text
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
 EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
@@ -16,7 +17,18 @@ UNTRAINED, LEARNING = "untrained_faces.png", "learning.png"
 WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES, UNTRAINED, LEARNING)
 HISTORY = ("epoch", "train_loss", "val_loss", "seconds")  # columns of history.csv, beside that of what was measured:
 MEASURES = {"val_nme": "NME (inter-ocular)", "val_1_minus_ap": "1 - AP"}  # one of these, and as people call it
-MAY_DIFFER = ("data", "output_dir", "device", "workers", "cache_dir", "cache_mb", "resume", "dry_run", "overwrite")
+MAY_DIFFER = (
+    "data",
+    "output_dir",
+    "device",
+    "workers",
+    "cache_dir",
+    "cache_mb",
+    "resume",
+    "dry_run",
+    "overwrite",
+    "tensorboard",
+)
 
 
 @dataclass(frozen=True)
@@ -25,9 +37,13 @@ class Settings:
 
     epochs: int
     model: str
+    model_option: dict
     loss: str
     optimizer: str
     lr: float
+    weight_decay: float | None
+    heatmap_weight: float
+    init: Path | None
     batch_size: int
     precision: str
     data: list[Path]
@@ -37,6 +53,7 @@ class Settings:
     published_labels: bool
     folds: int
     val_fold: int
+    train_faces: int | None
     seed: int
     device: str
     workers: int
@@ -44,6 +61,7 @@ class Settings:
     resume: bool
     dry_run: bool
     overwrite: bool
+    tensorboard: Path | None
 
     def plain(self) -> dict:
         """Values that a checkpoint can hold: paths as text."""
@@ -84,9 +102,15 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
     if "training" not in checkpoint:
         raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
     for option, before in checkpoint["arguments"].items():
-        if before != arguments.get(option) and option not in MAY_DIFFER:
-            was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
-            raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
+        if before == arguments.get(option) or option in MAY_DIFFER:
+            continue
+        if option == "epochs":
+            raise InputError(
+                f"{path}: was begun with --epochs {before}, at whose end its learning rate is 0; resume with those, "
+                f"then train on with --init {folder / BEST} --output-dir ANOTHER"
+            )
+        was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
+        raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
     if "steps" not in checkpoint["training"]["average"]:
         raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
     if checkpoint["training"]["faces"] != faces:
@@ -97,7 +121,9 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
 def _as_typed(option: str, value) -> str:
     """An option as it stands on the command line, behind "with" or "without"."""
     flag = "--" + option.replace("_", "-")
-    if isinstance(value, bool):
+    if isinstance(value, dict):
+        value = f" {flag} ".join(f"{name}={option_text(one)}" for name, one in value.items()) or None
+    if value is None or isinstance(value, bool):
         return f"{'with' if value else 'without'} {flag}"
     return f"with {flag} {value}"
 
@@ -106,22 +132,29 @@ def append_history(folder: Path, row: dict[str, float]) -> None:
     """Put an epoch's row, values by column, behind those of the epochs before it in history.csv; 0 is the untrained
     network's.
 
-    A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew.
+    A row of the same epoch, left by a run that was killed before it wrote last.pt, goes; a new run starts anew. What
+    rows of an earlier version don't tell is nan.
     """
     path, epoch = folder / CURVE, row["epoch"]
-    rows = path.read_text().splitlines()[1:] if epoch > 0 and path.is_file() else []
-    before = [line for line in rows if float(line.partition(",")[0]) < epoch]
-    lines = [",".join(row), *before, ",".join(f"{value:.6g}" for value in row.values())]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+    rows = [before for before in _rows(path) if float(before["epoch"]) < epoch] if epoch > 0 and path.is_file() else []
+    rows.append({name: f"{value:.6g}" for name, value in row.items()})
+    columns = list(dict.fromkeys(name for one in reversed(rows) for name in one))  # those of today first
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="nan", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
     """The columns of history.csv: those that all have, and what was measured. The untrained network has no training
     loss (nan); trainings of earlier versions begin with epoch 1.
     """
-    with (folder / CURVE).open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(folder / CURVE)
     measured = [name for name in MEASURES if rows and name in rows[0]]
     return {name: [float(row[name]) for row in rows] for name in (*HISTORY, *measured)}
 
@@ -134,9 +167,8 @@ def read_histories(folders: Sequence[Path]) -> tuple[dict[str, dict[str, list[fl
     Raises:
         InputError: a folder holds no history, or that of another kind of training than the first one's.
     """
-    names = [folder.resolve().name for folder in folders]
     histories, kind = {}, None
-    for folder, name in zip(folders, names, strict=True):
+    for folder, name in zip(folders, distinct_names(folders), strict=True):
         path = folder / CURVE
         try:
             history = read_history(folder)
@@ -148,5 +180,27 @@ def read_histories(folders: Sequence[Path]) -> tuple[dict[str, dict[str, list[fl
         kind = kind or column
         if column != kind:
             raise InputError(f"{path}: measures {MEASURES[column]}, others {MEASURES[kind]}; compare those of one kind")
-        histories[name if names.count(name) == 1 else str(folder)] = history
+        histories[name] = history
     return histories, kind
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """The names of folders, or their whole paths where two have one name."""
+    names = [folder.resolve().name for folder in folders]
+    return [name if names.count(name) == 1 else str(folder) for folder, name in zip(folders, names, strict=True)]
+
+
+def open_tensorboard(folder: Path, first_epoch: int):
+    """What writes TensorBoard's events into a folder; those of earlier runs there are hidden from `first_epoch` on.
+
+    Raises:
+        InputError: tensorboard isn't installed, or the folder can't be written to.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # here, because it is optional
+    except ImportError as error:
+        raise InputError("--tensorboard: it is not installed; pip install tensorboard") from error
+    try:
+        return SummaryWriter(str(folder), purge_step=first_epoch)
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written to ({error.strerror}); name another folder") from error

@@ -33,25 +33,39 @@ from face68 import geometry
 from face68.detect import Circles, as_circles, peaks
 from face68.files import InputError
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
-from losses import LOSSES, confidence_loss, detection_loss, heatmap_loss, keypoint_loss
+from losses import LOSSES, detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss
 from models import CELL, Maps, as_outputs, faces_in_pixels, finds_faces, input_size, join_outputs, predicts_errors
-from runs import MEASURES, Settings
+from runs import MEASURES, Settings, distinct_names
 
-HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints
+HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints, unless --heatmap-weight says another
 BACKGROUND = 0.1  # the share of training crops that show no upright face, for a network that judges what it sees
 LARGEST_LOG = 80.0  # of an expected error or of its inverse: more can't be told from infinity
 SHOWN, WATCHED = 12, 5  # pictures of a sheet, and of those that are looked at as training goes on
+
+
+class Losses(NamedTuple):
+    """Of a batch.
+
+    watched: what is told while training; beside: what is minimised beside that; 0-dimensional tensors.
+    parts: by name what both are made of, before weights.
+    """
+
+    watched: Tensor
+    beside: Tensor
+    parts: dict[str, Tensor]
 
 
 class Validation(Protocol):
     """What a network is worth on people that training never saw.
 
     loss: the loss there; error: what is measured, less is better; metrics: what a checkpoint says of it, by name.
+    of_sets: the error on each data set, by its name, where there are several.
     """
 
     loss: float
     error: float
     metrics: dict[str, float]
+    of_sets: dict[str, float]
 
     @property
     def calibration(self) -> tuple[float, float]:
@@ -75,9 +89,7 @@ class Task(Protocol):
         """The training samples and the validation samples: of other people, and always the same."""
         ...
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The loss of a batch that is watched, and what is minimised beside it."""
-        ...
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses: ...
 
     def validate(self, model: nn.Module, data: Dataset, device: torch.device) -> Validation:
         """Raises InputError: something isn't finite."""
@@ -111,8 +123,10 @@ def task_of(settings: Settings) -> Task:
 def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], list[int]]:
     """All labelled faces, and which of them are for training and for validation.
 
+    With --train-faces so many of those for training, drawn by --seed: fewer are a part of more.
+
     Raises:
-        InputError: one of the two would be empty.
+        InputError: one of the two would be empty, or there aren't so many.
     """
     cache = settings.cache_dir, settings.cache_mb
     dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
@@ -122,6 +136,13 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
             f"{settings.data[0]}: too few people to keep fold {settings.val_fold} of {settings.folds} for validation; "
             "add faces of others, or choose other --folds"
         )
+    wanted = settings.train_faces
+    if wanted is not None:
+        if wanted > len(training):
+            raise InputError(
+                f"--train-faces {wanted}: there are {len(training)} for training; ask for as many or fewer"
+            )
+        training = np.random.default_rng(settings.seed).permutation(training)[:wanted].tolist()
     return dataset, training, validation
 
 
@@ -140,7 +161,7 @@ class Placed(NamedTuple):
 
     predicted, truth: keypoints (N, 68, 2).
     log_errors: (N, 68), the logarithm of each point's expected distance from the truth, or None.
-    sources: (N,), of which data set each is.
+    sources: (N,), of which data set each is; sets: those sets' names.
     """
 
     loss: float
@@ -148,6 +169,7 @@ class Placed(NamedTuple):
     truth: np.ndarray
     log_errors: np.ndarray | None
     sources: np.ndarray
+    sets: list[str]
 
     @property
     def nme(self) -> np.ndarray:
@@ -159,6 +181,11 @@ class Placed(NamedTuple):
         return float(self.nme.mean())
 
     @property
+    def of_sets(self) -> dict[str, float]:
+        nme, there = self.nme, np.unique(self.sources)
+        return {self.sets[i]: float(nme[self.sources == i].mean()) for i in there} if len(there) > 1 else {}
+
+    @property
     def metrics(self) -> dict[str, float]:
         return {"val_nme_inter_ocular": self.error, "val_loss": self.loss}
 
@@ -168,9 +195,8 @@ class Placed(NamedTuple):
 
     def __str__(self) -> str:
         """In parentheses the NME of each data set where there are several."""
-        nme = self.nme
-        each = [f"{nme[self.sources == source].mean():.2%}" for source in np.unique(self.sources)]
-        return f"NME (inter-ocular) {nme.mean():.2%}" + (f" ({', '.join(each)})" if len(each) > 1 else "")
+        each = ", ".join(f"{name} {nme:.2%}" for name, nme in self.of_sets.items())
+        return f"NME (inter-ocular) {self.error:.2%}" + (f" ({each})" if each else "")
 
 
 class PlaceKeypoints:
@@ -193,14 +219,20 @@ class PlaceKeypoints:
         say_what_is_there(training, validation, time.perf_counter() - started)
         return Seeded(training, self.settings.seed, self.settings.balance), validation
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
         """That on keypoints and heat maps; and that on the network's own judgement."""
         target, is_upright_face = batch["keypoints"], batch["is_upright_face"]  # (B, 68, 2) normalised, (B,)
         outputs = as_outputs(model(batch["image"]))
-        loss = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face)
+        watched = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face)
+        beside, parts = torch.zeros(()), {"points": watched}
         if outputs.heatmaps is not None:
-            loss = loss + HEATMAP_WEIGHT * heatmap_loss(outputs.heatmaps, target, is_upright_face)
-        return loss, confidence_loss(outputs, target, is_upright_face)
+            parts["heatmaps"] = heatmap_loss(outputs.heatmaps, target, is_upright_face)
+            watched = watched + self.settings.heatmap_weight * parts["heatmaps"]
+        if outputs.log_errors is not None:
+            parts["errors"] = error_loss(outputs, target, is_upright_face)
+            parts["face"] = face_loss(outputs, is_upright_face)
+            beside = parts["errors"] + parts["face"]
+        return Losses(watched, beside, parts)
 
     @torch.inference_mode()
     def validate(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> Placed:
@@ -216,7 +248,7 @@ class PlaceKeypoints:
         sane = log_errors is None or (np.abs(log_errors) < LARGEST_LOG).all()
         if not (sane and np.isfinite(keypoints).all()):
             raise diverged()
-        return Placed(loss, keypoints, truth, log_errors, data.sources)
+        return Placed(loss, keypoints, truth, log_errors, data.sources, distinct_names(self.settings.data))
 
     def describe(self) -> dict:
         return {"policy": asdict(self.policy)}
@@ -284,6 +316,10 @@ class FoundFaces(NamedTuple):
     loss: float = math.nan
 
     @property
+    def of_sets(self) -> dict[str, float]:
+        return {}  # a mosaic shows faces of all
+
+    @property
     def error(self) -> float:
         return 1 - metrics.average_precision(self.scores, self.is_true, self.count)
 
@@ -320,8 +356,8 @@ class FindFaces:
         say_what_is_there(of_training, of_validation, time.perf_counter() - started)
         return Seeded(of_training, self.settings.seed, self.settings.balance), Seeded(of_validation, VALIDATION_SEED)
 
-    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return detection_loss(model(batch["image"]), batch), torch.zeros(())
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
+        return Losses(detection_loss(model(batch["image"]), batch), torch.zeros(()), {})
 
     @torch.inference_mode()
     def validate(self, model: nn.Module, data: Seeded, device: torch.device) -> FoundFaces:

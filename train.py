@@ -2,6 +2,8 @@
 
     python train.py --epochs 30                          # on data/ where it is, else on the drawn sample
     python train.py --epochs 30 --model net              # the classic baseline
+    python train.py --epochs 20 --recipe best            # Muon and the Wing loss: better in less time
+    python train.py --epochs 20 --recipe best --init saved_models/pretrained.pt --data my_faces    # a few faces suffice
     python train.py --epochs 30 --data data --data my_faces    # two data sets at once
     python train.py --epochs 100 --model detector --batch-size 32    # what finds faces, in any roll
     python train.py --epochs 30 --resume                 # go on after an interruption
@@ -13,6 +15,8 @@ validation_faces.png, the same faces before training in untrained_faces.png, and
 the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
+import argparse
+import copy
 import math
 import signal
 import time
@@ -28,22 +32,36 @@ import image_cache
 import plots
 import report
 import runs
-from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint
+from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
 from compute import choose_device, keep_freed_memory, precision_of, to_device
 from data_load import DATA_DIR, FOLDS, Seeded, default_data
 from exporting import export_network
-from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, whole_number
+from face68.command.arguments import (
+    add_overwrite,
+    float_from_zero,
+    parser,
+    positive_float,
+    positive_int,
+    run,
+    whole_number,
+)
 from face68.command.places import check_places, is_ours
 from face68.files import InputError
 from face68.images import write_image
 from losses import LOSSES
-from models import MODELS, create_model, finds_faces
+from models import MODELS, create_model, finds_faces, read_option
 from networks import OWN_DETECTOR, SAVED_MODELS
 from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle
 from runs import Settings
-from tasks import Task, Validation, task_of
+from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
 
 WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
+# What minimises which loss, and how fast: the textbook's, and the one that the shipped networks were trained by.
+RECIPES = {
+    "classic": {"loss": "mse", "optimizer": "adam", "lr": 2e-3},
+    "best": {"loss": "wing", "optimizer": "muon", "lr": 4e-3},
+}
+TENSORBOARD = Path("tensorboard")  # where its events go, unless another folder is named
 LOOK = 20  # steps after which the loss is looked at, for which a GPU has to be waited for
 
 
@@ -51,10 +69,28 @@ def parse_arguments() -> Settings:
     p = parser(__doc__)
     p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
     p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
-    p.add_argument("--loss", choices=LOSSES, default="mse", help="what is minimised, of keypoints")
-    p.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="how it is minimised")
     p.add_argument(
-        "--lr", type=positive_float, default=2e-3, help="the highest learning rate of the one-cycle schedule"
+        "--model-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the network's class in models.py: widths=16,32,88,112,160",
+    )
+    p.add_argument(
+        "--recipe", choices=RECIPES, default="classic", help=f"loss, optimizer and lr; best: {_flags('best')}"
+    )
+    p.add_argument("--loss", choices=LOSSES, help="what is minimised, of keypoints")
+    p.add_argument("--optimizer", choices=OPTIMIZERS, help="how it is minimised")
+    p.add_argument("--lr", type=positive_float, help="the highest learning rate of the one-cycle schedule")
+    p.add_argument("--weight-decay", type=float_from_zero, help="of weights towards 0 (default: adamw 0.01, others 0)")
+    p.add_argument(
+        "--heatmap-weight", type=float_from_zero, default=HEATMAP_WEIGHT, help="of the loss on heat maps; points have 1"
+    )
+    p.add_argument(
+        "--init",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with the weights of this one: fine-tuning",
     )
     p.add_argument("--batch-size", type=positive_int, default=16, help="faces a step")
     p.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of most of what the network computes")
@@ -74,6 +110,7 @@ def parse_arguments() -> Settings:
         action="store_true",
         help="leave the labels' shift in, don't mirror, don't turn: for prepare.py shift to measure",
     )
+    p.add_argument("--train-faces", type=positive_int, help="train on so many of the training faces, not on all")
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="into how many folds people are divided")
     p.add_argument("--val-fold", type=whole_number, default=0, help="fold of people kept for validation")
     p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
@@ -86,16 +123,41 @@ def parse_arguments() -> Settings:
         type=Path,
         help="where the results go (default: saved_models, of a detector saved_models/detector)",
     )
+    p.add_argument(
+        "--tensorboard",
+        type=Path,
+        nargs="?",
+        const=TENSORBOARD,
+        metavar="DIR",
+        help="history.csv and validation faces for TensorBoard, too (without DIR: tensorboard/ in --output-dir)",
+    )
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     add_overwrite(p)
-    args = p.parse_args()
+    args = _follow_recipe(p)
     if args.output_dir is None:
         args.output_dir = OWN_DETECTOR.parent if finds_faces(args.model) else SAVED_MODELS
+    if args.tensorboard is TENSORBOARD:
+        args.tensorboard = args.output_dir / TENSORBOARD
     if args.data is None:
         args.data = [default_data()]
         say_which_data(args.data[0])
+    args.model_option = dict(read_option(args.model, text) for text in args.model_option)
+    del args.recipe  # its flags stand for it
     return Settings(**vars(args))
+
+
+def _flags(recipe: str) -> str:
+    """A recipe as it would be typed."""
+    return " ".join(f"--{name} {value}" for name, value in RECIPES[recipe].items())
+
+
+def _follow_recipe(p: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments; what isn't given is the recipe's."""
+    p.set_defaults(**RECIPES[p.get_default("recipe")])  # which --help shows
+    args = p.parse_args()
+    p.set_defaults(**RECIPES[args.recipe])
+    return p.parse_args()
 
 
 class Training:
@@ -103,50 +165,60 @@ class Training:
 
     def __init__(self, model: nn.Module, task: Task, settings: Settings, data: Seeded, device: torch.device):
         self.model, self.average = model, WeightAverage(model)  # the average is what is validated and kept
+        self.before = copy.deepcopy(model)  # its first step
         self.task, self.settings, self.device = task, settings, device
-        self.optimizers = create_optimizers(settings.optimizer, model, settings.lr)
+        self.optimizers = create_optimizers(settings.optimizer, model, settings.lr, settings.weight_decay)
         self.faces = data.digest()
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
         self.total_steps = settings.epochs * self.steps_per_epoch
         self.epoch, self.step = 0, 0  # the step is counted within the epoch
-        self.loss_sum = 0.0  # of this epoch's steps, but for those whose losses are still on the device:
-        self.losses: list[Tensor] = []
+        self.sums: dict[str, float] = {}  # of this epoch's losses, but for those that are still on the device:
+        self.losses: list[dict[str, Tensor]] = []
         self.best_error = math.inf
+        self.log = None  # TensorBoard's writer, if asked for
         # Of each epoch in learning.png its row of history.csv, and what the network said of the samples shown there.
         self.watched: list[dict] = []
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.settings.lr * one_cycle((self.epoch * self.steps_per_epoch + self.step) / self.total_steps)
+
     def step_weights(self, loss: Tensor) -> None:
         """One step of the weights against the loss's gradient, and of their average."""
-        factor = one_cycle((self.epoch * self.steps_per_epoch + self.step) / self.total_steps)
+        lr = self.lr
         self.model.zero_grad()
         loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.lr * factor
+                group["lr"] = lr
             optimizer.step()
         self.average.update(self.model)
         self.step += 1
 
-    def mean_loss(self) -> float:
-        """Of this epoch's steps so far. This waits for the device, so it isn't asked after every step.
+    def mean_losses(self) -> dict[str, float]:
+        """Of this epoch's steps so far, by the columns of history.csv.
+
+        This waits for the device, so it isn't asked after every step.
 
         Raises:
-            InputError: one of them isn't finite.
+            InputError: the loss of one of them isn't finite.
         """
         first = self.step - len(self.losses) + 1
-        values = torch.stack(self.losses).tolist() if self.losses else []
-        self.losses.clear()
-        for step, value in enumerate(values, start=first):
-            if not math.isfinite(value):
+        values = torch.stack([torch.stack(list(one.values())) for one in self.losses]).tolist() if self.losses else []
+        for step, of_step in enumerate(values, start=first):
+            for name, value in zip(self.losses[0], of_step, strict=True):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            if not math.isfinite(of_step[0]):
                 raise InputError(
-                    f"epoch {self.epoch + 1}, step {step}: the loss is {value}; try a lower --lr; best.pt and last.pt "
-                    "are those of the epoch before"
+                    f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr; best.pt and "
+                    "last.pt are those of the epoch before"
                 )
-            self.loss_sum += value
-        return self.loss_sum / self.step
+        self.losses.clear()
+        return {name: value / self.step for name, value in self.sums.items()}
 
     def finish_epoch(self) -> None:
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
     def state(self) -> dict:
         return {
@@ -156,7 +228,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "step": self.step,
-            "loss_sum": self.loss_sum,
+            "sums": dict(self.sums),
             "best_error": self.best_error,
             "watched": self.watched,
             "random": torch.get_rng_state(),  # dropout draws from it
@@ -168,7 +240,9 @@ class Training:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.best_error = state["loss_sum"], state["best_error"]
+        self.best_error = state["best_error"]
+        # An earlier version added up the loss alone.
+        self.sums = dict(state["sums"]) if "sums" in state else {"train_loss": state["loss_sum"]}
         self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
 
@@ -185,8 +259,12 @@ class Interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> float:
-    """Train to the epoch's end, or to an interruption, or for two steps of a dry run. Returns the mean loss."""
+def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[str, float]:
+    """Train to the epoch's end, or to an interruption, or for two steps of a dry run.
+
+    Returns the mean losses, and how many images a second, by the columns of history.csv.
+    """
+    started = time.perf_counter()
     settings, data.epoch = training.settings, training.epoch
     done = training.step * settings.batch_size  # faces of this epoch, by the run that was interrupted in it
     order = data.order()
@@ -204,15 +282,18 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> float
     with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=None) as bar:
         for batch in loader:
             with precision_of(settings.precision, training.device):
-                loss, beside = training.task.loss(training.model, to_device(batch, training.device))
-            training.losses.append(loss.detach())
-            training.step_weights(loss + beside)
+                loss = training.task.loss(training.model, to_device(batch, training.device))
+            losses = {"train_loss": loss.watched} | {f"{name}_loss": part for name, part in loss.parts.items()}
+            training.losses.append({name: value.detach().float() for name, value in losses.items()})
+            training.step_weights(loss.watched + loss.beside)
             bar.update(len(batch["image"]))
             if training.step % LOOK == 0:
-                bar.set_postfix(loss=f"{training.mean_loss():.5f}")
+                bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")
             if interrupt.requested or (settings.dry_run and training.step == 2):
                 break
-    return training.mean_loss()
+    losses = training.mean_losses()
+    images = min(training.step * settings.batch_size, len(order)) - done
+    return losses | {"images_per_second": images / (time.perf_counter() - started)}
 
 
 def say_which_data(chosen: Path) -> None:
@@ -222,23 +303,30 @@ def say_which_data(chosen: Path) -> None:
 
 
 def create_untrained(settings: Settings, device: torch.device) -> nn.Module:
-    """The network before its first step: always the same, --seed decides its weights."""
+    """The network before its first step, always the same: weights by --seed, those of layers that fit by --init."""
     torch.manual_seed(settings.seed)
-    return create_model(settings.model).to(device, memory_format=torch.channels_last)
+    model = create_model(settings.model, **settings.model_option)
+    if settings.init is not None:
+        anew = start_from(model, load_checkpoint(settings.init), settings.init)
+        print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
+    return model.to(device, memory_format=torch.channels_last)
 
 
-def note_epoch(training: Training, train_loss: float, found: Validation, seconds: float, data: Dataset) -> None:
+def note_epoch(training: Training, losses: dict[str, float], found: Validation, seconds: float, data: Dataset) -> None:
     """Put the epoch's row into history.csv, and if learning.png shows it, what the network says of a few samples there.
 
     What the untrained network is worth waits for the first epoch's end: until then an earlier training's files stay.
     """
     task, settings, epoch = training.task, training.settings, training.epoch
-    row = {"epoch": epoch, "train_loss": train_loss, "val_loss": found.loss, task.column: found.error}
-    row |= {"seconds": seconds}
+    row = {"epoch": epoch, "train_loss": math.nan, "val_loss": found.loss, task.column: found.error}
+    row |= {"seconds": seconds, "lr": training.lr} | losses
+    row |= {f"{task.column} {name}": error for name, error in found.of_sets.items()}
     watched = epoch in WATCHED or epoch == settings.epochs
     if watched:
         answers = task.answers(training.average.model, data, training.device)
         training.watched.append({"row": row, "answers": answers})
+    if training.log is not None:
+        log_epoch(training, row, data, sheet=watched)
     if epoch == 0:
         return
     if epoch == 1:
@@ -246,6 +334,20 @@ def note_epoch(training: Training, train_loss: float, found: Validation, seconds
     runs.append_history(settings.output_dir, row)
     if watched:
         write_image(settings.output_dir / runs.LEARNING, draw_learning(training, data))
+
+
+def log_epoch(training: Training, row: dict[str, float], data: Dataset, sheet: bool) -> None:
+    """Give an epoch's row to TensorBoard, and the sheet of validation samples if it is to be drawn."""
+    epoch = row["epoch"]
+    for name, value in row.items():
+        if name != "epoch" and math.isfinite(value):
+            tag = f"loss/{name.removesuffix('_loss')}" if name.endswith("_loss") else name.replace(" ", "/", 1)
+            training.log.add_scalar(tag, value, epoch)
+    if sheet:
+        with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator, as dropout does
+            _, picture = training.task.sheets(training.before, training.average.model, data, training.device)
+        training.log.add_image("validation", picture, epoch, dataformats="HWC")
+    training.log.flush()
 
 
 def draw_learning(training: Training, data: Dataset) -> np.ndarray:
@@ -264,7 +366,7 @@ def draw_results(training: Training, data: Dataset) -> None:
     plots.save_figure(curves, folder / runs.CURVES)
     path = folder / runs.BEST
     best = build_model(load_checkpoint(path), path).to(training.device)
-    sheets = task.sheets(create_untrained(settings, training.device), best, data, training.device)
+    sheets = task.sheets(training.before, best, data, training.device)
     for name, sheet in zip((runs.UNTRAINED, runs.FACES), sheets, strict=True):
         write_image(folder / name, sheet)
 
@@ -293,10 +395,10 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         started = time.perf_counter()
         found = task.validate(training.average.model, val_data, training.device)
         print(f"before training: {found}", flush=True)
-        note_epoch(training, math.nan, found, time.perf_counter() - started, val_data)
+        note_epoch(training, {}, found, time.perf_counter() - started, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
-        train_loss = train_epoch(training, train_data, interrupt)
+        losses = train_epoch(training, train_data, interrupt)
         if interrupt.requested:
             checkpoint = describe(training, None)
             save_checkpoint(folder / runs.LAST, checkpoint | {"training": training.state()})
@@ -309,11 +411,11 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         seconds = time.perf_counter() - started
         training.finish_epoch()
         print(
-            f"epoch {training.epoch:3d}/{settings.epochs}  training loss {train_loss:.5f}  "
+            f"epoch {training.epoch:3d}/{settings.epochs}  training loss {losses['train_loss']:.5f}  "
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        note_epoch(training, train_loss, found, seconds, val_data)
+        note_epoch(training, losses, found, seconds, val_data)
         checkpoint = describe(training, found)
         if found.error < training.best_error:
             if training.best_error == math.inf:
@@ -337,7 +439,8 @@ def export_best(path: Path, exported: Path) -> None:
 def main() -> int:
     settings = parse_arguments()
     places = [settings.output_dir / name for name in runs.WRITTEN]
-    check_places(places, (), settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
+    reads = () if settings.init is None else (settings.init,)
+    check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
     device = choose_device(settings.device)
     task, model = task_of(settings), create_untrained(settings, device)
@@ -348,6 +451,8 @@ def main() -> int:
     if settings.resume:
         training.restore(runs.load_state(settings.output_dir, settings.plain(), training.faces))
         print(f"resumed {settings.output_dir / runs.LAST}: epoch {training.epoch + 1}, step {training.step}")
+    if settings.tensorboard is not None and not settings.dry_run:
+        training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
     if not train(training, train_data, val_data):
         return 130
     if settings.dry_run:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from hypothesis import settings
 from PIL import Image, ImageDraw
 
 import predict
+import runs
+import tasks
+import train
 from face68.command.arguments import run as run_command
 from face68.command.inputs import demonstration_photo
 from face68.images import read_image
@@ -108,6 +112,38 @@ def tiny(tmp_path):
         shutil.copy(SAMPLE / "training" / name, root / "training" / name)
     (root / "training_frames_keypoints.csv").write_text("\n".join([header, *chosen]) + "\n")
     return root
+
+
+@pytest.fixture
+def settings(monkeypatch, tiny):
+    """The settings of a line of train.py, with `tiny` as the data."""
+
+    def parse(*arguments):
+        monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", "--data", tiny, *arguments])))
+        return train.parse_arguments()
+
+    return parse
+
+
+@pytest.fixture
+def trained():
+    """Train by settings, as train.py does but in this process and without its last pictures: a `train.Training`."""
+
+    def run(settings):
+        task = tasks.task_of(settings)
+        model = train.create_untrained(settings, torch.device("cpu"))
+        train_data, val_data = task.load()
+        training = train.Training(model, task, settings, train_data, torch.device("cpu"))
+        if settings.tensorboard is not None:
+            training.log = runs.open_tensorboard(settings.tensorboard, 0)
+        handler = signal.getsignal(signal.SIGINT)  # which training takes over
+        try:
+            train.train(training, train_data, val_data)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        return training
+
+    return run
 
 
 @pytest.fixture(scope="session")

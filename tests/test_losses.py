@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from losses import confidence_loss, detection_loss, heatmap_loss, keypoint_loss, wing_loss
+from losses import detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss, wing_loss
 from models import Maps, Outputs
 
 
@@ -48,17 +48,22 @@ def test_the_heatmap_loss_is_zero_for_a_gaussian_around_the_point():
     assert heatmap_loss(corner, target, second) < 0.01, "a point outside pulls to the nearest edge"
 
 
-def test_the_confidence_loss_is_least_at_the_true_error():
+def test_the_loss_on_errors_is_least_at_the_true_error():
     """For points that are 0.5 off, the best log error is log 0.5; background teaches nothing of it."""
     keypoints, target = torch.zeros(2, 68, 2), torch.zeros(2, 68, 2)
     target[0, :, 0] = 0.5
     target[1] = 100
     log_errors = torch.full((2, 68), 0.5).log().requires_grad_()
-    outputs = Outputs(keypoints, log_errors, torch.tensor([30.0, -30.0]))
-    loss = confidence_loss(outputs, target, torch.tensor([1.0, 0.0]))
+    loss = error_loss(Outputs(keypoints, log_errors), target, torch.tensor([1.0, 0.0]))
     assert loss.item() == pytest.approx(1 + torch.tensor(0.5).log().item(), abs=1e-5)
     loss.backward()
     assert log_errors.grad.abs().max() < 1e-6
+
+
+def test_the_loss_on_faces_is_the_cross_entropy():
+    outputs = Outputs(torch.zeros(2, 68, 2), face_logits=torch.tensor([0.25, 0.5]).logit())
+    loss = face_loss(outputs, torch.tensor([1.0, 0.0])).item()
+    assert loss == pytest.approx((math.log(4) + math.log(2)) / 2, abs=1e-6)
 
 
 def of_a_picture(heat: float, at: tuple[int, int]) -> tuple[Maps, dict]:

@@ -1,0 +1,75 @@
+"""Training that begins with a checkpoint's weights."""
+
+import pytest
+import torch
+from conftest import PRETRAINED
+
+import runs
+import train
+from checkpoint import load_checkpoint, save_checkpoint, start_from
+from face68.files import InputError
+from models import create_model
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_checkpoint(PRETRAINED)
+
+
+def test_all_layers_are_the_checkpoints_and_the_calibration_starts_anew(shipped):
+    model = create_model("heatmap")
+    assert start_from(model, shipped, PRETRAINED) == ""
+    assert shipped["weights"]["calibration"].tolist() != [0, 1], "or this shows nothing"
+    for name, value in model.state_dict().items():
+        expected = torch.tensor([0.0, 1.0]) if name == "calibration" else shipped["weights"][name]
+        assert torch.equal(value, expected), name
+
+
+def test_a_layer_that_does_not_fit_starts_anew_as_a_whole(shipped):
+    """With another last width the classifier's first layer is of another shape but for its bias."""
+    model = create_model("heatmap", widths=(16, 32, 88, 112, 96))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    anew = start_from(model, shipped, PRETRAINED).split(", ")
+    assert "face.0" in anew and "stages.3.body.0.0" in anew and "lateral.1.0" in anew
+    assert "stem.0.0" not in anew and "exponent" not in anew and "face.2" not in anew
+    for name, value in model.state_dict().items():
+        layer = name.rpartition(".")[0] or name
+        kept = layer in anew or name == "calibration"
+        assert torch.equal(value, before[name] if kept else shipped["weights"][name]), name
+    assert before["face.0.bias"].shape == shipped["weights"]["face.0.bias"].shape, "alone it would fit"
+
+
+def test_a_checkpoint_of_another_network_is_refused(shipped):
+    with pytest.raises(InputError, match="no layer fits --model net; it is a checkpoint of heatmap"):
+        start_from(create_model("net"), shipped, PRETRAINED)
+
+
+def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
+    state = {"arguments": {"epochs": 3, "lr": 0.1}, "training": {"faces": "mine", "average": {"steps": 3}}}
+    save_checkpoint(tmp_path / "last.pt", shipped | state)
+    with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
+        runs.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine")
+    assert "\n" not in str(error.value)
+    begun = {"arguments": {"init": "c.pt", "epochs": 3}}
+    save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
+    with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
+        runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine")
+
+
+def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(settings, trained, tmp_path, capsys):
+    line = ("--init", PRETRAINED, "--recipe", "best", "--epochs", 1, "--batch-size", 4, "--output-dir", tmp_path)
+    training = trained(settings(*line))
+    assert f"weights: {PRETRAINED}, all layers" in capsys.readouterr().out
+    before, after = runs.read_history(tmp_path)["val_nme"]
+    assert max(before, after) < 0.1, "an untrained network is off by more than 0.5"
+    assert before == pytest.approx(training.task.validate(training.before, *validation(training)).error, rel=1e-4)
+    assert load_checkpoint(tmp_path / "best.pt")["arguments"]["init"] == str(PRETRAINED)
+
+    settings("--init", tmp_path / "best.pt", "--output-dir", tmp_path)
+    with pytest.raises(InputError, match="is read by this run"):  # the same line would not begin with the same again
+        train.main()
+
+
+def validation(training):
+    """The data and the device that it validates on."""
+    return training.task.load()[1], training.device
