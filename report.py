@@ -11,7 +11,7 @@ from face68 import geometry
 from face68.detect import Circles
 from face68.draw import VERMILION, WHITE, contact_sheet, draw_squares, face_tile, stack_sheets
 
-KEY = "NME (inter-ocular); in colour what was predicted, white crosses are the truth"
+KEY = "NME ({}); in colour what was predicted, white crosses are the truth"
 BEST, MEDIAN, WORST = "The best", "In the middle", "The worst, worst first"
 RANKED = {BEST: 4, MEDIAN: 4, WORST: 12}  # how many faces of each are shown
 LOOKS = {  # by which faces are grouped: title, axis
@@ -56,17 +56,17 @@ def range_label(group: dict, space: str = " ") -> str:
 def figures(report: dict, curves: dict[str, np.ndarray]) -> dict:
     """The plots of a report of evaluate.py, by the names of their files: matplotlib Figures.
 
-    curves: NME of each face (N,) by network, the report's own first.
+    curves: NME of each face (N,) by name, the report's own first.
     """
-    panels = group_panels(report)
-    groups = plots.plot_groups(list(panels.values()), report["nme_inter_ocular"], highest_error(panels))
+    panels, norm = group_panels(report), report["normaliser"]
+    groups = plots.plot_groups(list(panels.values()), report["nme"], highest_error(panels), norm=norm)
     shown = {
-        "ced.png": plots.plot_ced(curves),
-        "points.png": plots.plot_points(report["nme_by_point"]),
+        "ced.png": plots.plot_ced(curves, report["thresholds"][0], norm),
+        "points.png": plots.plot_points(report["nme_by_point"], norm),
         "groups.png": groups,
     }
     if "expected_and_measured_errors" in report:
-        shown["calibration.png"] = plots.plot_calibration(report["expected_and_measured_errors"])
+        shown["calibration.png"] = plots.plot_calibration(report["expected_and_measured_errors"], norm)
     return shown
 
 
@@ -82,15 +82,22 @@ def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np
     return [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
 
 
-def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    """The `error_tiles`, each with its error and its file's name."""
-    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY}")
+def error_sheet(
+    dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm=metrics.INTER_OCULAR
+) -> np.ndarray:
+    """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name."""
+    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY.format(norm)}", norm)
 
 
-def _sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    errors = metrics.nme(predicted, truth)
-    captions = [f"{errors[i]:.1%}  {Path(dataset.names[i]).stem}" for i in chosen]
+def _sheet(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
+    errors = metrics.nme(predicted, truth, norm)
+    captions = [f"{error_label(errors[i])}  {Path(dataset.names[i]).stem}" for i in chosen]
     return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
+
+
+def error_label(error: float, form: str = ".1%") -> str:
+    """The error of a face, NaN where it was missed, as a caption says it."""
+    return "missed" if np.isnan(error) else format(error, form)
 
 
 def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,11 +111,11 @@ def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The best faces, those in the middle and the worst, one below the other."""
-    (best, *others) = ranked(metrics.nme(predicted, truth)).items()
-    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces")]
-    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading) for heading, rows in others])
+def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = metrics.INTER_OCULAR) -> np.ndarray:
+    """The best faces, those in the middle and the worst, missed ones first, one below the other."""
+    (best, *others) = ranked(metrics.nme(predicted, truth, norm)).items()
+    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces", norm)]
+    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading, norm) for heading, rows in others])
 
 
 def detection_sheet(pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles]) -> np.ndarray:
