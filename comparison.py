@@ -46,7 +46,7 @@ def notes(report: dict, several: bool) -> list[str]:
     lines = [
         f"NME, FR and AUC ({norm}): errors are divided by {metrics.MEANINGS[norm]}; a missed face counts as "
         f"{metrics.MISSED:.0%} (inter-ocular).",
-        f"{report['faces']} faces of {report['people']} people; labels: {report['labels']}.",
+        f"{report['faces']} faces of {report['people']} people ({report['data']}); labels: {report['labels']}.",
     ]
     if several:
         lines.append(f"{STARRED} more than noise: 0 is outside of the 95% interval by paired bootstrap over people.")
@@ -54,10 +54,10 @@ def notes(report: dict, several: bool) -> list[str]:
 
 
 def difference_lines(pairs: Sequence[dict]) -> list[str]:
-    """Of each pair by how much its NMEs differ, in percentage points, and whether that is more than noise."""
+    """Of each pair by how much its NMEs differ, in percentage points with the interval, and whether it is noise."""
     width = max(len(_named(pair)) for pair in pairs)
-    verdicts = {True: "more than noise", False: "may be noise"}
-    return [f"{_named(pair):<{width}}  {_difference(pair)}  {verdicts[pair['more_than_noise']]}" for pair in pairs]
+    verdicts = {True: "", False: "  may be noise"}
+    return [f"{_named(pair):<{width}}  {_difference(pair)}{verdicts[pair['more_than_noise']]}" for pair in pairs]
 
 
 def _named(pair: dict) -> str:
@@ -67,7 +67,7 @@ def _named(pair: dict) -> str:
 def _difference(pair: dict, sign: int = 1) -> str:
     """In percentage points with its interval, as "−0.12 (−0.20 to −0.05) *"."""
     values = [100 * sign * pair["difference"], *sorted(100 * sign * end for end in pair["interval"] or ())]
-    mean, *ends = (f"{value:+.2f}".replace("-", "−") for value in values)
+    mean, *ends = (f"{round(value, 2) + 0.0:+.2f}".replace("-", "−") for value in values)  # and no −0.00
     star = f" {STARRED}" if pair["more_than_noise"] else ""
     return mean + (f" ({ends[0]} to {ends[1]})" if ends else "") + star
 
@@ -146,7 +146,9 @@ def is_table(path: Path) -> bool:
 
 def as_lines(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
     """The table, what it means and how any two differ, for the terminal."""
-    lines = [as_text(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
-    if len(reports) > 2:
-        lines += ["differences of NME, percentage points:", *difference_lines(pairs)]
+    (first, top), *others = reports.items()
+    lines = [as_text(rows(reports, pairs)), *notes(top, bool(pairs))]
+    if len(others) > 1:
+        lines += ["among the others, NME in percentage points:"]
+        lines += difference_lines([pair for pair in pairs if pair["of"] != first])
     return "\n".join(lines)

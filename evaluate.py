@@ -150,17 +150,23 @@ def named(text: str) -> Named:
 
 
 def with_names(places: Sequence[Named]) -> list[Named]:
-    """The same, each with a name of its own: where none is given its file's, or its path where several have that.
+    """The same, each with a name of its own: that of its file where none is given, as short as tells it from others.
 
     Raises:
-        InputError: a name is given twice.
+        InputError: a name is given twice, or a file without one is.
     """
-    stems = Counter(place.path.stem for place in places)
-    chosen = [place.name or (place.path.stem if stems[place.path.stem] == 1 else str(place.path)) for place in places]
+    chosen = []
+    for place in places:
+        taken = {name for other in places if other is not place for name in _possible_names(other)}
+        chosen.append(next((name for name in _possible_names(place) if name not in taken), str(place.path)))
     for name, count in Counter(chosen).items():
         if count > 1:
             raise InputError(f"{name}: names {count} of --checkpoint and --predictions; give each another: NAME=FILE")
     return [place._replace(name=name) for place, name in zip(places, chosen, strict=True)]
+
+
+def _possible_names(place: Named) -> list[str]:
+    return [place.name] if place.name else [place.path.stem, place.path.name, str(place.path)]
 
 
 def open_data(args) -> FacialKeypointsDataset:
@@ -206,7 +212,7 @@ def measure(place: Named, data: FacialKeypointsDataset, args) -> tuple[dict, np.
     points, labels = (keypoints + data.label_shifts for keypoints in (predicted.keypoints, data.keypoints))
     thresholds = [threshold / 100 for threshold in args.threshold]
     found = metrics.summary(points, labels, data.people, args.norm, thresholds)
-    found |= {"boxes": boxes, "labels": describe_labels(data)}
+    found |= {"data": f"{args.data}, {args.split}", "boxes": boxes, "labels": describe_labels(data)}
     if landmarker is not None and predicted.errors is not None:
         measured = metrics.point_errors(points, labels, args.norm)
         found |= confidence_report(landmarker, data, predicted, measured, args.norm)

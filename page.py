@@ -135,9 +135,9 @@ def text(value: object) -> str:
 # --- Parts ----------------------------------------------------------------------------------------------------
 
 _DEFINITIONS = (
-    "NME ({norm}) is the mean distance of a face’s 68 points from the labels, divided by {what}; a missed face counts as "
-    "30% (inter-ocular). FR@{end} is the share of faces with an NME above {end}, AUC@{end} the area under the curve of "
-    "all NMEs up to {end}, 1 being perfect. Intervals are 95%, by bootstrap over people. Labels: {labels}."
+    "NME ({norm}) is the mean distance of a face’s 68 points from the labels, divided by {what}; a missed face counts "
+    "as 30% (inter-ocular). FR@{end} is the share of faces with an NME above {end}, AUC@{end} the area under the curve "
+    "of all NMEs up to {end}, 1 being perfect. Intervals are 95%, by bootstrap over people. Labels: {labels}."
 )
 
 

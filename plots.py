@@ -32,23 +32,31 @@ def plot_ced(
 
     errors_by_name: NME of each face (N,), as a fraction of the normaliser `norm`.
     """
-    figure, axes = new_figure(5.4, 4.6)
+    figure, axes = new_figure(5.4, 4.4 + 0.2 * len(errors_by_name))  # the legend has a line each
     end = 100 * threshold
     for i, (name, errors) in enumerate(errors_by_name.items()):
         color = to_hex(COLORS[i % len(COLORS)])
         thresholds, shares = metrics.cumulative_errors(errors, threshold)
         figures = f"NME {100 * np.mean(errors):.2f}%, AUC@{end:g}% {metrics.auc(errors, threshold):.3f}"
-        label = f"{_plain(name)}: {figures}, FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
-        axes.plot(100 * thresholds, 100 * shares, color=color, label=label)
+        figures += f", FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
+        space = " " if len(name) + len(figures) < 66 else "\n"  # what the figure is wide enough for
+        style = {"color": color, "linestyle": "-" if i < len(COLORS) else "--"}
+        axes.plot(100 * thresholds, 100 * shares, label=f"{_plain(shortened(name, 62))}:{space}{figures}", **style)
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
-        beside = end * (1.012 + 0.012 * i)
-        axes.plot([beside, beside], [100 * shares[-1], 100], color=color, linewidth=3, clip_on=False)
+        step = min(0.012, 0.06 / len(errors_by_name))  # all bars fit beside the axes
+        beside = end * (1.012 + step * i)
+        axes.plot([beside, beside], [100 * shares[-1], 100], color=color, linewidth=250 * step, clip_on=False)
     axes.set(xlim=(0, end), ylim=(0, 101), title="Cumulative error distribution")
     axes.set(xlabel=f"NME ({norm}), %", ylabel="faces at or below, %")
     key = "shaded: the first one's AUC; bar at the right: FR"
     figure.legend(loc="outside lower left", frameon=False, title=key, alignment="left", fontsize=9, title_fontsize=9)
     return figure
+
+
+def shortened(name: str, length: int) -> str:
+    """A name without its beginning, where it has more letters than `length`: paths differ at their ends."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
