@@ -153,55 +153,55 @@ def plot_audit(splits: Sequence[dict], title: str):
         name;
         eyes (N,), the inter-ocular distance in px; poses (N, 3), yaw, pitch and roll in degrees; of N labelled faces;
         outside (68,), the share of faces whose point is outside of the image, and shift (68, 2), the mean label shift
-        of each point as a fraction of the inter-ocular distance; None where there are no faces;
+        of each point as a fraction of the mean inter-ocular distance; None where there are no faces;
         sides (M,), the longer side in px, and brightness (M,), the mean gray level, 0 … 255, of M images;
         people, a set of names.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    figure, axes = new_figure(10.5, 9, 3, 3)
+    figure, axes = new_figure(10.5, 9.6, 3, 3)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-    (eyes, sides, light), (yaw, pitch, roll), (people, outside, shift) = axes
-    _histograms(eyes, splits, [one["eyes"] for one in splits], "Size of the faces", "inter-ocular distance, px")
-    _histograms(sides, splits, [one["sides"] for one in splits], "Size of the images", "longer side, px")
-    _histograms(light, splits, [one["brightness"] for one in splits], "Brightness", "mean gray level, 0 to 255")
-    for column, (place, name) in enumerate(((yaw, "Yaw"), (pitch, "Pitch"), (roll, "Roll"))):
-        turns = {"Yaw": "sideways", "Pitch": "up or down", "Roll": "tilted"}
-        values = [one["poses"][:, column] for one in splits]
-        _histograms(
-            place, splits, values, f"{name}: turned {turns[name]}".replace("turned tilted", "tilted"), "degrees"
-        )
-    for place in axes[:2].flat:
-        place.xaxis.set_major_locator(MaxNLocator(6))
+    people, outside, shift = axes[2]
+    histograms = [
+        ("Size of the faces", "inter-ocular distance, px", [one["eyes"] for one in splits]),
+        ("Size of the images", "longer side, px", [one["sides"] for one in splits]),
+        ("Brightness", "mean gray level, 0 to 255", [one["brightness"] for one in splits]),
+        ("Yaw: turned sideways", "degrees", [one["poses"][:, 0] for one in splits]),
+        ("Pitch: turned up or down", "degrees", [one["poses"][:, 1] for one in splits]),
+        ("Roll: tilted", "degrees", [one["poses"][:, 2] for one in splits]),
+    ]
+    for place, (heading, xlabel, columns) in zip(axes[:2].flat, histograms, strict=True):
+        _histograms(place, [one["name"] for one in splits], columns, heading, xlabel)
     _people(people, splits)
     faces = [one for one in splits if one["outside"] is not None]
     _points_outside(figure, outside, faces)
     _label_shift(shift, faces)
     figure.suptitle(_plain(title))
-    handles, labels = eyes.get_legend_handles_labels()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
 
-def _histograms(axes, splits: Sequence[dict], columns: Sequence[np.ndarray], title: str, xlabel: str) -> None:
-    """Shares of values (N,) a split, finite ones, in bins that are the same for all; a line at each median."""
+def _histograms(axes, names: Sequence[str], columns: Sequence[np.ndarray], title: str, xlabel: str) -> None:
+    """Shares of values (N,) by split, in bins that are the same for all; what is far out is in the outermost ones.
+
+    Values that aren't finite are left out. A dotted line is at each median.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     columns = [values[np.isfinite(values)] for values in columns]
     every = np.concatenate(columns)
     low, high = np.quantile(every, [0.001, 0.999]) if len(every) else (0, 1)
-    bins = np.linspace(low, high if high > low else low + 1, 31)
-    for split, values, color in zip(splits, columns, COLORS, strict=False):
+    bins, medians = np.linspace(low, high if high > low else low + 1, 31), []
+    for name, values, color in zip(names, columns, map(to_hex, COLORS), strict=False):
         if not len(values):
             continue
-        median = float(np.median(values))
-        weights = np.full(len(values), 100 / len(values))
-        style = {"color": to_hex(color), "linewidth": 1.5}
-        axes.hist(
-            np.clip(values, low, high), bins, weights=weights, histtype="stepfilled", alpha=0.2, color=style["color"]
-        )
-        axes.hist(np.clip(values, low, high), bins, weights=weights, histtype="step", label=split["name"], **style)
-        axes.axvline(median, linestyle=":", **style)
-    medians = ", ".join(f"{np.median(values):.0f}" for values in columns if len(values))
-    axes.set(title=title, xlabel=f"{xlabel}; medians (dotted): {medians}", ylabel="share, %")
+        shown, weights = np.clip(values, low, high), np.full(len(values), 100 / len(values))
+        axes.hist(shown, bins, weights=weights, histtype="stepfilled", alpha=0.2, color=color)
+        axes.hist(shown, bins, weights=weights, histtype="step", color=color, linewidth=1.5, label=name)
+        medians.append(float(np.median(values)))
+        axes.axvline(medians[-1], linestyle=":", color=color, linewidth=1.5)
+    axes.set(title=title, ylabel="share, %")
+    axes.set_xlabel(f"{xlabel}\nmedians (dotted): {', '.join(f'{median:.0f}' for median in medians)}")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
 def _people(axes, splits: Sequence[dict]) -> None:
@@ -219,10 +219,9 @@ def _people(axes, splits: Sequence[dict]) -> None:
 
 def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
     """The share of all faces on which each point lies outside of the image."""
-    weights = [len(split["eyes"]) for split in splits]
-    shares = (
-        100 * np.average([split["outside"] for split in splits], axis=0, weights=weights) if splits else np.zeros(68)
-    )
+    shares, weights = np.zeros(68), [len(split["eyes"]) for split in splits]
+    if splits:
+        shares = 100 * np.average([split["outside"] for split in splits], axis=0, weights=weights)
     highest = shares.max()
     dots = _draw_schematic(axes, shares, 20 if highest > 0 else 0)
     axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")

@@ -335,7 +335,7 @@ def audit_picture(directory: Path) -> np.ndarray:
                 "eyes": split.eye_distances,
                 "poses": split.poses,
                 "outside": split.outside.mean(axis=0) if labelled else None,
-                "shift": (shifts / split.eye_distances[:, None, None]).mean(axis=0) if labelled else None,
+                "shift": shifts.mean(axis=0) / split.eye_distances.mean() if labelled else None,
                 "sides": split.sizes.max(axis=1, initial=0),
                 "brightness": np.array([one.brightness for one in split.images.values() if one.size]),
                 "people": split.people,

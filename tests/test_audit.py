@@ -67,6 +67,8 @@ def test_a_clean_set_has_no_findings(clean, capsys):
     assert training.people == {"Ann_A", "Bob_B"}
     np.testing.assert_allclose(training.eye_distances, 40)
     np.testing.assert_array_equal(test.sizes, [[WIDTH, HEIGHT]] * 2)
+    assert [round(one.brightness) for one in test.images.values()] == [30, 30]  # 0.299 of red 100 and 101
+    assert training.poses.shape == (6, 3) and test.outside.shape == (2, 68) and not test.outside.any()
 
     report = capsys.readouterr().out
     assert re.search(r"^images +6 +2$", report, re.M)

@@ -46,9 +46,68 @@ def test_region_errors():
     truth = face()[None]
     predicted = truth.copy()
     predicted[0, 36:48] += [0, 7]
-    assert metrics.region_errors(predicted, truth) == pytest.approx(
-        {"jaw": 0, "brows": 0, "nose": 0, "eyes": 0.07, "mouth": 0}
-    )
+    regions = metrics.region_errors(metrics.point_errors(predicted, truth))
+    assert {name: values.tolist() for name, values in regions.items()} == {
+        "jaw": [0],
+        "brows": [0],
+        "nose": [0],
+        "eyes": [pytest.approx(0.07)],
+        "mouth": [0],
+    }
+
+
+def test_the_interval_of_the_median_is_that_of_normal_values_and_draws_people():
+    values = np.random.default_rng(1).normal(0.05, 0.01, 900)
+    low, high = metrics.bootstrap_median(values, np.arange(900))
+    expected = 1.96 * np.sqrt(np.pi / 2) * 0.01 / np.sqrt(900)  # of the median of a normal distribution
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.15)
+    assert low < np.median(values) < high
+    same = metrics.bootstrap_median(np.repeat(values[:30], 30), np.repeat(np.arange(30), 30))
+    assert same == pytest.approx(metrics.bootstrap_median(values[:30], np.arange(30)))
+
+
+def test_errors_by_a_value_are_means_of_ranges_that_begin_where_the_last_one_ends():
+    values = np.array([-5.0, 0.0, 4.9, 5.0, 20.0, np.nan])
+    errors = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 99])
+    below, within, above = metrics.errors_by(values, (0, 5), errors, ["a", "a", "b", "c", "c", "d"])
+    assert below == {"from": None, "to": 0, "faces": 1, "nme": pytest.approx(0.1), "interval": None}  # one person
+    assert (within["from"], within["to"], within["faces"], within["nme"]) == (0, 5, 2, pytest.approx(0.3))
+    assert within["interval"] == pytest.approx((0.2, 0.4))
+    assert (above["from"], above["to"], above["faces"], above["interval"]) == (5, None, 2, None)
+    assert metrics.errors_by(values[:1], (0, 5), errors[:1], ["a"]) == [below]  # empty ranges are left out
+
+
+def test_errors_by_look_sort_faces_by_size_and_pose():
+    from face68.draw import schematic_face
+    from face68.geometry import similarity, transform_points
+
+    def seen(size, roll):
+        return transform_points(schematic_face(), similarity((0, 0), (99, 99), size, roll))
+
+    truth = np.stack([seen(size, roll) for size in (40, 80, 120, 160) for roll in (-30, 0, 30)])
+    errors = np.repeat([0.08, 0.06, 0.04, 0.02], 3)
+    looks = metrics.errors_by_look(truth, errors, np.arange(12))
+    assert [group["nme"] for group in looks["size"]] == pytest.approx([0.08, 0.06, 0.04, 0.02])
+    assert [(group["from"], group["to"]) for group in looks["size"]][1:3] == [(70, 100), (100, 130)]
+    assert [(g["from"], g["to"], g["faces"]) for g in looks["roll"]] == [(None, -20, 4), (-7, 7, 4), (20, None, 4)]
+    assert [(g["from"], g["to"], g["faces"]) for g in looks["yaw"]] == [(-15, 15, 12)]
+
+
+def test_a_summary_has_an_interval_around_each_figure():
+    rng = np.random.default_rng(0)
+    truth = np.stack([face(100) + rng.normal(0, 1, (68, 2)) for _ in range(60)])
+    predicted = truth + rng.normal(0, 1, (60, 68, 2)) * rng.uniform(1, 12, (60, 1, 1))
+    report = metrics.summary(predicted, truth, [str(i) for i in range(60)])
+    for value, ends in (
+        ("nme_inter_ocular", "nme_95_interval_over_people"),
+        ("nme_median", "nme_median_95_interval"),
+        ("failure_rate_at_8_percent", "failure_rate_95_interval"),
+        ("auc_at_8_percent", "auc_95_interval"),
+    ):
+        assert report[ends][0] < report[value] < report[ends][1], value
+    for name, (low, high) in report["nme_by_region_95_intervals"].items():
+        assert low < report["nme_by_region"][name] < high
+    assert np.mean(report["nme_by_point"]) == pytest.approx(report["nme_inter_ocular"])
 
 
 def test_bootstrap_draws_people_not_images():

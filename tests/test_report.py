@@ -31,3 +31,30 @@ def test_a_sheet_of_mosaics_shows_what_was_found_and_what_is_there(written):
     assert [text for _, text, *_ in written][-2:] == ["1 found, 0 there", "0 found, 2 there"]
     left, right = np.array_split(sheet, 2, axis=1)
     assert (left == draw.VERMILION).all(axis=2).any() and not (right == draw.VERMILION).all(axis=2).any()
+
+
+def test_faces_are_ranked_and_the_worst_come_first():
+    errors = np.random.default_rng(0).permutation(np.arange(100) / 1000)
+    best, median, worst = report.ranked(errors).values()
+    assert errors[best].tolist() == [0, 0.001, 0.002, 0.003]
+    assert sorted(errors[median]) == [0.048, 0.049, 0.05, 0.051]
+    assert errors[worst].tolist() == [i / 1000 for i in range(99, 87, -1)]
+    assert [len(rows) for rows in report.ranked(errors[:2]).values()] == [2, 2, 2]
+
+
+def test_the_sheet_of_ranks_shows_each_kind_under_its_heading(written):
+    data = open_split(SAMPLE, "test").subset(range(6), None)
+    predicted = data.keypoints + np.arange(6, dtype=np.float32)[:, None, None]
+    sheet = report.ranked_sheet(data, predicted, data.keypoints)
+    texts = [text for _, text, *_ in written]
+    assert texts[0].startswith("The best of 6 faces: NME (inter-ocular)")
+    assert "In the middle" in texts and "The worst, worst first" in texts
+    assert Path(data.names[0]).stem in texts[1] and sheet.shape[2] == 3
+    worst_first = [float(text.split("%")[0]) for text in texts[texts.index("The worst, worst first") + 1 :]]
+    assert worst_first == sorted(worst_first, reverse=True) and len(worst_first) == 6
+
+
+def test_ranges_are_named():
+    ends = [(None, -7), (-7, 7), (7, None), (None, None)]
+    labels = [report.range_label({"from": low, "to": high}) for low, high in ends]
+    assert labels == ["< −7", "−7 to 7", "≥ 7", "all"]

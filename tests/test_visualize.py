@@ -7,11 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import SHIPPED
 
 import visualize
-from data_load import open_split
-from face68 import draw
+from data_load import RandomCropFace, crop_face, open_split
+from face68 import draw, geometry
 from face68.files import InputError
+from face68.images import is_marked
+from face68.landmarks import FLIP
 
 ROOT = Path(visualize.__file__).parent
 
@@ -56,14 +59,6 @@ def test_training_curves_of_a_run_that_just_began(epochs, tmp_path):
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 0
 
 
-def test_ced_says_nme_and_auc_and_draws_the_shares():
-    figure = visualize.plot_ced({"ours": np.array([0.02, 0.04, 0.06, 0.1])})
-    (axes,) = figure.axes
-    assert axes.get_legend().get_texts()[0].get_text() == "ours: NME 5.50%, AUC@8% 0.375"
-    x, y = axes.lines[0].get_data()
-    assert np.interp([1, 5, 8], x, y) == pytest.approx([0, 50, 75])
-
-
 def test_speed_has_a_named_dot_for_each_row_on_the_line_of_its_times():
     rows = [
         {"name": "slow", "ms": 40.0, "ms_p10": 30.0, "ms_p90": 70.0, "nme_all": 0.03},
@@ -74,15 +69,6 @@ def test_speed_has_a_named_dot_for_each_row_on_the_line_of_its_times():
     drawn = sorted([np.round(line.get_xydata(), 6).tolist() for line in axes.lines], key=str)
     assert drawn == sorted([[[5, 5.1]], [[4, 5.1], [6, 5.1]], [[40, 3]], [[30, 3], [70, 3]]], key=str)
     assert {text.get_text(): text.xy for text in axes.texts} == {"fast": (5, pytest.approx(5.1)), "slow": (40, 3)}
-
-
-def test_a_figure_is_written_whole_or_refused(tmp_path):
-    figure = visualize.plot_ced({"a": np.array([0.03])})
-    visualize.save_figure(figure, tmp_path / "new" / "ced.svg")
-    assert "</svg>" in (tmp_path / "new" / "ced.svg").read_text()
-    with pytest.raises(InputError, match=r"ced\.xyz.*\.png"):
-        visualize.save_figure(figure, tmp_path / "ced.xyz")
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_drawing_alone_loads_neither_matplotlib_nor_torch():
@@ -101,6 +87,52 @@ def test_samples_show_the_face_and_not_a_large_photo_around_it(tiny):
     assert (sheet.max(axis=2) < 20).mean() < 0.5
 
 
+def test_samples_with_a_network_show_its_errors(tiny, written):
+    visualize.sample_sheet(open_split(tiny, "training"), 3, seed=0, network=SHIPPED)
+    *title, first, second, third = [text for _, text, *_ in written]
+    assert "pretrained.onnx on 3 faces" in " ".join(title) and "NME (inter-ocular)" in " ".join(title)
+    assert all(0 < float(caption.split("%")[0]) < 20 for caption in (first, second, third))
+
+
+def test_a_face_is_chosen_by_number_or_name(tiny):
+    data = open_split(tiny, "training")
+    assert visualize.find_face(data, "3") == 3
+    assert visualize.find_face(data, data.names[5]) == visualize.find_face(data, Path(data.names[5]).stem) == 5
+    for wrong in ("12", "-1", "nobody"):
+        with pytest.raises(InputError, match=f"--face {wrong}: no such face; give a number from 0 to 11"):
+            visualize.find_face(data, wrong)
+
+
+def test_transforms_are_named_with_their_parameters_and_taken_to_their_ends(tiny, written):
+    data = open_split(tiny, "training")
+    visualize.transform_sheet(data, seed=0, face=2)
+    texts = [text for _, text, *_ in written]
+    shown = " ".join(texts)
+    assert texts[3:6] == ["→ RandomCrop(224): 224×224", "→ Normalize(): gray, 0 … 1", "→ ToTensor(): (1, 224, 224)"]
+    assert "RandomLight(contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, noise=10.0)" in shown
+    assert "degrees=24.0, scale=0.15, shift=0.1, mirror=0.5" in shown
+    assert {"turned −48°", "turned 48°", "× 0.74", "× 1.35", "mirrored", "all at once"} <= set(texts)
+
+
+def test_the_ends_of_a_warp_are_what_their_names_say(tiny):
+    data, policy = open_split(tiny, "training"), geometry.CropPolicy()
+    ends = dict(visualize.extremes(RandomCropFace(policy), data[0]))
+    straight = crop_face(data[0], policy)["keypoints"]
+
+    def eyes(points):
+        return points[45] - points[36]
+
+    def turn(one, other):
+        return np.degrees(np.arctan2(one[0] * other[1] - one[1] * other[0], np.dot(one, other)))
+
+    for name, degrees in (("turned −48°", -48), ("turned 48°", 48), ("upside down", 180)):
+        assert abs(turn(eyes(straight), eyes(ends[name]["keypoints"]))) == pytest.approx(abs(degrees), abs=0.01)
+    assert turn(eyes(straight), eyes(ends["turned 48°"]["keypoints"])) > 0  # clockwise, y pointing down
+    ratio = np.linalg.norm(eyes(ends["× 1.35"]["keypoints"])) / np.linalg.norm(eyes(straight))
+    assert ratio == pytest.approx(np.exp(0.3), rel=1e-4)
+    np.testing.assert_allclose(ends["mirrored"]["keypoints"][FLIP][:, 0], 111 - straight[:, 0], atol=1e-3)
+
+
 @pytest.mark.parametrize("command", ["samples", "transforms", "landmarks"])
 def test_commands_write_their_picture_and_the_seed_decides(command, tiny, tmp_path, monkeypatch, capsys):
     pictures = []
@@ -114,6 +146,19 @@ def test_commands_write_their_picture_and_the_seed_decides(command, tiny, tmp_pa
     assert (pictures[0] == pictures[1]).all()
     for color in draw.COLORS.values():
         assert (np.abs(pictures[0].astype(int) - color[::-1]).max(axis=2) < 3).any()
+
+
+def test_the_audit_is_a_picture_and_a_split_without_labels_counts_too(tiny, tmp_path, monkeypatch):
+    (tiny / "test").mkdir()
+    cv2.imwrite(str(tiny / "test" / "Zoe_00.png"), np.full((40, 50, 3), 90, np.uint8))
+    output = tmp_path / "audit.png"
+    monkeypatch.setattr(sys, "argv", ["visualize.py", "audit", "--data", str(tiny), "--output", str(output)])
+    visualize.main()
+    assert is_marked(output) and cv2.imread(str(output)).std() > 0
+    (tiny / "training_frames_keypoints.csv").write_text("not, a table\n1\n")
+    monkeypatch.setattr(sys, "argv", ["visualize.py", "audit", "--data", str(tiny), "--output", str(output)])
+    with pytest.raises(InputError, match="training_frames_keypoints"):
+        visualize.main()
 
 
 def test_data_that_is_not_there_is_one_line(tmp_path, monkeypatch):
