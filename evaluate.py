@@ -158,7 +158,8 @@ def with_names(places: Sequence[Named]) -> list[Named]:
     chosen = []
     for place in places:
         taken = {name for other in places if other is not place for name in _possible_names(other)}
-        chosen.append(next((name for name in _possible_names(place) if name not in taken), str(place.path)))
+        free = (name for name in _possible_names(place) if name not in taken)
+        chosen.append(place.name or next(free, str(place.path)))
     for name, count in Counter(chosen).items():
         if count > 1:
             raise InputError(f"{name}: names {count} of --checkpoint and --predictions; give each another: NAME=FILE")
@@ -280,9 +281,8 @@ def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
 
 def write_page(args, place: Named, report: dict, curves: dict, data: FacialKeypointsDataset, predicted, labels) -> None:
     """The page of --report, of what `measure` found; predicted, labels: (N, 68, 2) px."""
-    ranks = metrics.all_point_errors(predicted, labels, args.norm).mean(axis=1)
     errors, faces = metrics.nme(predicted, labels, args.norm), {}
-    for name, chosen in pictures.ranked(ranks).items():
+    for name, chosen in pictures.ranked(errors).items():
         tiles = pictures.error_tiles(data, chosen, predicted, labels)
         faces[name] = [page.face_figure(tile, errors[i], data.names[i]) for tile, i in zip(tiles, chosen, strict=True)]
     made = {

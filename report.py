@@ -40,9 +40,9 @@ def group_panels(report: dict) -> dict[str, dict]:
 
 
 def highest_error(panels: dict[str, dict]) -> float:
-    """The largest error, or end of an interval, in `group_panels`."""
+    """The largest error, or end of an interval, in `group_panels`; at least 0.1%, for an axis needs some length."""
     groups = [group for panel in panels.values() for group in panel["groups"]]
-    return max(max(group["nme"], *(group["interval"] or [0])) for group in groups)
+    return max(0.001, *(max(group["nme"], *(group["interval"] or [0])) for group in groups))
 
 
 def range_label(group: dict, space: str = " ") -> str:
