@@ -65,9 +65,9 @@ def _named(pair: dict) -> str:
 
 
 def _difference(pair: dict, sign: int = 1) -> str:
-    """In percentage points with its interval, as "−0.12 (−0.20 to −0.05) *"."""
+    """In percentage points with its interval, as "−0.124 (−0.203 to −0.051) *"."""
     values = [100 * sign * pair["difference"], *sorted(100 * sign * end for end in pair["interval"] or ())]
-    mean, *ends = (f"{round(value, 2) + 0.0:+.2f}".replace("-", "−") for value in values)  # and no −0.00
+    mean, *ends = (f"{round(value, 3) + 0.0:+.3f}".replace("-", "−") for value in values)  # and no −0.000
     star = f" {STARRED}" if pair["more_than_noise"] else ""
     return mean + (f" ({ends[0]} to {ends[1]})" if ends else "") + star
 
