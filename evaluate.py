@@ -213,7 +213,8 @@ def measure(place: Named, data: FacialKeypointsDataset, args) -> tuple[dict, np.
     points, labels = (keypoints + data.label_shifts for keypoints in (predicted.keypoints, data.keypoints))
     thresholds = [threshold / 100 for threshold in args.threshold]
     found = metrics.summary(points, labels, data.people, args.norm, thresholds)
-    found |= {"data": f"{args.data}, {args.split}", "boxes": boxes, "labels": describe_labels(data)}
+    fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
+    found |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data)}
     if landmarker is not None and predicted.errors is not None:
         measured = metrics.point_errors(points, labels, args.norm)
         found |= confidence_report(landmarker, data, predicted, measured, args.norm)
@@ -246,7 +247,10 @@ def print_report(report: dict) -> None:
 
 
 def stored_curves(paths: list[Path], names: list[str], norm: str, taken: Sequence[str]) -> dict[str, np.ndarray]:
-    """The NME of each face, by the stem of the files that --json wrote; of other faces than `names` the label says so.
+    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
+
+    names: of the faces that are measured now; of a file of others the label says so. norm: what errors are divided by.
+    taken: labels that other curves have.
 
     norm: what their errors are to be divided by. taken: labels that others have.
 
@@ -267,8 +271,9 @@ def stored_curves(paths: list[Path], names: list[str], norm: str, taken: Sequenc
             raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
         if (other := stored.get("normaliser", metrics.INTER_OCULAR)) != norm:
             raise InputError(f"{path}: its errors are {other}, not {norm}; write it anew with --norm {norm}")
-        label = path.stem if path.stem not in (*curves, *taken) else str(path)
-        curves[label if errors.keys() == set(names) else f"{label} (other faces)"] = values
+        others = "" if errors.keys() == set(names) else " (other faces)"
+        label = f"{path.stem}{others}"
+        curves[label if label not in (*taken, *curves) else f"{path}{others}"] = values
     return curves
 
 
@@ -289,9 +294,8 @@ def write_page(args, place: Named, report: dict, curves: dict, data: FacialKeypo
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": git_commit(),
         "points": str(place.path) + (f", SHA-256 {sha256(place.path)}" if place.path.is_file() else ""),
-        "faces": f"{args.data}, {args.split}, boxes: {report['boxes']}",
     }
-    title = f"{place.path.name} on {args.data}, {args.split}"
+    title = f"{place.path.name} on {report['data']}, boxes: {report['boxes']}"
     page.write_page(args.report / PAGE, title, report, curves, faces, made)
     print(f"the page is {args.report / PAGE}")
 
@@ -322,7 +326,7 @@ def main() -> None:
     reports, points = {}, {}
     for place in places:
         reports[place.name], points[place.name] = measure(place, data, args)
-        say(f"{place.path} on {args.data}, {args.split}, boxes: {reports[place.name]['boxes']}")
+        say("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
     errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
     pairs = metrics.differences(errors, data.people)
     (first, report), *rest = reports.items()

@@ -77,6 +77,7 @@ td { white-space: nowrap; }
 th { font-weight: 400; }
 th:first-child { text-align: left; }
 thead th { color: var(--soft); font-size: .85rem; }
+.part th { font-weight: 600; padding-top: 1.2rem; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; }
 .facts dt { color: var(--soft); }
 .facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
@@ -175,7 +176,7 @@ def _groups(report: dict) -> str:
     panels, mean, norm = group_panels(report), report["nme"], report["normaliser"]
     highest = highest_error(panels)
     shown = _plots(*(plots.plot_groups([panel], mean, highest, columns=1, norm=norm) for panel in panels.values()))
-    about = "Size and pose are those of the labels. A range of one person’s faces has no interval."
+    about = "Size and pose are those of the labels. Where all faces are one person’s there is no interval."
     return _section("Which points and faces are hard", about, shown)
 
 
@@ -199,18 +200,27 @@ def _faces(faces: dict[str, list[str]], norm: str) -> str:
 
 
 def _table(report: dict) -> str:
-    rows, norm = _figures(report), report["normaliser"]
-    intervals = report["nme_by_region_95_intervals"]
-    for name, error in report["nme_by_region"].items():
-        rows.append((f"NME ({norm}), {name}", f"{error:.2%}", _interval(intervals[name])))
+    regions, intervals, norm = report["nme_by_region"], report["nme_by_region_95_intervals"], report["normaliser"]
+    parts = {"": _figures(report)}
+    parts[f"NME ({norm}) by region"] = [
+        (name, f"{error:.2%}", _interval(intervals[name])) for name, error in regions.items()
+    ]
     for look, groups in report["nme_by_look"].items():
         unit = " px" if look == "size" else "°"
-        for group in groups:
-            name = f"NME ({norm}), {look} {range_label(group)}{unit}, {group['faces']} faces"
-            rows.append((name, f"{group['nme']:.2%}", _interval(group["interval"])))
-    body = "".join(f"<tr><th>{text(n)}</th><td>{value}</td><td>{ends}</td></tr>" for n, value, ends in rows)
+        parts[f"NME ({norm}) by {look} (number of faces)"] = [
+            (f"{range_label(group)}{unit} ({group['faces']})", f"{group['nme']:.2%}", _interval(group["interval"]))
+            for group in groups
+        ]
+    body = ""
+    for heading, rows in parts.items():
+        above = f'<tr class="part"><th colspan="3" scope="rowgroup">{text(heading)}</th></tr>' if heading else ""
+        body += f"<tbody>{above}{''.join(_row(*row) for row in rows)}</tbody>"
     head = "<thead><tr><th></th><th>value</th><th>95% interval</th></tr></thead>"
-    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table>{head}{body}</table></div>'
+
+
+def _row(name: str, value: str, interval: str) -> str:
+    return f'<tr><th scope="row">{text(name)}</th><td>{value}</td><td>{interval}</td></tr>'
 
 
 def _facts(facts: dict[str, str]) -> str:

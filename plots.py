@@ -45,11 +45,11 @@ def plot_ced(
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
         step = min(0.012, 0.06 / len(errors_by_name))  # all bars fit beside the axes
-        beside = end * (1.012 + step * i)
-        axes.plot([beside, beside], [100 * shares[-1], 100], color=color, linewidth=250 * step, clip_on=False)
+        beside, bar = end * (1.012 + step * i), {"linewidth": 250 * step, "solid_capstyle": "butt", "clip_on": False}
+        axes.plot([beside, beside], [100 * shares[-1], 100], color=color, **bar)
     axes.set(xlim=(0, end), ylim=(0, 101), title="Cumulative error distribution")
     axes.set(xlabel=f"NME ({norm}), %", ylabel="faces at or below, %")
-    key = "shaded: the first one's AUC; bar at the right: FR"
+    key = f"shaded: {'AUC' if len(errors_by_name) == 1 else 'the AUC of the first one'}; bar at the right: FR"
     figure.legend(loc="outside lower left", frameon=False, title=key, alignment="left", fontsize=9, title_fontsize=9)
     return figure
 
@@ -110,7 +110,7 @@ def plot_groups(
                 ends = [100 * end for end in group["interval"]]
                 place.plot([i, i], ends, color=to_hex(BLUE), linewidth=1.5)
         values = [100 * group["nme"] for group in groups]
-        place.plot(range(len(groups)), values, "o", color=to_hex(BLUE), label="mean and 95% interval")
+        place.plot(range(len(groups)), values, "o", color=to_hex(BLUE), markersize=4.5, label="mean and 95% interval")
         place.set_xticks(range(len(groups)), [group["label"] for group in groups])
         place.set(title=panel["title"], xlabel=panel["xlabel"], ylim=(0, 105 * highest), xlim=(-0.5, len(groups) - 0.5))
         place.grid(visible=False, axis="x")

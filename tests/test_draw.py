@@ -306,3 +306,10 @@ def test_a_sheet_that_makes_no_sense_is_refused():
         draw.contact_sheet([])
     with pytest.raises(ValueError, match="2 images but 1 captions"):
         draw.contact_sheet([gray(), gray()], captions=["one"])
+
+
+def test_sheets_are_stacked_at_the_left_on_white():
+    low, narrow = np.zeros((2, 5, 3), np.uint8), np.full((3, 2, 3), 7, np.uint8)
+    stacked = draw.stack_sheets([low, narrow])
+    assert stacked.shape == (5, 5, 3)
+    assert (stacked[:2] == 0).all() and (stacked[2:, :2] == 7).all() and (stacked[2:, 2:] == 255).all()

@@ -45,13 +45,15 @@ def test_the_report_on_the_sample(tmp_path, command):
     assert list(report["nme_by_face"]) == data.names
     assert list(report["nme_by_face"].values()) == pytest.approx(errors, abs=1e-4)
 
-    (label, stored), *_ = evaluate.stored_curves([tmp_path / "report.json"], data.names, "inter-ocular", []).items()
-    assert label == "report" and stored == pytest.approx(errors, abs=1e-4)
-    assert list(evaluate.stored_curves([tmp_path / "report.json"], ["a.jpg"], "inter-ocular", ["x"])) == [
-        "report (other faces)"
-    ]
+    path = tmp_path / "report.json"
+    stored = evaluate.stored_curves([path], data.names, "inter-ocular", ["pretrained"])
+    assert stored["report"] == pytest.approx(errors, abs=1e-4)
+    others = evaluate.stored_curves([path], ["a.jpg"], "inter-ocular", ["pretrained"])
+    assert list(others) == ["report (other faces)"]
+    twice = evaluate.stored_curves([path], data.names, "inter-ocular", ["report"])  # beside this network's own
+    assert list(twice) == [str(path)]
     with pytest.raises(InputError, match=r"report\.json: its errors are inter-ocular, not box; .*--norm box"):
-        evaluate.stored_curves([tmp_path / "report.json"], data.names, "box", [])
+        evaluate.stored_curves([path], data.names, "box", [])
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"nme_by_face": {}}', '{"nme_by_face": {"a": "x"}}', "{", "1"])

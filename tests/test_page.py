@@ -80,9 +80,13 @@ def test_each_figure_has_its_normaliser_and_interval(written, report):
     words = Elements(written.read_text()).words
     low, high = report["nme_95_interval_over_people"]
     assert f"{report['nme']:.2%}" in words and f"{low:.2%} to {high:.2%}" in words
-    rows = re.findall(r"<tr><th>(.+?)</th><td>(.+?)</td><td>(.*?)</td></tr>", written.read_text())
-    assert len(rows) >= 6 + 5 + 3 and all("inter-ocular" in name for name, *_ in rows)
-    assert all("to" in interval for name, _, interval in rows if " 1 faces" not in name)
+    table = written.read_text().partition("<table>")[2].partition("</table>")[0]
+    first, *parts = table.split("<tbody>")[1:]
+    rows = re.findall(r'<th scope="row">(.+?)</th><td>(.+?)</td><td>(.*?)</td>', table)
+    assert len(rows) == 6 + 5 + sum(len(groups) for groups in report["nme_by_look"].values())
+    assert first.count("inter-ocular") == 6 and len(parts) == 4
+    assert all(re.search(r'rowgroup">NME \(inter-ocular\) by', part) for part in parts)
+    assert all(interval for name, _, interval in rows if not name.endswith("(1)"))
     assert "1 missed" in words and "97.00%" in words
 
 
