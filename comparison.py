@@ -9,7 +9,7 @@ from pathlib import Path
 
 import metrics
 from face68.files import atomic_path, printable
-from measuring.tables import as_text
+from measuring import tables
 
 MARKDOWN_HEAD, LATEX_HEAD = "<!-- face68 evaluate.py -->\n", "% face68 evaluate.py; needs \\usepackage{booktabs}\n"
 CSV_COLUMNS = ("name", "boxes", "faces", "people", "missed", "normaliser", "labels", "nme", "nme_low", "nme_high")
@@ -144,10 +144,10 @@ def is_table(path: Path) -> bool:
         return file.read(max(map(len, heads))).startswith(tuple(heads))
 
 
-def as_lines(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
+def as_text(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
     """The table, what it means and how any two differ, for the terminal."""
     (first, top), *others = reports.items()
-    lines = [as_text(rows(reports, pairs)), *notes(top, bool(pairs))]
+    lines = [tables.as_text(rows(reports, pairs)), *notes(top, bool(pairs))]
     if len(others) > 1:
         lines += ["among the others, NME in percentage points:"]
         lines += difference_lines([pair for pair in pairs if pair["of"] != first])

@@ -1,4 +1,4 @@
-"""Measure networks, and predictions, on a labelled set: errors, curves, the best and the worst faces; several compared.
+"""Measure networks and files of predictions on a labelled set: errors, curves, faces; and what differs beyond noise.
 
     python evaluate.py --data data --split test
     python evaluate.py --data data --split training --val-fold 0     # people that training with fold 0 never saw
@@ -14,8 +14,8 @@ network that judges its own work also how true that judgement is: its expected e
 well its score tells faces from background. A face that the detector or a file misses counts as 30% (inter-ocular).
 
 Several networks and predictions (JSON, JSON Lines or CSV of predict.py, or a folder of .pts files) make one table; a
-paired bootstrap over people says which differences are more than noise. Pictures, --report and the rest of --json are
-about the first one.
+paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one,
+beside the curves of all; so are the figures of --json, which has the others' as "compared_with".
 
 Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
 median and worst) and calibration.png into --output-dir.
@@ -49,7 +49,7 @@ from face68.command.arguments import add_overwrite, parser, positive_float, posi
 from face68.command.places import check_places, is_ours
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker
+from face68.landmarker import Landmarker
 from networks import default_detector, default_network, open_network
 from predictions import confidence_report, predict_all, read_predictions
 
@@ -74,7 +74,6 @@ def parse_arguments():
         type=named,
         nargs="+",
         action="extend",
-        default=[],
         metavar="[NAME=]FILE",
         help="networks to measure (default, without --predictions: saved_models/best.pt, else pretrained.onnx)",
     )
@@ -83,7 +82,6 @@ def parse_arguments():
         type=named,
         nargs="+",
         action="extend",
-        default=[],
         metavar="[NAME=]PLACE",
         help="points to measure: .json, .jsonl or .csv of predict.py, or a folder of .pts files",
     )
@@ -136,8 +134,8 @@ def parse_arguments():
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
     add_overwrite(p)
     args = p.parse_args()
-    if not args.checkpoint and not args.predictions:
-        args.checkpoint = [Named("", default_network())]
+    args.checkpoint = args.checkpoint or ([] if args.predictions else [Named("", default_network())])
+    args.predictions = args.predictions or []
     return args
 
 
@@ -222,61 +220,6 @@ def measure(place: Named, data: FacialKeypointsDataset, args) -> tuple[dict, np.
     return found | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
 
 
-def print_report(report: dict) -> None:
-    (low, high), norm = report["nme_95_interval_over_people"], report["normaliser"]
-    figures = {
-        "faces": f"{report['faces']} of {report['people']} people, {report['missed']} missed",
-        f"NME ({norm})": f"{report['nme']:.2%}  (95% interval {low:.2%} to {high:.2%})",
-        f"median ({norm})": f"{report['nme_median']:.2%}",
-    }
-    for threshold in report["thresholds"]:
-        failed, area = (report[metrics.at(figure, threshold)] for figure in ("failure_rate", "auc"))
-        figures |= {f"FR@{100 * threshold:g}%": f"{failed:.2%}", f"AUC@{100 * threshold:g}%": f"{area:.3f}"}
-    figures |= {f"NME {region}": f"{error:.2%}" for region, error in report["nme_by_region"].items()}
-    if "expected_and_measured_errors" in report:
-        ratios = [measured / expected for expected, measured in report["expected_and_measured_errors"]]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f} in ten bins of points"
-        recall, precision = (report["face_scores"][name] for name in ("recall", "precision"))
-        figures |= {
-            "expected errors": f"measured / expected: {spread}",
-            "face score": f"at {MIN_FACE_SCORE}: recall {recall:.2%} of faces, precision {precision:.2%} beside as "
-            "many pieces of background",
-        }
-    for name, figure in (figures | {"labels": report["labels"]}).items():
-        print(f"{name:<22} {figure}")
-
-
-def stored_curves(paths: list[Path], names: list[str], norm: str, taken: Sequence[str]) -> dict[str, np.ndarray]:
-    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
-
-    names: of the faces that are measured now; of a file of others the label says so. norm: what errors are divided by.
-    taken: labels that other curves have.
-
-    norm: what their errors are to be divided by. taken: labels that others have.
-
-    Raises:
-        InputError: a file isn't there, or is something else.
-    """
-    curves = {}
-    for path in paths:
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            errors = stored["nme_by_face"]
-            values = np.array(list(errors.values()), dtype=np.float64)
-        except OSError as error:
-            raise InputError(f"{path}: can't be read ({error.strerror}); check the path") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
-        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
-        if (other := stored.get("normaliser", metrics.INTER_OCULAR)) != norm:
-            raise InputError(f"{path}: its errors are {other}, not {norm}; write it anew with --norm {norm}")
-        others = "" if errors.keys() == set(names) else " (other faces)"
-        label = f"{path.stem}{others}"
-        curves[label if label not in (*taken, *curves) else f"{path}{others}"] = values
-    return curves
-
-
 def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
     for name, figure in figures.items():
         plots.save_figure(figure, folder / name)
@@ -322,7 +265,7 @@ def main() -> None:
     args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
     tables = check_files(args, places)
     data = open_data(args)
-    others = stored_curves(args.against, data.names, args.norm, [place.name for place in places])
+    others = pictures.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
     reports, points = {}, {}
     for place in places:
         reports[place.name], points[place.name] = measure(place, data, args)
@@ -330,7 +273,7 @@ def main() -> None:
     errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
     pairs = metrics.differences(errors, data.people)
     (first, report), *rest = reports.items()
-    print(comparison.as_lines(reports, pairs)) if rest else print_report(report)
+    print(comparison.as_text(reports, pairs) if rest else pictures.as_text(report))
     curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
     sheet = pictures.ranked_sheet(data, points[first], labels, args.norm)
     write_pictures(args.output_dir, pictures.figures(report, curves), sheet)

@@ -32,7 +32,7 @@ def test_the_table_has_a_row_each_and_marks_what_is_more_than_noise(compared):
     assert first[""] == "ours" and first["NME (inter-ocular)"] == "4.00%" and first["NME − ours"] == ""
     assert second["NME (inter-ocular)"] == "5.00%" and second["NME − ours"] == "+1.000 (+1.000 to +1.000) *"
     assert third["FR@8%"] == "0.0%" and third["AUC@8%"] == "0.375" and third["AUC@10%"] == "0.500"
-    text = comparison.as_lines(*compared)
+    text = comparison.as_text(*compared)
     assert "divided by the distance of the outer eye corners" in text and "labels: as published" in text
     (last,) = [line for line in text.splitlines() if line.startswith(f"{EVIL} − third")]
     assert "+0.000 (" in last and last.endswith("may be noise")

@@ -15,6 +15,7 @@ from face68.formats import ImageResult, write_json
 from face68.landmarker import Landmarker
 from face68.landmarks import Face, inter_ocular
 from metrics import is_near, labelled_face
+from report import stored_curves
 
 
 def test_the_report_on_the_sample(tmp_path, command):
@@ -46,14 +47,14 @@ def test_the_report_on_the_sample(tmp_path, command):
     assert list(report["nme_by_face"].values()) == pytest.approx(errors, abs=1e-4)
 
     path = tmp_path / "report.json"
-    stored = evaluate.stored_curves([path], data.names, "inter-ocular", ["pretrained"])
+    stored = stored_curves([path], data.names, "inter-ocular", ["pretrained"])
     assert stored["report"] == pytest.approx(errors, abs=1e-4)
-    others = evaluate.stored_curves([path], ["a.jpg"], "inter-ocular", ["pretrained"])
+    others = stored_curves([path], ["a.jpg"], "inter-ocular", ["pretrained"])
     assert list(others) == ["report (other faces)"]
-    twice = evaluate.stored_curves([path], data.names, "inter-ocular", ["report"])  # beside this network's own
+    twice = stored_curves([path], data.names, "inter-ocular", ["report"])  # beside this network's own
     assert list(twice) == [str(path)]
     with pytest.raises(InputError, match=r"report\.json: its errors are inter-ocular, not box; .*--norm box"):
-        evaluate.stored_curves([path], data.names, "box", [])
+        stored_curves([path], data.names, "box", [])
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"nme_by_face": {}}', '{"nme_by_face": {"a": "x"}}', "{", "1"])
@@ -61,9 +62,9 @@ def test_what_is_no_earlier_evaluation_is_one_line(content, tmp_path):
     path = tmp_path / "old.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"old\.json: holds no errors by face; give a file"):
-        evaluate.stored_curves([path], ["a.jpg"], "inter-ocular", [])
+        stored_curves([path], ["a.jpg"], "inter-ocular", [])
     with pytest.raises(InputError, match=r"nowhere\.json: can't be read"):
-        evaluate.stored_curves([tmp_path / "nowhere.json"], ["a.jpg"], "inter-ocular", [])
+        stored_curves([tmp_path / "nowhere.json"], ["a.jpg"], "inter-ocular", [])
 
 
 def test_one_fold_has_fewer_faces(tmp_path, command):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from conftest import SAMPLE
 
+import metrics
 import report
 from data_load import open_split
 from face68 import draw
@@ -58,3 +59,26 @@ def test_ranges_are_named():
     ends = [(None, -7), (-7, 7), (7, None), (None, None)]
     labels = [report.range_label({"from": low, "to": high}) for low, high in ends]
     assert labels == ["< −7", "−7 to 7", "≥ 7", "all"]
+
+
+def test_each_figure_that_is_printed_says_its_normaliser():
+    truth = open_split(SAMPLE, "test").keypoints[:6]
+    predicted = truth + np.float32([0, 1])
+    predicted[2] = np.nan
+    summary = metrics.summary(predicted, truth, list("aabbcc"), "diagonal", [0.05])
+    lines = dict(line.split("  ", 1) for line in report.as_text(summary | {"labels": "as published"}).splitlines())
+    assert lines.pop("faces").strip() == "6 of 3 people, 1 missed" and lines.pop("labels").strip() == "as published"
+    assert all("(diagonal)" in name for name in lines)
+    assert lines["FR@5% (diagonal)"].strip() == "16.67%"
+    assert lines["NME (diagonal)"].strip().startswith(f"{summary['nme']:.2%}")
+    assert {"NME (diagonal), jaw", "AUC@5% (diagonal)"} <= set(lines)
+
+
+def test_a_missed_face_is_shown_as_missed_and_as_the_worst(written):
+    data = open_split(SAMPLE, "test").subset(range(5), None)
+    predicted = data.keypoints + np.float32([0, 1])
+    predicted[3] = np.nan
+    report.ranked_sheet(data, predicted, data.keypoints)
+    texts = [text for _, text, *_ in written]
+    worst = texts[texts.index(report.WORST) + 1]
+    assert worst == f"missed  {Path(data.names[3]).stem}"
