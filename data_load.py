@@ -44,6 +44,10 @@ DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
+# The folders of 300-W (Sagonas et al., 2013), as its archives unpack, that the field keeps for testing, and what it
+# calls them (Ren et al., "Face alignment at 3000 FPS", 2014).
+SETS_300W = {"common": ("helen/testset/", "lfpw/testset/"), "challenging": ("ibug/",)}
+SETS_300W["full"] = SETS_300W["common"] + SETS_300W["challenging"]
 
 
 class LabelShift(NamedTuple):
@@ -186,15 +190,19 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
 
 
 def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypointsDataset:
-    """The split "training" or "test" of a data set, in the public layout or as images with `.pts` files.
+    """The split "training" or "test" of a data set, in the public layout or as images with `.pts` files, or one of
+    SETS_300W.
 
     The public layout is `training/` and `training_frames_keypoints.csv`. Images with `.pts` files lie in `training/`
-    and `test/` too, or anywhere in the folder: then all of them are for training. The data set's label shift (see
+    and `test/` too, or anywhere in the folder: then all of them are for training, but for those that SETS_300W names,
+    as in a folder with the archives of 300-W. The data set's label shift (see
     `label_shift_of`) is taken off.
 
     Raises:
         InputError: the folder is no such data set.
     """
+    if split in SETS_300W:
+        return _open_300w(Path(directory), split, transform)
     found = find_split(directory, split)
     if found is None:
         labels, _ = public_layout(directory, split)
@@ -203,7 +211,21 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
             f"{split}/, or images with .pts files, or get the public set: python prepare.py download"
         )
     csv_file, images = found
-    return FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
+    data = FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
+    if csv_file is None and images == Path(directory):
+        data = data.subset(
+            [i for i, name in enumerate(data.names) if not name.startswith(SETS_300W["full"])], transform
+        )
+    return data
+
+
+def _open_300w(directory: Path, split: str, transform) -> FacialKeypointsDataset:
+    """One of SETS_300W, of a folder with the archives of 300-W."""
+    missing = [folder for folder in SETS_300W[split] if not (directory / folder).is_dir()]
+    if missing:
+        raise InputError(f"{directory}: has no {missing[0]}, which {split} needs; give the folder of 300-W's archives")
+    data = FacialKeypointsDataset(None, directory, transform, label_shift_of(directory))
+    return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
 
 
 def public_layout(directory: str | Path, split: str) -> tuple[Path, Path]:

@@ -1,77 +1,125 @@
-"""Measure a checkpoint on a labelled set: errors, curves, the best and the worst faces.
+"""Measure networks and files of predictions on a labelled set: errors, curves, faces; and what differs beyond noise.
 
     python evaluate.py --data data --split test
     python evaluate.py --data data --split training --val-fold 0     # people that training with fold 0 never saw
     python evaluate.py --report outputs                              # all of it as one page: outputs/report.html
     python evaluate.py --json net.json --checkpoint runs/net/best.pt
     python evaluate.py --against net.json                            # its curve beside that of the earlier one
+    python evaluate.py --checkpoint ours=runs/a/best.pt plain=runs/b/best.pt --predictions dlib=points.csv --latex t.tex
+    python evaluate.py --data 300W --split challenging --norm inter-pupil --threshold 10
 
-Prints NME (inter-ocular: divided by the distance of the outer eye corners), FR@8% (share of faces above 8%), AUC@8%,
-NME by region, and a 95% interval by bootstrap over people. Of a network that judges its own work also how true that
-judgement is: its expected errors beside the measured ones, and how well its score tells faces from background.
+Prints NME (the mean error divided by `--norm`, by default the distance of the outer eye corners: inter-ocular), FR@8%
+(share of faces above 8%) and AUC@8%, the same at 10%, NME by region, and a 95% interval by bootstrap over people. Of a
+network that judges its own work also how true that judgement is: its expected errors beside the measured ones, and how
+well its score tells faces from background. A face that the detector or a file misses counts as 30% (inter-ocular).
+
+Several networks and predictions (JSON, JSON Lines or CSV of predict.py, or a folder of .pts files) make one table; a
+paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one,
+beside the curves of all; so are the figures of --json, which has the others' as "compared_with".
+
 Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
 median and worst) and calibration.png into --output-dir.
+
+300-W (Sagonas et al., 2013) is a folder with those of its archives, images and .pts files: afw, helen/trainset and
+lfpw/trainset are --split training, helen/testset and lfpw/testset are common (554 faces), ibug is challenging (135),
+and the two together are full (689).
 """
 
+import argparse
 import json
 import os
 import shlex
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
+import comparison
 import image_cache
 import metrics
 import page
 import plots
 import report as pictures
 from checkpoint import git_commit
-from data_load import (
-    FOLDS,
-    SPLITS,
-    FacialKeypointsDataset,
-    default_data,
-    open_split,
-    random_background,
-    split_by_person,
-)
-from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
+from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, say, whole_number
 from face68.command.places import check_places, is_ours
-from face68.detect import WholeFrame
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
-from face68.landmarks import inter_ocular
-from metrics import labelled_face
+from face68.landmarker import Landmarker
 from networks import default_detector, default_network, open_network
+from predictions import confidence_report, predict_all, read_predictions
 
 FACES = "faces.png"
 PICTURES = ("ced.png", "points.png", "groups.png", "calibration.png", FACES)
 PAGE = "report.html"
 REPORT_HEAD = b'{\n  "faces": '
+TABLES = {"markdown": comparison.write_markdown, "latex": comparison.write_latex, "csv": comparison.write_csv}
+
+
+class Named(NamedTuple):
+    """What is measured: a network's file, or predictions; without a name it gets that of its file."""
+
+    name: str
+    path: Path
 
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("--checkpoint", type=Path, default=default_network(), help="the network to measure")
+    p.add_argument(
+        "--checkpoint",
+        type=named,
+        nargs="+",
+        action="extend",
+        metavar="[NAME=]FILE",
+        help="networks to measure (default, without --predictions: saved_models/best.pt, else pretrained.onnx)",
+    )
+    p.add_argument(
+        "--predictions",
+        type=named,
+        nargs="+",
+        action="extend",
+        metavar="[NAME=]PLACE",
+        help="points to measure: .json, .jsonl or .csv of predict.py, or a folder of .pts files",
+    )
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
     p.add_argument("--cache-dir", type=Path, default=image_cache.default_folder(), help="where decoded images are kept")
     p.add_argument("--cache-mb", type=whole_number, default=image_cache.BUDGET, help="MB of them to keep")
-    p.add_argument("--split", choices=SPLITS, default="test", help="which images")
+    p.add_argument("--split", choices=(*SPLITS, *SETS_300W), default="test", help="which images")
     p.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
     p.add_argument(
         "--boxes",
         choices=("truth", "detector", "frame"),
         default="truth",
-        help="where faces are cropped: around the true points, where the detector finds them, or a fixed part "
-        "of the frame",
+        help="where networks crop faces: around the true points, where the detector finds them, or a fixed part of the "
+        "frame",
     )
     p.add_argument("--detector", default="auto", help="which one, as predict.py takes it")
+    p.add_argument(
+        "--published-labels",
+        action="store_true",
+        help="compare with labels as their files have them; otherwise a shift of the labels that is known (see the "
+        "README) is added to all predictions",
+    )
+    p.add_argument(
+        "--norm", choices=metrics.NORMS, default=metrics.INTER_OCULAR, help="what errors are divided by, of the labels"
+    )
+    p.add_argument(
+        "--threshold",
+        type=positive_float,
+        nargs="+",
+        default=[100 * threshold for threshold in metrics.THRESHOLDS],
+        metavar="PERCENT",
+        help="NME above which a face has failed (FR) and up to which AUC counts; the curve ends at the first",
+    )
     p.add_argument("--json", type=Path, help="also write the figures to this file")
+    p.add_argument("--markdown", type=Path, help="also write the table to this file, as Markdown")
+    p.add_argument("--latex", type=Path, help="the same, as LaTeX")
+    p.add_argument("--csv", type=Path, help="the same, as fractions with all intervals")
     p.add_argument(
         "--against",
         type=Path,
@@ -85,103 +133,91 @@ def parse_arguments():
     )
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
     add_overwrite(p)
-    return p.parse_args()
+    args = p.parse_args()
+    args.checkpoint = args.checkpoint or ([] if args.predictions else [Named("", default_network())])
+    args.predictions = args.predictions or []
+    return args
 
 
-def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> tuple[Predictions, int]:
-    """The network's word on each of the N images, and how many faces the detector missed.
-
-    Each image has one labelled face. Where the detector finds none about there, it counts as missed, and the frame's
-    middle is the guess.
-    """
-    images = [data.image(i) for i in range(len(data))]
-    if boxes == "truth":
-        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
-    if boxes == "frame":
-        return landmarker.predict(images, [WholeFrame()(image).boxes[0] for image in images]), 0
-    found = [labelled_face(landmarker(image), points) for image, points in zip(images, data.keypoints, strict=True)]
-    faces = [
-        face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
-        for face, image in zip(found, images, strict=True)
-    ]
-    judged = faces[0].errors is not None
-    predictions = Predictions(
-        np.stack([face.keypoints for face in faces]),
-        np.stack([face.errors for face in faces]) if judged else None,
-        np.array([face.face_score for face in faces]) if judged else None,
-    )
-    return predictions, found.count(None)
+def named(text: str) -> Named:
+    """An option's value: NAME=PLACE, or a place, which may have a = in its name."""
+    name, sign, place = text.partition("=")
+    if not place and sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PLACE")
+    return Named(name, Path(place)) if sign and not Path(text).exists() else Named("", Path(text))
 
 
-def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
-    """The face scores of a piece of each image that is no face, (N,); always the same pieces."""
-    images = [data.image(i) for i in range(len(data))]
-    faces = [geometry.box_of(points) for points in data.keypoints]
-    with torch.random.fork_rng(devices=[]):  # a measurement leaves the caller's random numbers as they were
-        torch.manual_seed(0)
-        boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
-    return landmarker.predict(images, boxes).face_scores
-
-
-def confidence_report(landmarker: Landmarker, data, predictions: Predictions, measured: np.ndarray) -> dict:
-    """How true the network's judgement is; measured (N, 68): `metrics.point_errors`."""
-    expected = predictions.errors / inter_ocular(data.keypoints)[:, None]
-    backgrounds = background_scores(landmarker, data)
-    accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
-    wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
-    return {
-        "expected_and_measured_errors": metrics.calibration_table(expected, measured).tolist(),
-        "face_scores": {
-            "recall": accepted / len(data),
-            "precision": accepted / max(1, accepted + wrong),
-        },
-    }
-
-
-def print_report(report: dict) -> None:
-    low, high = report["nme_95_interval_over_people"]
-    print(f"faces                  {report['faces']} of {report['people']} people, {report['missed']} missed")
-    print(f"NME (inter-ocular)     {report['nme_inter_ocular']:.2%}  (95% interval {low:.2%} to {high:.2%})")
-    print(f"median (inter-ocular)  {report['nme_median']:.2%}")
-    print(f"FR@8%                  {report['failure_rate_at_8_percent']:.2%}")
-    print(f"AUC@8%                 {report['auc_at_8_percent']:.3f}")
-    for region, error in report["nme_by_region"].items():
-        print(f"NME {region:<18} {error:.2%}")
-    if "expected_and_measured_errors" in report:
-        ratios = [measured / expected for expected, measured in report["expected_and_measured_errors"]]
-        print(
-            f"expected errors        measured / expected: {min(ratios):.2f} to {max(ratios):.2f} in ten bins of points"
-        )
-        faces = report["face_scores"]
-        print(
-            f"face score             at {MIN_FACE_SCORE}: recall {faces['recall']:.2%} of faces, precision "
-            f"{faces['precision']:.2%} beside as many pieces of background"
-        )
-
-
-def stored_curves(paths: list[Path], names: list[str], own: str) -> dict[str, np.ndarray]:
-    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
-
-    names: of the faces that are measured now; of a file of others the label says so. own: this curve's label.
+def with_names(places: Sequence[Named]) -> list[Named]:
+    """The same, each with a name of its own: that of its file where none is given, as short as tells it from others.
 
     Raises:
-        InputError: a file isn't there, or is something else.
+        InputError: a name is given twice, or a file without one is.
     """
-    curves = {}
-    for path in paths:
-        try:
-            errors = json.loads(path.read_text(encoding="utf-8"))["nme_by_face"]
-            values = np.array(list(errors.values()), dtype=np.float64)
-        except OSError as error:
-            raise InputError(f"{path}: can't be read ({error.strerror}); check the path") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
-        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
-        others = "" if errors.keys() == set(names) else " (other faces)"
-        label = f"{path.stem}{others}"
-        curves[label if label not in (own, *curves) else f"{path}{others}"] = values
-    return curves
+    chosen = []
+    for place in places:
+        taken = {name for other in places if other is not place for name in _possible_names(other)}
+        free = (name for name in _possible_names(place) if name not in taken)
+        chosen.append(place.name or next(free, str(place.path)))
+    for name, count in Counter(chosen).items():
+        if count > 1:
+            raise InputError(f"{name}: names {count} of --checkpoint and --predictions; give each another: NAME=FILE")
+    return [place._replace(name=name) for place, name in zip(places, chosen, strict=True)]
+
+
+def _possible_names(place: Named) -> list[str]:
+    return [place.name] if place.name else [place.path.stem, place.path.name, str(place.path)]
+
+
+def open_data(args) -> FacialKeypointsDataset:
+    """The faces to measure on, at least one.
+
+    Raises:
+        InputError: there is none.
+    """
+    data = open_split(args.data, args.split)
+    if args.published_labels:
+        data = data.as_published()
+    if args.val_fold is not None:
+        _, rows = split_by_person(data.people, args.val_fold, args.folds)
+        data = data.subset(rows, None)
+    if not len(data):
+        raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
+    return data.preload(args.cache_dir, args.cache_mb)
+
+
+def describe_labels(data: FacialKeypointsDataset) -> str:
+    """Of which labels a score is.
+
+    It is against the labels as published: a prediction sits on the face, so it gets their shift, where one is known.
+    """
+    if not data.label_shifts.any():
+        return "as published"
+    x, y = data.label_shifts.mean(axis=(0, 1))
+    return f"as published, their shift (a mean of {x:.2f} px to the right and {y:.2f} down) added to predictions"
+
+
+def measure(place: Named, data: FacialKeypointsDataset, args) -> tuple[dict, np.ndarray]:
+    """The report on a network or on predictions, and its points (N, 68, 2) px, with the labels' shift."""
+    landmarker, boxes = None, "file"
+    if place in args.predictions:
+        predicted, unnamed = read_predictions(place.path, data)
+        if unnamed:
+            say(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
+    else:
+        network = open_network(place.path, os.cpu_count() or 1)
+        landmarker = Landmarker(network, default_detector(args.detector))
+        boxes = args.boxes if args.boxes != "detector" else f"detector ({landmarker.detect.name})"
+        predicted = predict_all(landmarker, data, args.boxes)
+    points, labels = (keypoints + data.label_shifts for keypoints in (predicted.keypoints, data.keypoints))
+    thresholds = [threshold / 100 for threshold in args.threshold]
+    found = metrics.summary(points, labels, data.people, args.norm, thresholds)
+    fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
+    found |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data)}
+    if landmarker is not None and predicted.errors is not None:
+        measured = metrics.point_errors(points, labels, args.norm)
+        found |= confidence_report(landmarker, data, predicted, measured, args.norm)
+    errors = metrics.all_point_errors(points, labels, args.norm).mean(axis=1)
+    return found | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
 
 
 def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
@@ -191,64 +227,64 @@ def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
     print(f"pictures are in {folder}/")
 
 
-def write_page(args, report: dict, what: str, curves: dict, data, predicted, labels) -> None:
-    """The page of --report. what: the faces and their boxes, in words; predicted, labels: (N, 68, 2) px."""
-    errors, faces = metrics.nme(predicted, labels), {}
+def write_page(args, place: Named, report: dict, curves: dict, data: FacialKeypointsDataset, predicted, labels) -> None:
+    """The page of --report, of what `measure` found; predicted, labels: (N, 68, 2) px."""
+    errors, faces = metrics.nme(predicted, labels, args.norm), {}
     for name, chosen in pictures.ranked(errors).items():
         tiles = pictures.error_tiles(data, chosen, predicted, labels)
         faces[name] = [page.face_figure(tile, errors[i], data.names[i]) for tile, i in zip(tiles, chosen, strict=True)]
     made = {
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": git_commit(),
-        "network": f"{args.checkpoint}, SHA-256 {sha256(args.checkpoint)}",
+        "points": str(place.path) + (f", SHA-256 {sha256(place.path)}" if place.path.is_file() else ""),
     }
-    page.write_page(args.report / PAGE, f"{args.checkpoint.name} on {what}", report, curves, faces, made)
+    title = f"{place.path.name} on {report['data']}, boxes: {report['boxes']}"
+    page.write_page(args.report / PAGE, title, report, curves, faces, made)
     print(f"the page is {args.report / PAGE}")
 
 
-def is_report(path: Path) -> bool:
-    """Whether a file begins as what --json writes."""
+def is_known(path: Path) -> bool:
+    """Whether a file begins as what this command writes."""
     with path.open("rb") as file:
-        return file.read(len(REPORT_HEAD)) == REPORT_HEAD
+        is_report = file.read(len(REPORT_HEAD)) == REPORT_HEAD
+    return is_report or is_ours(path) or page.is_page(path) or comparison.is_table(path)
+
+
+def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
+    """See that all results can be written; returns the tables' files, and what kind each one is."""
+    tables = {path: kind for kind in TABLES if (path := getattr(args, kind))}
+    files = [args.output_dir / name for name in PICTURES] + ([args.report / PAGE] if args.report else [])
+    files += [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
+    check_places(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
+    return tables
 
 
 def main() -> None:
     args = parse_arguments()
-    places = [args.output_dir / name for name in PICTURES] + ([args.json] if args.json else [])
-    places += [args.report / PAGE] if args.report else []
-    reads = [args.checkpoint, *args.against]
-    check_places(places, reads, args.overwrite, lambda path: is_ours(path) or is_report(path) or page.is_page(path))
-    landmarker = Landmarker(open_network(args.checkpoint, os.cpu_count() or 1), default_detector(args.detector))
-    data = open_split(args.data, args.split).preload(args.cache_dir, args.cache_mb)
-    if args.val_fold is not None:
-        _, rows = split_by_person(data.people, args.val_fold, args.folds)
-        data = data.subset(rows, None)
-    others = stored_curves(args.against, data.names, args.checkpoint.stem)
-    if not len(data):
-        raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
-    detector = f" ({landmarker.detect.name})" if args.boxes == "detector" else ""
-    fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
-    what = f"{args.data}, {args.split}{fold}, boxes: {args.boxes}{detector}"
-    print(f"{args.checkpoint} on {what}")
-    predictions, missed = predict_all(landmarker, data, args.boxes)
-    # The score is against the labels as published: a prediction sits on the face, so it gets their shift back.
-    predicted, labels = (points + data.label_shifts for points in (predictions.keypoints, data.keypoints))
-    if data.label_shifts.any():
-        x, y = data.label_shifts.mean(axis=(0, 1))
-        print(f"the labels' own shift, a mean of {x:.2f} px to the right and {y:.2f} down, is added to the predictions")
-    report = metrics.summary(predicted, labels, data.people) | {"missed": missed, "boxes": args.boxes}
-    if predictions.errors is not None:
-        report |= confidence_report(landmarker, data, predictions, metrics.point_errors(predicted, labels))
-    print_report(report)
-    errors = metrics.nme(predicted, labels)
-    report["nme_by_face"] = dict(zip(data.names, errors.round(6).tolist(), strict=True))
-    curves = {args.checkpoint.stem: errors, **others}
-    write_pictures(args.output_dir, pictures.figures(report, curves), pictures.ranked_sheet(data, predicted, labels))
+    places = with_names([*args.checkpoint, *args.predictions])
+    args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
+    tables = check_files(args, places)
+    data = open_data(args)
+    others = pictures.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
+    reports, points = {}, {}
+    for place in places:
+        reports[place.name], points[place.name] = measure(place, data, args)
+        say("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
+    errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
+    pairs = metrics.differences(errors, data.people)
+    (first, report), *rest = reports.items()
+    print(comparison.as_text(reports, pairs) if rest else pictures.as_text(report))
+    curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
+    sheet = pictures.ranked_sheet(data, points[first], labels, args.norm)
+    write_pictures(args.output_dir, pictures.figures(report, curves), sheet)
     if args.report:
-        write_page(args, report, what, curves, data, predicted, labels)
+        write_page(args, places[0], report, curves, data, points[first], labels)
+    for path, kind in tables.items():
+        TABLES[kind](path, reports, pairs)
     if args.json:
+        compared = {"name": first, "compared_with": dict(rest), "differences": pairs} if rest else {}
         with atomic_path(args.json) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+            temporary.write_text(json.dumps(report | compared, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """How good keypoints are: NME, failure rate, AUC and the cumulative error curve. NumPy only.
 
-Every number is a fraction (0.05 is 5%) and says its normaliser: here the distance between the outer eye corners
-(points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013/2016).
+Every number is a fraction (0.05 is 5%) of a distance in the labels, its normaliser, see `NORMS`. Where none is said it
+is that between the outer eye corners (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild
+Challenge", 2013/2016).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,17 +15,61 @@ from face68.landmarks import REGIONS, Face, inter_ocular
 from face68.measures import measure
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
+THRESHOLDS = (FAILURE, 0.1)  # those that the field reports
+MISSED = 0.3  # what each point of a face that was not found is off by, in inter-ocular distances
 YAWS, ROLLS = (-45, -30, -15, 15, 30, 45), (-20, -7, 7, 20)  # degrees at which `errors_by` cuts the faces
 
 
-def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distance of each point from the truth, divided by the true inter-ocular distance: (N, 68, 2) ×2 → (N, 68)."""
-    return np.linalg.norm(predicted - truth, axis=-1) / inter_ocular(truth)[..., None]
+# --- What errors are divided by -------------------------------------------------------------------------------
 
 
-def nme(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Normalised mean error of each face, inter-ocular: (N, 68, 2) ×2 → (N,)."""
-    return point_errors(predicted, truth).mean(axis=-1)
+def inter_pupil(keypoints: np.ndarray) -> np.ndarray:
+    """Distance between the middles of the eyes, each the mean of its six points: (..., 68, 2) → (...).
+
+    The middles stand for the pupils, which have no point (Ren et al., "Face alignment at 3000 FPS", 2014).
+    """
+    eyes = [keypoints[..., first : first + 6, :].mean(axis=-2) for first in (36, 42)]
+    return np.linalg.norm(eyes[0] - eyes[1], axis=-1)
+
+
+def box_side(keypoints: np.ndarray) -> np.ndarray:
+    """The root of the area of the points' box (Bulat & Tzimiropoulos, 2017): (..., 68, 2) → (...)."""
+    return np.sqrt(np.ptp(keypoints, axis=-2).prod(axis=-1))
+
+
+def box_diagonal(keypoints: np.ndarray) -> np.ndarray:
+    """The diagonal of the points' box (Zafeiriou et al., "The Menpo challenge", 2017): (..., 68, 2) → (...)."""
+    return np.linalg.norm(np.ptp(keypoints, axis=-2), axis=-1)
+
+
+INTER_OCULAR = "inter-ocular"
+NORMS = {INTER_OCULAR: inter_ocular, "inter-pupil": inter_pupil, "box": box_side, "diagonal": box_diagonal}
+MEANINGS = {
+    INTER_OCULAR: "the distance of the outer eye corners (points 36 and 45)",
+    "inter-pupil": "the distance of the eyes’ middles (means of points 36 to 41 and 42 to 47)",
+    "box": "the root of the area of the labels’ box",
+    "diagonal": "the diagonal of the labels’ box",
+}
+
+
+# --- Errors ---------------------------------------------------------------------------------------------------
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
+    """Distance of each point from the truth, divided by a distance in the truth: (N, 68, 2) ×2 → (N, 68)."""
+    return np.linalg.norm(predicted - truth, axis=-1) / NORMS[norm](truth)[..., None]
+
+
+def nme(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
+    """Normalised mean error of each face: (N, 68, 2) ×2 → (N,)."""
+    return point_errors(predicted, truth, norm).mean(axis=-1)
+
+
+def all_point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
+    """`point_errors` of all faces: in those that were missed, whose points are NaN, each is off by MISSED."""
+    errors = point_errors(predicted, truth, norm)
+    missed = MISSED * inter_ocular(truth) / NORMS[norm](truth)
+    return np.where(np.isnan(errors), missed[..., None], errors)
 
 
 def failure_rate(errors: np.ndarray, threshold: float = FAILURE) -> float:
@@ -185,28 +231,66 @@ def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tu
     return float(line[0]), float(line[1])
 
 
-def summary(predicted: np.ndarray, truth: np.ndarray, people) -> dict:
-    """All that evaluate.py reports for predictions (N, 68, 2), the truth (N, 68, 2) and each face's person (N)."""
-    by_point = point_errors(predicted, truth)  # (N, 68)
+def summary(predicted: np.ndarray, truth: np.ndarray, people, norm: str = INTER_OCULAR, thresholds=THRESHOLDS) -> dict:
+    """All that evaluate.py reports for predictions (N, 68, 2), NaN where a face was missed, see `all_point_errors`.
+
+    truth: (N, 68, 2); people: whose face each one is, (N,); norm: one of NORMS, which divides every error.
+    """
+    by_point = all_point_errors(predicted, truth, norm)  # (N, 68)
     errors = by_point.mean(axis=1)
-    areas = np.clip(1 - errors / FAILURE, 0, None)  # whose mean is the AUC, see `auc`
     regions = region_errors(by_point)
-    return {
+    figures = {
         "faces": len(errors),
         "people": len(set(people)),
-        "nme_inter_ocular": float(errors.mean()),
+        "missed": int(np.isnan(predicted).any(axis=(1, 2)).sum()),
+        "normaliser": norm,
+        "nme": float(errors.mean()),
         "nme_95_interval_over_people": bootstrap_interval(errors, people),
         "nme_median": float(np.median(errors)),
         "nme_median_95_interval": bootstrap_median(errors, people),
-        "failure_rate_at_8_percent": failure_rate(errors),
-        "failure_rate_95_interval": bootstrap_interval(errors > FAILURE, people),
-        "auc_at_8_percent": auc(errors),
-        "auc_95_interval": bootstrap_interval(areas, people),
+        "thresholds": list(thresholds),
+    }
+    for threshold in thresholds:
+        failed, areas = errors > threshold, np.clip(1 - errors / threshold, 0, None)  # whose mean is the AUC, see `auc`
+        figures |= {
+            at("failure_rate", threshold): failure_rate(errors, threshold),
+            f"{at('failure_rate', threshold)}_95_interval": bootstrap_interval(failed, people),
+            at("auc", threshold): auc(errors, threshold),
+            f"{at('auc', threshold)}_95_interval": bootstrap_interval(areas, people),
+        }
+    return figures | {
         "nme_by_region": {name: float(values.mean()) for name, values in regions.items()},
         "nme_by_region_95_intervals": {name: bootstrap_interval(values, people) for name, values in regions.items()},
         "nme_by_point": by_point.mean(axis=0).tolist(),
         "nme_by_look": errors_by_look(truth, errors, people),
     }
+
+
+def at(figure: str, threshold: float) -> str:
+    """The name that a figure at a threshold has in `summary`: "auc" at 0.08 is "auc_at_8_percent"."""
+    return f"{figure}_at_{100 * threshold:g}_percent"
+
+
+def differences(errors: dict[str, np.ndarray], people) -> list[dict]:
+    """By how much any two differ on the same faces, with the 95% interval by paired bootstrap over people.
+
+    The differences of each person's faces are drawn together (see `bootstrap`), so what makes a face hard for both
+    counts for neither. It tells of each pair alone: of twenty that are equal, one differs all the same.
+
+    errors: NME of each face (N,), by name; people: whose face each one is, (N,).
+
+    Returns:
+        of, minus: the two names; difference: of their means; interval: its ends, None of one person alone;
+        more_than_noise: whether 0 lies outside of it.
+    """
+    pairs = []
+    for a, b in itertools.combinations(errors, 2):
+        values = errors[a] - errors[b]
+        interval = bootstrap_interval(values, people) if len(set(people)) > 1 else None
+        differs = interval is not None and (interval[0] > 0 or interval[1] < 0)
+        pairs.append({"of": a, "minus": b, "difference": float(values.mean()), "interval": interval})
+        pairs[-1]["more_than_noise"] = differs
+    return pairs
 
 
 def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:

@@ -16,12 +16,11 @@ from PIL import Image
 import metrics
 import plots
 from face68.files import atomic_path, printable
-from report import group_panels, highest_error, range_label
+from report import error_label, group_panels, highest_error, range_label
 
 HEAD = (
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="generator" content="face68 evaluate.py">\n'
 )
-PERCENT = f"{metrics.FAILURE:.0%}"
 
 # What matplotlib draws in: names of the page's own colours. Text that is black has no colour in the SVG.
 _COLORS = {
@@ -101,12 +100,19 @@ def write_page(path: Path, title: str, report: dict, curves: dict, faces: dict, 
     Raises:
         InputError: the place can't be written to.
     """
+    norm = report["normaliser"]
     sections = [
         _top(title, report),
-        _section("How good it is", "", _plots(plots.plot_ced(curves), plots.plot_points(report["nme_by_point"]))),
+        _section(
+            "How good it is",
+            "",
+            _plots(
+                plots.plot_ced(curves, report["thresholds"][0], norm), plots.plot_points(report["nme_by_point"], norm)
+            ),
+        ),
         _groups(report),
         *([_judgement(report)] if "expected_and_measured_errors" in report else []),
-        _faces(faces),
+        _faces(faces, norm),
         _section("All figures", "", _table(report)),
         _section("How this was made", "", _facts(facts)),
     ]
@@ -130,21 +136,23 @@ def text(value: object) -> str:
 # --- Parts ----------------------------------------------------------------------------------------------------
 
 _DEFINITIONS = (
-    "NME (inter-ocular) is the mean distance of a face’s 68 points from the labels, divided by the distance of the "
-    f"outer eye corners (points 36 and 45). FR@{PERCENT} is the share of faces with an NME above {PERCENT}, "
-    f"AUC@{PERCENT} the area under the curve of all NMEs up to {PERCENT}, 1 being perfect. Intervals are 95%, by "
-    "bootstrap over people."
+    "NME ({norm}) is the mean distance of a face’s 68 points from the labels, divided by {what}; a missed face counts "
+    "as 30% (inter-ocular). FR@{end} is the share of faces with an NME above {end}, AUC@{end} the area under the curve "
+    "of all NMEs up to {end}, 1 being perfect. Intervals are 95%, by bootstrap over people. Labels: {labels}."
 )
 
 
 def _figures(report: dict) -> list[tuple[str, str, str]]:
     """The names of the main figures, their values and intervals."""
+    norm = report["normaliser"]
     rows = [
-        ("NME (inter-ocular)", "nme_inter_ocular", "nme_95_interval_over_people", ".2%"),
-        ("median NME (inter-ocular)", "nme_median", "nme_median_95_interval", ".2%"),
-        (f"FR@{PERCENT} (inter-ocular)", "failure_rate_at_8_percent", "failure_rate_95_interval", ".2%"),
-        (f"AUC@{PERCENT} (inter-ocular)", "auc_at_8_percent", "auc_95_interval", ".3f"),
+        (f"NME ({norm})", "nme", "nme_95_interval_over_people", ".2%"),
+        (f"median NME ({norm})", "nme_median", "nme_median_95_interval", ".2%"),
     ]
+    for threshold in report["thresholds"]:
+        failure, area = metrics.at("failure_rate", threshold), metrics.at("auc", threshold)
+        rows.append((f"FR@{100 * threshold:g}% ({norm})", failure, f"{failure}_95_interval", ".2%"))
+        rows.append((f"AUC@{100 * threshold:g}% ({norm})", area, f"{area}_95_interval", ".3f"))
     return [(name, f"{report[value]:{form}}", _interval(report[ends], form)) for name, value, ends, form in rows]
 
 
@@ -158,13 +166,16 @@ def _top(title: str, report: dict) -> str:
         f"<div><dt>{text(name)}</dt><dd>{value}</dd><dd>{ends}</dd></div>"
         for name, value, ends in (*_figures(report), faces)
     )
-    return f'<h1>{text(title)}</h1>\n<dl class="cards">{cards}</dl>\n<p class="soft">{_DEFINITIONS}</p>'
+    norm = report["normaliser"]
+    end, what = f"{100 * report['thresholds'][0]:g}%", metrics.MEANINGS[norm]
+    defined = _DEFINITIONS.format(norm=norm, what=what, end=end, labels=report["labels"])
+    return f'<h1>{text(title)}</h1>\n<dl class="cards">{cards}</dl>\n<p class="soft">{text(defined)}</p>'
 
 
 def _groups(report: dict) -> str:
-    panels, mean = group_panels(report), report["nme_inter_ocular"]
+    panels, mean, norm = group_panels(report), report["nme"], report["normaliser"]
     highest = highest_error(panels)
-    shown = _plots(*(plots.plot_groups([panel], mean, highest, columns=1) for panel in panels.values()))
+    shown = _plots(*(plots.plot_groups([panel], mean, highest, columns=1, norm=norm) for panel in panels.values()))
     about = "Size and pose are those of the labels. Where all faces are one person’s there is no interval."
     return _section("Which points and faces are hard", about, shown)
 
@@ -177,25 +188,26 @@ def _judgement(report: dict) -> str:
         f"Its face score accepts {scores['recall']:.2%} of the faces, with a precision of {scores['precision']:.2%} "
         "beside as many pieces of background."
     )
-    plot = f"<figure>{svg(plots.plot_calibration(report['expected_and_measured_errors']))}</figure>"
-    return _section("Does it know how sure it is?", "", f'<div class="plots">{plot}<div><p>{about}</p></div></div>')
+    plot = svg(plots.plot_calibration(report["expected_and_measured_errors"], report["normaliser"]))
+    shown = f'<div class="plots"><figure>{plot}</figure><div><p>{about}</p></div></div>'
+    return _section("Does it know how sure it is?", "", shown)
 
 
-def _faces(faces: dict[str, list[str]]) -> str:
+def _faces(faces: dict[str, list[str]], norm: str) -> str:
     rows = [f'<h3>{text(name)}</h3>\n<div class="faces">{"".join(shown)}</div>' for name, shown in faces.items()]
-    about = "Below each face its NME (inter-ocular). In colour what was predicted; white crosses are the labels."
+    about = f"Below each face its NME ({norm}). In colour what was predicted; white crosses are the labels."
     return _section("Faces", about, "\n".join(rows))
 
 
 def _table(report: dict) -> str:
-    regions, intervals = report["nme_by_region"], report["nme_by_region_95_intervals"]
+    regions, intervals, norm = report["nme_by_region"], report["nme_by_region_95_intervals"], report["normaliser"]
     parts = {"": _figures(report)}
-    parts["NME (inter-ocular) by region"] = [
+    parts[f"NME ({norm}) by region"] = [
         (name, f"{error:.2%}", _interval(intervals[name])) for name, error in regions.items()
     ]
     for look, groups in report["nme_by_look"].items():
         unit = " px" if look == "size" else "°"
-        parts[f"NME (inter-ocular) by {look} (number of faces)"] = [
+        parts[f"NME ({norm}) by {look} (number of faces)"] = [
             (f"{range_label(group)}{unit} ({group['faces']})", f"{group['nme']:.2%}", _interval(group["interval"]))
             for group in groups
         ]
@@ -241,7 +253,10 @@ def svg(figure) -> str:
 
 
 def face_figure(tile: np.ndarray, error: float, name: str) -> str:
-    """A picture (H, W, 3) uint8 RGB of a face with its error and its name as an element of the page."""
+    """A picture (H, W, 3) uint8 RGB of a face with its error and its name as an element of the page.
+
+    error: NaN where the face was missed.
+    """
     buffer = io.BytesIO()
     Image.fromarray(tile).save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -249,4 +264,4 @@ def face_figure(tile: np.ndarray, error: float, name: str) -> str:
     picture = (
         f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{text(name)}" loading="lazy">'
     )
-    return f"<figure>{picture}<figcaption><b>{error:.2%}</b> {text(name)}</figcaption></figure>"
+    return f"<figure>{picture}<figcaption><b>{error_label(error, '.2%')}</b> {text(name)}</figcaption></figure>"

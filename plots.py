@@ -110,43 +110,51 @@ def _whole_epochs(axes) -> None:
 # --- Errors ---------------------------------------------------------------------------------------------------
 
 
-def plot_ced(errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE):
+def plot_ced(
+    errors_by_name: dict[str, np.ndarray], threshold: float = metrics.FAILURE, norm: str = metrics.INTER_OCULAR
+):
     """Cumulative error curves, one a name: the share of faces whose NME stays below each value. A matplotlib Figure.
 
     The first one's AUC is shaded; at the right edge a bar closes the gap to 100%, the FR.
 
-    errors_by_name: NME of each face (N,), as a fraction of the inter-ocular distance.
+    errors_by_name: NME of each face (N,), as a fraction of the normaliser `norm`.
     """
-    figure, axes = new_figure(5.4, 4.6)
+    figure, axes = new_figure(5.4, 4.4 + 0.2 * len(errors_by_name))  # the legend has a line each
     end = 100 * threshold
     for i, (name, errors) in enumerate(errors_by_name.items()):
         color = to_hex(COLORS[i % len(COLORS)])
         thresholds, shares = metrics.cumulative_errors(errors, threshold)
         figures = f"NME {100 * np.mean(errors):.2f}%, AUC@{end:g}% {metrics.auc(errors, threshold):.3f}"
-        label = f"{_plain(name)}: {figures}, FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
-        axes.plot(100 * thresholds, 100 * shares, color=color, label=label)
+        figures += f", FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
+        space = " " if len(name) + len(figures) < 66 else "\n"  # what the figure is wide enough for
+        style = {"color": color, "linestyle": "-" if i < len(COLORS) else "--"}
+        axes.plot(100 * thresholds, 100 * shares, label=f"{_plain(shortened(name, 62))}:{space}{figures}", **style)
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
-        beside = end * (1.012 + 0.012 * i)
-        axes.plot(
-            [beside, beside], [100 * shares[-1], 100], color=color, linewidth=3, solid_capstyle="butt", clip_on=False
-        )
+        step = min(0.012, 0.055 / len(errors_by_name))  # all bars fit beside the axes
+        beside, bar = end * (1.012 + step * i), {"linewidth": 250 * step, "solid_capstyle": "butt", "clip_on": False}
+        axes.plot([beside, beside], [100 * shares[-1], 100], color=color, **bar)
     axes.set(xlim=(0, end), ylim=(0, 101), title="Cumulative error distribution")
-    axes.set(xlabel="NME (inter-ocular), %", ylabel="faces at or below, %")
+    axes.set(xlabel=f"NME ({norm}), %", ylabel="faces at or below, %")
     key = f"shaded: {'AUC' if len(errors_by_name) == 1 else 'the AUC of the first one'}; bar at the right: FR"
     figure.legend(loc="outside lower left", frameon=False, title=key, alignment="left", fontsize=9, title_fontsize=9)
     return figure
 
 
-def plot_points(errors: np.ndarray):
+def shortened(name: str, length: int) -> str:
+    """A name without its beginning, where it has more letters than `length`: paths differ at their ends."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
+
+
+def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
     """The mean error of each point on a schematic face, as colour and size; the worst of each region is named.
 
-    errors: (68,), fractions of the inter-ocular distance. A matplotlib Figure.
+    errors: (68,), fractions of the normaliser `norm`. A matplotlib Figure.
     """
     figure, axes = new_figure(5.4, 4.6)
     percent = 100 * np.asarray(errors, dtype=np.float64)
     dots = _draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9))
-    label = "mean error (inter-ocular), %; the worst point of each region is named"
+    label = f"mean error ({norm}), %; the worst point of each region is named"
     bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=40, pad=0.02)
     bar.set_label(label, fontsize=9)
     bar.outline.set_visible(False)
@@ -168,7 +176,9 @@ def plot_points(errors: np.ndarray):
     return figure
 
 
-def plot_groups(panels: Sequence[dict], mean: float, highest: float, columns: int = 2):
+def plot_groups(
+    panels: Sequence[dict], mean: float, highest: float, columns: int = 2, norm: str = metrics.INTER_OCULAR
+):
     """The error of groups of faces or points, a panel for each way to group them. A matplotlib Figure.
 
     panels: title, xlabel, and groups: label, nme, interval (its ends, or None) of each one, fractions.
@@ -192,7 +202,7 @@ def plot_groups(panels: Sequence[dict], mean: float, highest: float, columns: in
         place.set(title=panel["title"], xlabel=panel["xlabel"], ylim=(0, 105 * highest), xlim=(-0.5, len(groups) - 0.5))
         place.grid(visible=False, axis="x")
     for place in places[::columns]:
-        place.set(ylabel="NME (inter-ocular), %")
+        place.set(ylabel=f"NME ({norm}), %")
         place.yaxis.set_major_locator(MaxNLocator(6))  # the same in figures of other heights
     for place in places[len(panels) :]:
         place.set_axis_off()
@@ -200,10 +210,10 @@ def plot_groups(panels: Sequence[dict], mean: float, highest: float, columns: in
     return figure
 
 
-def plot_calibration(table):
+def plot_calibration(table, norm: str = metrics.INTER_OCULAR):
     """Measured against expected errors, a dot a bin of points; on the line they agree. A matplotlib Figure.
 
-    table: expected and measured error of each bin (B, 2), as fractions of the inter-ocular distance.
+    table: expected and measured error of each bin (B, 2), as fractions of the normaliser `norm`.
     """
     figure, axes = new_figure(5, 4.6)
     expected, measured = 100 * np.asarray(table, dtype=np.float64).T
@@ -213,7 +223,7 @@ def plot_calibration(table):
     label = "a tenth of all points" if len(expected) == 10 else None
     axes.plot(expected, measured, "o", color=to_hex(BLUE), label=label)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title="Does the network know its errors?")
-    axes.set(xlabel="expected error (inter-ocular), %", ylabel="measured error (inter-ocular), %")
+    axes.set(xlabel=f"expected error ({norm}), %", ylabel=f"measured error ({norm}), %")
     for axis in (axes.xaxis, axes.yaxis):
         plain_log_ticks(axis)
     axes.legend(frameon=False, loc="upper left")

@@ -1,6 +1,7 @@
-"""What an evaluation shows: plots, and predictions beside the truth as sheets of pictures, (H, W, 3) uint8 RGB."""
+"""What an evaluation shows: figures, plots, and predictions beside the truth as sheets of pictures, (H, W, 3) uint8."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import plots
 from face68 import geometry
 from face68.detect import Circles
 from face68.draw import VERMILION, WHITE, contact_sheet, draw_squares, face_tile, stack_sheets
+from face68.files import InputError
+from face68.landmarker import MIN_FACE_SCORE
 
 BEST, MEDIAN, WORST = "The best", "In the middle", "The worst, worst first"
 RANKED = {BEST: 4, MEDIAN: 4, WORST: 12}  # how many faces of each are shown
@@ -21,8 +24,65 @@ LOOKS = {  # by which faces are grouped: title, axis
 }
 
 POINTS = "in colour what was predicted, white crosses are the truth"
-KEY = f"NME (inter-ocular); {POINTS}"
+KEY = "NME ({}); " + POINTS
 SQUARES = "what was found in colour, what is there in white; the thick side is the forehead's"
+
+
+# --- Figures --------------------------------------------------------------------------------------------------
+
+
+def as_text(report: dict) -> str:
+    """The main figures of a report of evaluate.py, a line each, for the terminal."""
+    (low, high), norm = report["nme_95_interval_over_people"], report["normaliser"]
+    figures = {
+        "faces": f"{report['faces']} of {report['people']} people, {report['missed']} missed",
+        f"NME ({norm})": f"{report['nme']:.2%}  (95% interval {low:.2%} to {high:.2%})",
+        f"median ({norm})": f"{report['nme_median']:.2%}",
+    }
+    for threshold in report["thresholds"]:
+        failed, area = (report[metrics.at(figure, threshold)] for figure in ("failure_rate", "auc"))
+        end = f"{100 * threshold:g}% ({norm})"
+        figures |= {f"FR@{end}": f"{failed:.2%}", f"AUC@{end}": f"{area:.3f}"}
+    figures |= {f"NME ({norm}), {region}": f"{error:.2%}" for region, error in report["nme_by_region"].items()}
+    if "expected_and_measured_errors" in report:
+        ratios = [measured / expected for expected, measured in report["expected_and_measured_errors"]]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f} in ten bins of points"
+        recall, precision = (report["face_scores"][name] for name in ("recall", "precision"))
+        figures |= {
+            "expected errors": f"measured / expected: {spread}",
+            "face score": f"at {MIN_FACE_SCORE}: recall {recall:.2%} of faces, precision {precision:.2%} beside as "
+            "many pieces of background",
+        }
+    return "\n".join(f"{name:<26} {figure}" for name, figure in (figures | {"labels": report["labels"]}).items())
+
+
+def stored_curves(paths: list[Path], names: list[str], norm: str, taken: Sequence[str]) -> dict[str, np.ndarray]:
+    """The NME of each face, by the stem of the files that --json wrote, or by their path where two have one.
+
+    names: of the faces that are measured now; of a file of others the label says so. norm: what errors are divided by.
+    taken: labels that other curves have.
+
+    Raises:
+        InputError: a file isn't there, or is something else.
+    """
+    curves = {}
+    for path in paths:
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            errors = stored["nme_by_face"]
+            values = np.array(list(errors.values()), dtype=np.float64)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read ({error.strerror}); check the path") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote")
+        if (other := stored.get("normaliser", metrics.INTER_OCULAR)) != norm:
+            raise InputError(f"{path}: its errors are {other}, not {norm}; write it anew with --norm {norm}")
+        others = "" if errors.keys() == set(names) else " (other faces)"
+        label = f"{path.stem}{others}"
+        curves[label if label not in (*taken, *curves) else f"{path}{others}"] = values
+    return curves
 
 
 # --- Plots ----------------------------------------------------------------------------------------------------
@@ -44,9 +104,9 @@ def group_panels(report: dict) -> dict[str, dict]:
 
 
 def highest_error(panels: dict[str, dict]) -> float:
-    """The largest error, or end of an interval, in `group_panels`."""
+    """The largest error, or end of an interval, in `group_panels`; at least 0.1%, for an axis needs some length."""
     groups = [group for panel in panels.values() for group in panel["groups"]]
-    return max(max(group["nme"], *(group["interval"] or [0])) for group in groups)
+    return max(0.001, *(max(group["nme"], *(group["interval"] or [0])) for group in groups))
 
 
 def range_label(group: dict, space: str = " ") -> str:
@@ -60,17 +120,17 @@ def range_label(group: dict, space: str = " ") -> str:
 def figures(report: dict, curves: dict[str, np.ndarray]) -> dict:
     """The plots of a report of evaluate.py, by the names of their files: matplotlib Figures.
 
-    curves: NME of each face (N,) by network, the report's own first.
+    curves: NME of each face (N,) by name, the report's own first.
     """
-    panels = group_panels(report)
-    groups = plots.plot_groups(list(panels.values()), report["nme_inter_ocular"], highest_error(panels))
+    panels, norm = group_panels(report), report["normaliser"]
+    groups = plots.plot_groups(list(panels.values()), report["nme"], highest_error(panels), norm=norm)
     shown = {
-        "ced.png": plots.plot_ced(curves),
-        "points.png": plots.plot_points(report["nme_by_point"]),
+        "ced.png": plots.plot_ced(curves, report["thresholds"][0], norm),
+        "points.png": plots.plot_points(report["nme_by_point"], norm),
         "groups.png": groups,
     }
     if "expected_and_measured_errors" in report:
-        shown["calibration.png"] = plots.plot_calibration(report["expected_and_measured_errors"])
+        shown["calibration.png"] = plots.plot_calibration(report["expected_and_measured_errors"], norm)
     return shown
 
 
@@ -86,15 +146,22 @@ def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np
     return [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
 
 
-def error_sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    """The `error_tiles`, each with its error and its file's name."""
-    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY}")
+def error_sheet(
+    dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm=metrics.INTER_OCULAR
+) -> np.ndarray:
+    """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name."""
+    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY.format(norm)}", norm)
 
 
-def _sheet(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str) -> np.ndarray:
-    errors = metrics.nme(predicted, truth)
-    captions = [f"{errors[i]:.1%}  {Path(dataset.names[i]).stem}" for i in chosen]
+def _sheet(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
+    errors = metrics.nme(predicted, truth, norm)
+    captions = [f"{error_label(errors[i])}  {Path(dataset.names[i]).stem}" for i in chosen]
     return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
+
+
+def error_label(error: float, form: str = ".1%") -> str:
+    """The error of a face, NaN where it was missed, as a caption says it."""
+    return "missed" if np.isnan(error) else format(error, form)
 
 
 def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
@@ -108,11 +175,11 @@ def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The best faces, those in the middle and the worst, one below the other."""
-    (best, *others) = ranked(metrics.nme(predicted, truth)).items()
-    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces")]
-    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading) for heading, rows in others])
+def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = metrics.INTER_OCULAR) -> np.ndarray:
+    """The best faces, those in the middle and the worst, missed ones first, one below the other."""
+    (best, *others) = ranked(metrics.nme(predicted, truth, norm)).items()
+    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces", norm)]
+    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading, norm) for heading, rows in others])
 
 
 def detection_sheet(

@@ -14,7 +14,8 @@ Annotators or their tools may put all points a little to one side. Two kinds of 
 Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals
 by bootstrap over people. Faces that the network was trained on are left out. A shift may have two parts, which a line
 through the faces of all sizes tells apart: one that grows with the face, as the cells of a heat map do, and one in
-pixels, as from counting from 1 or from cutting off decimals.
+pixels, as from counting from 1 or from cutting off decimals. Only real sizes do: where photos were reduced to one size,
+eyes are near each other in turned heads, not in small ones, and all of the shift looks like pixels.
 """
 
 import math

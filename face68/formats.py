@@ -324,6 +324,21 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
+_READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_faces_csv}
+
+
+def read_results(path: str | Path) -> list[ImageResult]:
+    """Read JSON, JSON Lines or CSV, as the suffix says.
+
+    Raises:
+        InputError: another suffix, or what the file's own reader says.
+    """
+    reader = _READERS.get(Path(path).suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: results are read from {', '.join(_READERS)}; give such a file")
+    return reader(path)
+
+
 _COCO_INFO = {"description": f"faces found by {MARK}"}
 
 

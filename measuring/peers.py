@@ -16,9 +16,7 @@ import numpy as np
 from face68 import geometry
 from face68.detect import Found
 from face68.landmarks import OUTER_EYE_CORNERS, Face
-from metrics import nme
-
-MISSED = 0.3  # what a face that was not found counts as, of an NME
+from metrics import MISSED, nme
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices

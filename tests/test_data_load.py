@@ -446,3 +446,24 @@ def test_the_real_pts_files_where_they_are():
     height, width = sample["image"].shape[:2]
     inside = (sample["keypoints"] > 0) & (sample["keypoints"] < [width, height])
     assert inside.all(axis=1).mean() > 0.9
+
+
+def test_the_test_sets_of_300w_are_known_by_their_folders_and_never_trained_on(tmp_path):
+    image = sorted((SAMPLE / "test").glob("*.jpg"))[0]
+    folders = {
+        "training": ["afw", "helen/trainset", "lfpw/trainset"],
+        "common": ["helen/testset", "lfpw/testset"],
+        "challenging": ["ibug"],
+    }
+    for folder in (name for of_split in folders.values() for name in of_split):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(image, tmp_path / folder / "image_1.jpg")
+        write_pts(tmp_path / folder / "image_1.pts", np.zeros((68, 2)))
+    (tmp_path / "label_shift.json").write_text('{"x_pixels": 0.5}')
+    for split, of_split in {**folders, "full": folders["common"] + folders["challenging"]}.items():
+        data = open_split(tmp_path, split)
+        assert sorted(data.names) == sorted(f"{folder}/image_1.jpg" for folder in of_split), split
+        assert (data.label_shifts[..., 0] == 0.5).all()
+    shutil.rmtree(tmp_path / "ibug")
+    with pytest.raises(InputError, match="has no ibug/, which full needs; give the folder of 300-W's archives"):
+        open_split(tmp_path, "full")

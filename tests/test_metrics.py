@@ -99,15 +99,15 @@ def test_a_summary_has_an_interval_around_each_figure():
     predicted = truth + rng.normal(0, 1, (60, 68, 2)) * rng.uniform(1, 12, (60, 1, 1))
     report = metrics.summary(predicted, truth, [str(i) for i in range(60)])
     for value, ends in (
-        ("nme_inter_ocular", "nme_95_interval_over_people"),
+        ("nme", "nme_95_interval_over_people"),
         ("nme_median", "nme_median_95_interval"),
-        ("failure_rate_at_8_percent", "failure_rate_95_interval"),
-        ("auc_at_8_percent", "auc_95_interval"),
+        ("failure_rate_at_8_percent", "failure_rate_at_8_percent_95_interval"),
+        ("auc_at_8_percent", "auc_at_8_percent_95_interval"),
     ):
         assert report[ends][0] < report[value] < report[ends][1], value
     for name, (low, high) in report["nme_by_region_95_intervals"].items():
         assert low < report["nme_by_region"][name] < high
-    assert np.mean(report["nme_by_point"]) == pytest.approx(report["nme_inter_ocular"])
+    assert np.mean(report["nme_by_point"]) == pytest.approx(report["nme"])
 
 
 def test_bootstrap_draws_people_not_images():
@@ -164,3 +164,73 @@ def test_each_thing_takes_the_nearest_that_is_free():
     assert metrics.nearest_free(distances).tolist() == [1, 0, -1, -1]
     assert (distances == before).all(), "what was given stays"
     assert metrics.nearest_free(np.zeros((2, 0))).tolist() == [-1, -1]
+
+
+def test_normalisers_by_hand():
+    points = np.zeros((68, 2))
+    points[[36, 39], 0] = [10, 30]  # the right eye's corners; its other points in their middle
+    points[[37, 38, 40, 41], 0] = 20
+    points[42:48] = [50, 40]
+    points[8] = [90, 120]
+    assert metrics.inter_ocular(points) == pytest.approx(np.hypot(40, 40))
+    assert metrics.inter_pupil(points) == pytest.approx(50)  # 30 to the right, 40 down
+    assert metrics.box_side(points) == pytest.approx(np.sqrt(90 * 120))
+    assert metrics.box_diagonal(points) == pytest.approx(150)
+    predicted = points + np.array([3, 4])
+    distances = {"inter-ocular": 40 * np.sqrt(2), "inter-pupil": 50, "box": np.sqrt(10800), "diagonal": 150}
+    for norm, by in distances.items():
+        assert metrics.nme(predicted[None], points[None], norm) == pytest.approx(5 / by)
+        both = metrics.nme(2 * predicted[None] + 7, 2 * points[None] + 7, norm)
+        assert both == pytest.approx(5 / by), "in a picture of twice the size too"
+    assert set(metrics.NORMS) == set(metrics.MEANINGS)
+
+
+def test_a_missed_face_counts_as_30_percent_of_the_eye_distance():
+    truth = np.stack([face(100), face(50)])
+    truth[:, 8, 1] = [200, 100]  # the box is 100×200, and half as large
+    predicted = truth + np.array([0, 5.0])
+    predicted[1] = np.nan
+    np.testing.assert_allclose(metrics.all_point_errors(predicted, truth).mean(axis=1), [0.05, 0.3])
+    by_box = metrics.all_point_errors(predicted, truth, "box").mean(axis=1)
+    np.testing.assert_allclose(by_box, [5 / np.sqrt(20000), 0.3 * 50 / np.sqrt(5000)])
+    assert np.isnan(metrics.nme(predicted, truth)[1])
+
+
+def test_the_summary_has_each_threshold():
+    truth = np.stack([face(100)] * 4) + np.random.default_rng(0).normal(0, 1, (4, 68, 2))
+    truth[:, [36, 45]] = [[0, 0], [100, 0]]
+    predicted = truth + np.array([2, 9, 9, 20.0])[:, None, None] * [0, 1]
+    predicted[3] = np.nan
+    found = metrics.summary(predicted, truth, list("abcd"), thresholds=(0.08, 0.1))
+    assert found["missed"] == 1 and found["normaliser"] == "inter-ocular" and found["thresholds"] == [0.08, 0.1]
+    assert found["nme"] == pytest.approx((0.02 + 0.09 + 0.09 + 0.3) / 4)
+    assert found["failure_rate_at_8_percent"] == 0.75 and found["failure_rate_at_10_percent"] == 0.25
+    assert found["auc_at_8_percent"] == pytest.approx(0.06 / 0.08 / 4)
+    assert found["auc_at_10_percent"] == pytest.approx((0.08 + 0.01 + 0.01) / 0.1 / 4)
+    assert found["nme_by_point"] == pytest.approx([0.125] * 68)
+
+
+def test_a_difference_that_all_faces_share_is_more_than_noise():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(50), 3)
+    hard = rng.gamma(4, 0.01, 150)  # as much as makes the means of two uncertain by 0.3 points
+    errors = {"a": hard, "b": hard + 0.001 + rng.normal(0, 0.001, 150), "c": rng.permutation(hard)}
+    pairs = {(pair["of"], pair["minus"]): pair for pair in metrics.differences(errors, people)}
+    assert list(pairs) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert pairs["a", "b"]["difference"] == pytest.approx((errors["a"] - errors["b"]).mean())
+    assert pairs["a", "b"]["more_than_noise"] and not pairs["a", "c"]["more_than_noise"]
+    low, high = pairs["a", "b"]["interval"]
+    by_person = (errors["a"] - errors["b"]).reshape(50, 3).mean(axis=1)
+    assert (high - low) / 2 == pytest.approx(1.96 * by_person.std() / np.sqrt(50), rel=0.15)
+    assert pairs["a", "b"]["interval"] == metrics.bootstrap_interval(errors["a"] - errors["b"], people)
+    (alone,) = metrics.differences({"a": hard, "b": hard + 1}, ["one"] * 150)
+    assert alone["interval"] is None and not alone["more_than_noise"], "of one person nobody knows"
+
+
+def test_two_that_are_equal_seldom_differ():
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(100):
+        errors = dict(zip("ab", rng.gamma(4, 0.01, (2, 100)), strict=True))
+        found += [pair["more_than_noise"] for pair in metrics.differences(errors, np.arange(100))]
+    assert 0.01 < np.mean(found) < 0.12

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import SAMPLE, ink_boxes
 
+import metrics
 import report
 from data_load import open_split
 from face68 import draw
@@ -75,3 +76,26 @@ def test_a_learning_strip_has_a_row_an_epoch_with_its_error(written):
     for middle, of_row in ((upper, texts[-4:-2]), (lower, texts[-2:])):
         assert np.mean([middles[text] for text in of_row]) == pytest.approx(middle, abs=6)
     assert (sheet == red[0, 0]).all(axis=2).sum() == (sheet == blue[0, 0]).all(axis=2).sum() == 3 * 240**2
+
+
+def test_each_figure_that_is_printed_says_its_normaliser():
+    truth = open_split(SAMPLE, "test").keypoints[:6]
+    predicted = truth + np.float32([0, 1])
+    predicted[2] = np.nan
+    summary = metrics.summary(predicted, truth, list("aabbcc"), "diagonal", [0.05])
+    lines = dict(line.split("  ", 1) for line in report.as_text(summary | {"labels": "as published"}).splitlines())
+    assert lines.pop("faces").strip() == "6 of 3 people, 1 missed" and lines.pop("labels").strip() == "as published"
+    assert all("(diagonal)" in name for name in lines)
+    assert lines["FR@5% (diagonal)"].strip() == "16.67%"
+    assert lines["NME (diagonal)"].strip().startswith(f"{summary['nme']:.2%}")
+    assert {"NME (diagonal), jaw", "AUC@5% (diagonal)"} <= set(lines)
+
+
+def test_a_missed_face_is_shown_as_missed_and_as_the_worst(written):
+    data = open_split(SAMPLE, "test").subset(range(5), None)
+    predicted = data.keypoints + np.float32([0, 1])
+    predicted[3] = np.nan
+    report.ranked_sheet(data, predicted, data.keypoints)
+    texts = [text for _, text, *_ in written]
+    worst = texts[texts.index(report.WORST) + 1]
+    assert worst == f"missed  {Path(data.names[3]).stem}"
