@@ -1,13 +1,21 @@
 """A training's settings and its folder: best.pt, last.pt, history.csv; and how it goes on where it was interrupted."""
 
+import contextlib
 import csv
+import math
+import os
+import platform
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
-from checkpoint import load_checkpoint
-from face68.files import InputError, atomic_path
+import torch
+
+from checkpoint import check_finite, load_checkpoint
+from face68.files import InputError, atomic_path, fcntl, unwritable
 from face68.network import is_exported
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
@@ -58,8 +66,61 @@ def is_of_a_run(path: Path) -> bool:
         if path.suffix == ".onnx":
             return is_exported(path)
         return path.name == CURVE and len(read_history(path.parent)["epoch"]) > 0
-    except (InputError, ValueError, TypeError, KeyError):  # something else by that name
+    except (csv.Error, OSError, ValueError, TypeError, KeyError):  # something else by that name
         return False
+
+
+LOCK = ".training"  # in the folder, while somebody trains into it
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder until the block ends, or the process in whatever way. Where there are no
+    locks (Windows, some network drives) nobody is kept out.
+
+    Raises:
+        InputError: somebody else trains into it, or it can't be written to.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _locked(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with file:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """A file that only this process has locked, and that says which one that is. POSIX's locks are not handed on to
+    the processes that load data, which outlive a killed training by seconds.
+    """
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            who = file.readline(200).strip() or "another process"
+            file.close()
+            raise InputError(
+                f"{path.parent}: {who} trains into it; wait for it, or give another --output-dir"
+            ) from None
+        except OSError:  # a file system without locks
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')},\n")
+                file.flush()
+                return file
+        file.close()  # its owner has just ended and removed it
 
 
 def keep_previous(folder: Path) -> None:
@@ -71,11 +132,12 @@ def keep_previous(folder: Path) -> None:
         print(f"{best} of an earlier training is kept as {PREVIOUS}")
 
 
-def load_state(folder: Path, arguments: dict, faces: str) -> dict:
-    """The training state in last.pt, for a run with these settings and a digest of these faces.
+def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
+    """The training state in last.pt, for a run with these settings, a digest of these faces and so many steps an epoch.
 
     Raises:
-        InputError: there is none, or it was begun with other settings, other faces or another version.
+        InputError: there is none, it makes no sense, or it was begun with other settings, other faces or another
+            version; or the history or the best checkpoint that belong to it can't be read.
     """
     path = folder / LAST
     checkpoint = load_checkpoint(path)
@@ -85,11 +147,43 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
         if before != arguments.get(option) and option not in MAY_DIFFER:
             was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
             raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
-    if "steps" not in checkpoint["training"]["average"]:
+    state = checkpoint["training"]
+    if wrong := [name for name, sane in STATE.items() if not (isinstance(state, dict) and sane(state.get(name)))]:
+        raise senseless(path, f"{', '.join(wrong)} missing or impossible")
+    if "steps" not in state["average"]:
         raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
-    if checkpoint["training"]["faces"] != faces:
+    if state["faces"] != faces:
         raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
-    return checkpoint["training"]
+    if not (state["epoch"] <= arguments["epochs"] and state["step"] <= steps):
+        raise senseless(path, f"epoch {state['epoch']}, step {state['step']}")
+    check_finite(state, path, "begin anew, with a lower --lr if training had diverged")
+    if state["best_error"] < math.inf:
+        load_checkpoint(folder / BEST)
+    if (folder / CURVE).exists():
+        check_history(folder)
+    return state
+
+
+def senseless(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: its training state makes no sense ({reason}); begin anew, without --resume")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What a training state holds, by name, and whether a value of it can be.
+STATE = {
+    "faces": lambda value: isinstance(value, str),
+    "model": lambda value: isinstance(value, dict),
+    "average": lambda value: isinstance(value, dict) and _is_count(value.get("steps", 0)),
+    "optimizers": lambda value: isinstance(value, list),
+    "epoch": _is_count,
+    "step": _is_count,
+    "loss_sum": lambda value: isinstance(value, float | int) and math.isfinite(value),
+    "best_error": lambda value: isinstance(value, float) and value >= 0,
+    "random": lambda value: isinstance(value, torch.Tensor) and value.dtype == torch.uint8,
+}
 
 
 def _as_typed(option: str, value) -> str:
@@ -117,3 +211,15 @@ def read_history(folder: Path, measured: Sequence[str] = ()) -> dict[str, list[f
     with (folder / CURVE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in (*HISTORY, *measured)}
+
+
+def check_history(folder: Path) -> None:
+    """See that history.csv can be gone on with.
+
+    Raises:
+        InputError: it can't.
+    """
+    try:
+        read_history(folder)
+    except (OSError, csv.Error, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{folder / CURVE}: isn't the history of a training; take it away") from error

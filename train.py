@@ -11,6 +11,7 @@ Writes into --output-dir: best.pt (lowest NME on people that training never saw;
 and the same as best.onnx, last.pt (all that --resume needs), history.csv, training_curves.png and validation_faces.png.
 """
 
+import contextlib
 import math
 import signal
 import time
@@ -35,7 +36,7 @@ from face68.images import write_image
 from losses import LOSSES
 from models import MODELS, create_model, finds_faces
 from networks import OWN_DETECTOR, SAVED_MODELS
-from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle
+from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
 from runs import Settings
 from tasks import Task, Validation, task_of
 
@@ -155,13 +156,29 @@ class Training:
         }
 
     def restore(self, state: dict) -> None:
+        """Raises one of torch's many errors where the state is that of another network or optimizer."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            restore_optimizer(optimizer, saved["state"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.best_error = state["loss_sum"], state["best_error"]
         torch.set_rng_state(state["random"])
+
+
+def resume(training: Training) -> None:
+    """Go on where the training in the output folder was interrupted.
+
+    Raises:
+        InputError: there is none that can be gone on with.
+    """
+    settings, path = training.settings, training.settings.output_dir / runs.LAST
+    state = runs.load_state(settings.output_dir, settings.plain(), training.faces, training.steps_per_epoch)
+    try:
+        training.restore(state)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise runs.senseless(path, str(error).partition("\n")[0][:200]) from error
+    print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
 
 
 class Interrupt:
@@ -288,6 +305,8 @@ def export_best(path: Path, exported: Path) -> None:
 def main() -> int:
     settings = parse_arguments()
     places = [settings.output_dir / name for name in runs.WRITTEN]
+    if settings.resume:
+        load_checkpoint(settings.output_dir / runs.LAST)  # what is wrong with it is said in its own words
     check_places(places, (), settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
     device = choose_device(settings.device)
@@ -298,15 +317,15 @@ def main() -> int:
     training = Training(model, task, settings, train_data, device)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"network: {model.name}, {parameters:,} parameters, on {device}; git commit {git_commit()}")
-    if settings.resume:
-        training.restore(runs.load_state(settings.output_dir, settings.plain(), training.faces))
-        print(f"resumed {settings.output_dir / runs.LAST}: epoch {training.epoch + 1}, step {training.step}")
-    if not train(training, train_data, val_data):
-        return 130
-    if settings.dry_run:
-        return 0
-    draw_results(training, val_data)
-    export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
+    with contextlib.nullcontext() if settings.dry_run else runs.alone_in(settings.output_dir):
+        if settings.resume:
+            resume(training)
+        if not train(training, train_data, val_data):
+            return 130
+        if settings.dry_run:
+            return 0
+        draw_results(training, val_data)
+        export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, training_curves.png and validation_faces.png")
     return 0
