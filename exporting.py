@@ -91,6 +91,8 @@ def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    except OSError:  # of the place, see `atomic_path`
+        raise
     except Exception as error:  # of many kinds, and its cause says more
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise InputError(f"{network.path}: torch can't export this network ({reason}); change its forward") from error

@@ -1,21 +1,16 @@
 """A training's settings and its folder: best.pt, last.pt, history.csv; and how it goes on where it was interrupted."""
 
-import contextlib
 import csv
 import math
-import os
-import platform
 import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 import torch
 
 from checkpoint import check_finite, load_checkpoint
-from face68.files import InputError, atomic_path, fcntl, unwritable
+from face68.files import InputError, atomic_path
 from face68.network import is_exported
 
 BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
@@ -68,59 +63,6 @@ def is_of_a_run(path: Path) -> bool:
         return path.name == CURVE and len(read_history(path.parent)["epoch"]) > 0
     except (csv.Error, OSError, ValueError, TypeError, KeyError):  # something else by that name
         return False
-
-
-LOCK = ".training"  # in the folder, while somebody trains into it
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder until the block ends, or the process in whatever way. Where there are no
-    locks (Windows, some network drives) nobody is kept out.
-
-    Raises:
-        InputError: somebody else trains into it, or it can't be written to.
-    """
-    if fcntl is None:
-        yield
-        return
-    path = folder / LOCK
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    with file:
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> TextIO:
-    """A file that only this process has locked, and that says which one that is. POSIX's locks are not handed on to
-    the processes that load data, which outlive a killed training by seconds.
-    """
-    while True:
-        file = path.open("a+")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            who = file.readline(200).strip() or "another process"
-            file.close()
-            raise InputError(
-                f"{path.parent}: {who} trains into it; wait for it, or give another --output-dir"
-            ) from None
-        except OSError:  # a file system without locks
-            return file
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                file.truncate(0)
-                file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')},\n")
-                file.flush()
-                return file
-        file.close()  # its owner has just ended and removed it
 
 
 def keep_previous(folder: Path) -> None:

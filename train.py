@@ -31,7 +31,7 @@ from data_load import DATA_DIR, FOLDS, Seeded, default_data
 from exporting import export_network
 from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, whole_number
 from face68.command.places import check_places, is_ours
-from face68.files import InputError
+from face68.files import InputError, alone_in
 from face68.images import write_image
 from losses import LOSSES
 from models import MODELS, create_model, finds_faces
@@ -317,7 +317,7 @@ def main() -> int:
     training = Training(model, task, settings, train_data, device)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"network: {model.name}, {parameters:,} parameters, on {device}; git commit {git_commit()}")
-    with contextlib.nullcontext() if settings.dry_run else runs.alone_in(settings.output_dir):
+    with contextlib.nullcontext() if settings.dry_run else alone_in(settings.output_dir):
         if settings.resume:
             resume(training)
         if not train(training, train_data, val_data):

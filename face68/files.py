@@ -1,16 +1,19 @@
-"""Files: what is wrong with one in a line, written whole or not at all, hashed."""
+"""Files: what is wrong with one in a line, written whole or not at all, locked, hashed."""
 
 import contextlib
 import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 try:
     import fcntl
@@ -163,6 +166,56 @@ def remove_leftovers(folder: Path) -> None:
 
 
 _remove_leftovers_once = functools.cache(remove_leftovers)  # of each folder, in a process
+
+
+LOCK = ".face68.lock"  # in a folder that somebody keeps to himself
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep others out of a folder who ask like this, until the block ends or the process does in whatever way. Where
+    there are no locks (Windows, some network drives) nobody is kept out.
+
+    Raises:
+        InputError: somebody else is in it, or it can't be written to.
+    """
+    if fcntl is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _locked(folder / LOCK)
+    except OSError as error:
+        raise unwritable(folder / LOCK, error) from error
+    with file:
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """A file that this process alone has locked, and that says which one that is. POSIX's locks are not handed on to
+    children, so workers that outlive a killed process by seconds keep nobody out.
+    """
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            who = file.readline(200).strip() or "another process"
+            file.close()
+            raise InputError(f"{path.parent}: {who} writes into it; wait for it, or name another folder") from None
+        except OSError:  # a file system without locks
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')},\n")
+                file.flush()
+                return file
+        file.close()  # its owner has just ended and removed it
 
 
 def cache_folder() -> Path:

@@ -77,6 +77,8 @@ def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
         (joined.face_scores, (count,), 0, 1),
     )
     _check_said([one for one in sane if one[0] is not None], path)
+    if not np.ptp(joined.keypoints, axis=1).any(axis=1).all():
+        raise InputError(f"{path}: places all points of a face in one; give another network")
     return joined
 
 

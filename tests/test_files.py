@@ -9,7 +9,17 @@ import threading
 import pytest
 from conftest import REPOSITORY
 
-from face68.files import InputError, as_problem, atomic_path, check_writable, is_stream, printable, remove_leftovers
+from face68.files import (
+    LOCK,
+    InputError,
+    alone_in,
+    as_problem,
+    atomic_path,
+    check_writable,
+    is_stream,
+    printable,
+    remove_leftovers,
+)
 
 
 def write(path, text="new") -> None:
@@ -149,3 +159,29 @@ with atomic_path({str(tmp_path / "killed.jpg")!r}) as path:
         *(".partial-0123456789abcdef", ".partial-0123456789abcdef-too", ".partial-mine"),
         "a.txt",
     ]
+
+
+def test_one_process_keeps_a_folder_to_itself_and_a_killed_one_leaves_it(tmp_path):
+    folder = tmp_path / "run"
+    code = f"""
+import sys
+from pathlib import Path
+from face68.files import alone_in
+with alone_in(Path({str(folder)!r})):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(
+        InputError, match=f"run: process {other.pid} on .* writes into it; wait for it, or name another"
+    ):
+        alone_in(folder).__enter__()
+    assert (folder / LOCK).exists()
+    other.kill()
+    other.communicate()
+    with alone_in(folder):
+        assert (folder / LOCK).exists()
+    assert list(folder.iterdir()) == []

@@ -8,8 +8,7 @@ import onnx
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED
-from onnx import TensorProto, helper, numpy_helper
-from stress import HARMLESS_NETWORKS, NETWORKS
+from stress import HARMLESS_NETWORKS, NETWORKS, tiny
 
 import networks
 from face68.files import InputError, sha256
@@ -30,37 +29,11 @@ def test_the_package_ships_one():
 
 
 POLICY = '{"size": 8, "margin": 1.2}'
-
-
-def tiny_model(path, takes="crops", shape=(1, 8, 8), gives="keypoints", points=68, **metadata) -> None:
-    """An .onnx file that puts the points of each crop on one line."""
-    value = helper.make_tensor_value_info
-    constants = {
-        "line": np.tile(np.arange(points, dtype=np.float32)[:, None], (1, 1, 2)),
-        "first": np.array([0]),
-        "last": np.array([1]),
-        "rest": np.array([points, 2]),
-    }
-    nodes = [
-        helper.make_node("Shape", [takes], ["shape"]),
-        helper.make_node("Slice", ["shape", "first", "last"], ["count"]),
-        helper.make_node("Concat", ["count", "rest"], ["wanted"], axis=0),
-        helper.make_node("Expand", ["line", "wanted"], [gives]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [value(takes, TensorProto.UINT8, ["b", *shape])],
-        [value(gives, TensorProto.FLOAT, ["b", points, 2])],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, metadata)
-    onnx.save(model, path)
+SMALL = (1, 8, 8)
 
 
 def test_a_file_of_this_form_is_a_network(tmp_path):
-    tiny_model(tmp_path / "net.onnx", face68=FORMAT, policy=POLICY)
+    tiny(tmp_path / "net.onnx", shape=SMALL, face68=FORMAT, policy=POLICY)
     said = OnnxNetwork(tmp_path / "net.onnx")(np.ones((3, 8, 8), np.uint8))
     assert (said.keypoints == np.arange(68)[:, None]).all() and said.keypoints.shape == (3, 68, 2)
     assert said.errors is None and said.face_scores is None
@@ -84,7 +57,7 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_another_network_is_one_line(tmp_path, kind):
     path = tmp_path / "net.onnx"
-    tiny_model(path, **OTHERS[kind])
+    tiny(path, **{"shape": SMALL} | OTHERS[kind])
     one_line_refusal(path)
 
 

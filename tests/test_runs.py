@@ -2,16 +2,14 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SHIPPED
+from conftest import PRETRAINED, SHIPPED
 
 from checkpoint import load_checkpoint, save_checkpoint
 from face68.files import InputError
-from runs import HISTORY, LOCK, alone_in, append_history, is_of_a_run, load_state, read_history
+from runs import HISTORY, append_history, is_of_a_run, load_state, read_history
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -90,29 +88,3 @@ def test_a_garbage_history_is_told_before_a_run_goes_on(tmp_path, content):
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"history\.csv: isn't the history of a training; take it away"):
         load_state(tmp_path, SETTINGS, "mine", 3)
-
-
-def test_only_one_training_is_in_a_folder_and_a_killed_one_leaves_it(tmp_path):
-    folder = tmp_path / "run"
-    code = f"""
-import sys
-from pathlib import Path
-from runs import alone_in
-with alone_in(Path({str(folder)!r})):
-    print("in", flush=True)
-    sys.stdin.read()
-"""
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "in\n"
-    with pytest.raises(
-        InputError, match=f"run: process {other.pid} on .* trains into it; wait for it, or give another"
-    ):
-        alone_in(folder).__enter__()
-    assert (folder / LOCK).exists()
-    other.kill()
-    other.communicate()
-    with alone_in(folder):
-        assert (folder / LOCK).exists()
-    assert list(folder.iterdir()) == []
