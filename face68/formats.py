@@ -60,7 +60,7 @@ def coordinate(text: str) -> float:
         ValueError: it is none, in words.
     """
     if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError(f"{text[:40]!r} is not a finite number")
+        raise ValueError(f"{text[:40]!r} is not a number")
     if not abs(float(text)) <= FARTHEST:
         raise ValueError(f"{text[:40]!r} lies outside of any image")
     return float(text)

@@ -225,7 +225,7 @@ def test_a_bad_coordinate_is_one_line(tiny, command, cell, message):
 def rewritten(root, row, change):
     """The CSV file with a row (of the file, from 1) whose cells were changed."""
     path = root / "training_frames_keypoints.csv"
-    lines = path.read_text().splitlines()
+    lines = path.read_text(errors="surrogatepass").splitlines()
     lines[row - 1] = ",".join(change(lines[row - 1].split(",")))
     path.write_text("\n".join(lines) + "\n", errors="surrogatepass")
 
