@@ -74,12 +74,29 @@ def keep_previous(folder: Path) -> None:
         print(f"{best} of an earlier training is kept as {PREVIOUS}")
 
 
+def check_resumable(folder: Path) -> None:
+    """See that what a training left in its folder can be gone on with. This is said in other words than that a new
+    training would replace files which are not its own.
+
+    Raises:
+        InputError: last.pt is not there, or it, best.pt or history.csv can't be read.
+    """
+    load_checkpoint(folder / LAST)
+    if (folder / BEST).exists():
+        load_checkpoint(folder / BEST)
+    if (folder / CURVE).exists():
+        try:
+            read_history(folder)
+        except (OSError, csv.Error, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{folder / CURVE}: isn't the history of a training; take it away") from error
+
+
 def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
     """The training state in last.pt, for a run with these settings, a digest of these faces and so many steps an epoch.
 
     Raises:
-        InputError: there is none, it makes no sense, or it was begun with other settings, other faces or another
-            version; or the history or the best checkpoint that belong to it can't be read.
+        InputError: there is none, it makes no sense, it was begun with other settings, other faces or another version,
+            or the best checkpoint that belongs to it is not there.
     """
     path = folder / LAST
     checkpoint = load_checkpoint(path)
@@ -101,8 +118,6 @@ def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
     check_finite(state, path, "begin anew, with a lower --lr if training had diverged")
     if state["best_error"] < math.inf:
         load_checkpoint(folder / BEST)
-    if (folder / CURVE).exists():
-        check_history(folder)
     return state
 
 
@@ -153,15 +168,3 @@ def read_history(folder: Path, measured: Sequence[str] = ()) -> dict[str, list[f
     with (folder / CURVE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in (*HISTORY, *measured)}
-
-
-def check_history(folder: Path) -> None:
-    """See that history.csv can be gone on with.
-
-    Raises:
-        InputError: it can't.
-    """
-    try:
-        read_history(folder)
-    except (OSError, csv.Error, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{folder / CURVE}: isn't the history of a training; take it away") from error

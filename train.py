@@ -306,7 +306,7 @@ def main() -> int:
     settings = parse_arguments()
     places = [settings.output_dir / name for name in runs.WRITTEN]
     if settings.resume:
-        load_checkpoint(settings.output_dir / runs.LAST)  # what is wrong with it is said in its own words
+        runs.check_resumable(settings.output_dir)
     check_places(places, (), settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
     device = choose_device(settings.device)

@@ -9,7 +9,7 @@ from conftest import PRETRAINED, SHIPPED
 
 from checkpoint import load_checkpoint, save_checkpoint
 from face68.files import InputError
-from runs import HISTORY, append_history, is_of_a_run, load_state, read_history
+from runs import HISTORY, append_history, check_resumable, is_of_a_run, load_state, read_history
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -87,4 +87,12 @@ def test_a_garbage_history_is_told_before_a_run_goes_on(tmp_path, content):
     begun(tmp_path)
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"history\.csv: isn't the history of a training; take it away"):
-        load_state(tmp_path, SETTINGS, "mine", 3)
+        check_resumable(tmp_path)
+
+
+def test_a_damaged_best_checkpoint_is_told_before_a_run_goes_on(tmp_path):
+    begun(tmp_path)
+    check_resumable(tmp_path)
+    (tmp_path / "best.pt").write_bytes(PRETRAINED.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"best\.pt: not a checkpoint"):
+        check_resumable(tmp_path)
