@@ -2,20 +2,26 @@
 one.
 
 A checkpoint is a dict of plain values and tensors, so `torch.load(..., weights_only=True)` reads it and nothing in
-it can run code. Written to a temporary name first: a crash never leaves half a file under the real name.
+it can run code. Written to a temporary name first: a crash never leaves half a file under the real name. Read, it is
+looked at before it may take memory or time: see `load_checkpoint` and `build_model`.
 """
 
+import io
 import subprocess
+import warnings
+import zipfile
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import BATCH, Outputs, join_outputs
+from face68.network import BATCH, Outputs, check_maps, join_outputs, try_out
 from models import PixelMaps, PixelOutputs, create_model, finds_faces, predicts_errors
 
 
@@ -49,38 +55,127 @@ def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
     Keys that every one has: model (its name), options, weights, epoch, metrics, arguments, versions. One of keypoints
     has policy, how faces are cropped for it.
     """
+    content = io.BytesIO()
+    torch.save(checkpoint, content)  # torch's own writing to files doesn't tell a full disk from a fault of ours
     with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)
+        temporary.write_bytes(content.getbuffer())
+
+
+# What every checkpoint holds, by key.
+KINDS = {
+    "model": str,
+    "options": dict,
+    "weights": dict,
+    "epoch": int,
+    "metrics": dict,
+    "arguments": dict,
+    "versions": dict,
+}
+MOST_VALUES, MOST_OPTIONS = 100_000, 100  # in a checkpoint, and among its network's options; ours have 1,000 and 6
 
 
 def load_checkpoint(path: str | Path) -> dict:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU: bytes as they were written, values of the right kinds, no more than the file has
+    room for. Whether they make sense is for those to say who use them.
 
     Raises:
-        InputError: there is none, or the file is something else.
+        InputError: there is none, the file is damaged, or something else.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; train one (python train.py --epochs 30) or name another")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for bytes that are no checkpoint
+        _check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tensors that are refused then
+            _check_kinds(torch.load(path, map_location="meta", weights_only=True), Path(path).stat().st_size)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # torch and zipfile raise many kinds for bytes that are no checkpoint
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); give a .pt of train.py") from error
-    missing = {"model", "options", "weights"} - set(checkpoint if isinstance(checkpoint, dict) else ())
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; give a checkpoint that train.py wrote")
-    return checkpoint
+
+
+def _check_archive(path: str | Path) -> None:
+    """See that a zip file is one as torch writes them, nothing in it is compressed, and all is as it was written: their
+    CRC-32 is for the reader to look at, which torch doesn't.
+
+    Raises:
+        InputError: something is damaged, or larger than the file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        distinct = len({entry.filename for entry in entries}) == len(entries)
+        if not (stored and distinct and sum(entry.file_size for entry in entries) <= Path(path).stat().st_size):
+            raise InputError(f"{path}: isn't packed as torch does; give a checkpoint that train.py wrote")
+        try:
+            damaged = archive.testzip()
+        except (EOFError, zipfile.BadZipFile):
+            damaged = True
+    if damaged:
+        raise InputError(f"{path}: is damaged; copy it again, or train anew")
+
+
+def _check_kinds(checkpoint: object, room: int) -> None:
+    """See that a checkpoint is a dict of `KINDS`, in it plain values and tensors of at most `room` bytes. It may lie on
+    the meta device, where a tensor has a size and takes no memory.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    for value in _values(checkpoint, MOST_VALUES):
+        if isinstance(value, Tensor):
+            if value.layout != torch.strided or value.numel() * value.element_size() > room:
+                raise ValueError("a tensor of a strange form")
+        elif not isinstance(value, dict | list | tuple | str | int | float | None):
+            raise ValueError(f"a {type(value).__name__} in it")
+    wrong = [key for key, kind in KINDS.items() if not isinstance(checkpoint.get(key), kind)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} missing or wrong")
+    deque(_values(checkpoint["options"], MOST_OPTIONS), maxlen=0)
+
+
+def _values(of: object, most: int) -> Iterator[object]:
+    """All values in nested containers, and these. One list may stand in a million places.
+
+    Raises:
+        ValueError: there are more than `most`.
+    """
+    waiting, seen = [of], 0
+    while waiting:
+        value, seen = waiting.pop(), seen + 1
+        if isinstance(value, dict | list | tuple):
+            waiting += value.values() if isinstance(value, dict) else value
+        if seen + len(waiting) > most:
+            raise ValueError(f"more than {most} values")
+        yield value
+
+
+def check_finite(values: object, path: str | Path, remedy: str = "train it again") -> None:
+    """See that all numbers of all tensors in nested containers are finite.
+
+    Raises:
+        InputError: one isn't.
+    """
+    tensors = [value for value in _values(values, MOST_VALUES) if isinstance(value, Tensor)]
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise InputError(f"{path}: holds numbers that aren't finite; {remedy}")
 
 
 def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
     """The checkpoint's network in evaluation mode.
 
+    Its sizes are compared with the weights' before it takes memory.
+
     Raises:
-        InputError: the weights don't belong to the network that it names.
+        InputError: the weights don't belong to the network that it names, or aren't finite.
     """
+    check_finite(checkpoint["weights"], path)
     try:
+        _check_sizes(checkpoint)
         model = create_model(checkpoint["model"], **checkpoint["options"])
         model.load_state_dict(checkpoint["weights"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a network that somebody added may raise anything
         raise misfit(path, error) from error
     return model.eval()
 
@@ -113,8 +208,33 @@ def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
     return ", ".join(anew)
 
 
+def _check_sizes(checkpoint: dict) -> None:
+    """See that the weights have the sizes of the network's own, which takes no memory on the meta device.
+
+    Raises:
+        ValueError, RuntimeError or whatever its constructor raises: they haven't.
+    """
+    if any(tensor.is_complex() for tensor in checkpoint["weights"].values()):
+        raise ValueError("complex weights")
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of networks that are refused then
+            model = create_model(checkpoint["model"], **checkpoint["options"])
+    except (RuntimeError, TypeError) as error:
+        if "meta" not in str(error):
+            raise
+        return  # a network that computes while it is made can't be made without numbers
+    needed, given = (
+        {name: tensor.shape for name, tensor in weights.items()}
+        for weights in (model.state_dict(), checkpoint["weights"])
+    )
+    wrong = [str(name) for name in needed | given if needed.get(name) != given.get(name)]
+    if wrong:
+        raise ValueError(f"{len(wrong)} weights are missing or of other sizes, {wrong[0]} among them")
+
+
 def misfit(path: str | Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
+    reason = str(error).partition("\n")[0][:200]
     return InputError(f"{path}: does not fit this version of models.py ({reason}); train it again")
 
 
@@ -142,6 +262,10 @@ class TorchNetwork:
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
         del self.checkpoint["weights"]
+        try:
+            try_out(self)
+        except RuntimeError as error:  # its crops are of another size than the network takes
+            raise misfit(path, error) from error
 
     @torch.inference_mode()
     def __call__(self, crops: np.ndarray) -> Outputs:
@@ -150,7 +274,7 @@ class TorchNetwork:
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
             said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
             parts.append(Outputs(*said, *[None] * (3 - len(said))))
-        return join_outputs(parts)
+        return join_outputs(parts, len(crops), self.path)
 
 
 class TorchMaps:
@@ -170,8 +294,10 @@ class TorchMaps:
             raise InputError(f"{path}: finds no faces, it places keypoints; give a detector")
         self.model = PixelMaps(model).eval()
         del self.checkpoint["weights"]
+        try_out(self)
 
     @torch.inference_mode()
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `OnnxMaps`."""
-        return tuple(values.numpy() for values in self.model(torch.from_numpy(pictures)))
+        maps = tuple(values.numpy() for values in self.model(torch.from_numpy(pictures)))
+        return check_maps(maps, pictures.shape, self.path)

@@ -16,6 +16,7 @@ import copy
 import csv
 import hashlib
 import json
+import math
 import re
 import warnings
 import zlib
@@ -34,7 +35,7 @@ from torchvision.transforms import Compose
 import image_cache
 from face68 import geometry
 from face68.files import InputError, atomic_path, files_below, sha256
-from face68.formats import csv_rows, read_pts, unreadable
+from face68.formats import FARTHEST, coordinate, csv_rows, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular
@@ -74,6 +75,7 @@ class LabelShift(NamedTuple):
 
 
 NO_SHIFT = LabelShift()
+LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
 # Measured by `python prepare.py shift`, see curation/label_shift.py and the README. Uncorrected, mirroring in training
 # would teach two contradicting truths.
 PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=0.008)
@@ -119,10 +121,9 @@ class FacialKeypointsDataset(Dataset):
         self.sources = np.zeros(len(labels), dtype=int)
         self.transform = transform
         self._caches: list[ImageCache] = []
-        for name, path in zip(self.names, self.paths, strict=True):
-            if csv_file is not None and not path.is_file():
-                where = f"{csv_file}: row {_row_of(csv_file, name)}, column 1"
-                raise InputError(f"{where}: the image {path} is not there; add it or take the row out")
+        if csv_file is not None:
+            _check_images(csv_file, self.names, self.paths)
+        _check_faces(csv_file, self.names, self.paths, labels)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -255,16 +256,19 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
     path = directory / "label_shift.json"
     if path.is_file():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            if any(type(value) not in (int, float) for value in content.values()):
+                raise ValueError("a value that is no number")
             shift = LabelShift(**{name: float(value) for name, value in content.items()})
-        except (ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(
                 f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5, "slant": 0.01}} or some '
                 "of these"
             ) from error
-        if not (max(abs(shift.x), abs(shift.y), abs(shift.slant)) < 1 and np.isfinite(shift).all()):
+        if not (np.abs(shift) < LARGEST_SHIFT).all():
             raise InputError(
-                f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1; correct them"
+                f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1, x_pixels and "
+                f"y_pixels between -{LARGEST_SHIFT.x_pixels:g} and {LARGEST_SHIFT.x_pixels:g}; correct them"
             )
         return shift
     is_public = csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
@@ -289,6 +293,8 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             table = pd.read_csv(path, index_col=False, dtype={0: str}, **options)
         names = list(table.iloc[:, 0])
+        if any(dtype.kind not in "iuf" for dtype in table.dtypes.iloc[1:]):
+            raise ValueError("a column that isn't one of numbers")  # to pandas; truth values are numbers to NumPy
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite
             keypoints = table.iloc[:, 1:].to_numpy(np.float32)  # (N, 136)
     except OSError as error:
@@ -296,7 +302,7 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
     except (ValueError, pd.errors.ParserWarning):  # pandas' own errors are ValueErrors too
         _explain_csv(path)
         raise
-    complete = keypoints.shape[1] == CSV_COLUMNS - 1 and len(names) > 0 and np.isfinite(keypoints).all()
+    complete = keypoints.shape[1] == CSV_COLUMNS - 1 and len(names) > 0 and (np.abs(keypoints) <= FARTHEST).all()
     distinct = len(set(names)) == len(names) and all(name.strip() for name in names)
     if not complete or not distinct or PurePath(str(table.columns[0])).suffix:
         _explain_csv(path)
@@ -342,11 +348,50 @@ def _problem_of(cell: str) -> str | None:
     if not cell.strip():
         return "no coordinate; fill it in or take the row out"
     try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite
-            value = np.float32(cell)
-    except ValueError:
-        return f"{cell!r} is not a number; correct it"
-    return None if np.isfinite(value) else f"{cell!r} is not a finite number; correct it"
+        coordinate(cell)
+    except ValueError as error:
+        return f"{error}; correct it"
+
+
+def _check_images(csv_file: str | Path, names: Sequence[str], paths: Sequence[Path]) -> None:
+    """See that each row's image is there, in the folder of the images and not beside it.
+
+    Raises:
+        InputError: naming the row.
+    """
+    for name, path in zip(names, paths, strict=True):
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+            problem = f"{name} leaves the folder of the images; name one in it"
+        elif not _is_file(path):
+            problem = f"the image {path} is not there; add it or take the row out"
+        else:
+            continue
+        raise InputError(f"{csv_file}: row {_row_of(csv_file, name)}, column 1: {problem}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+NARROWEST_FACE, CLOSEST_EYES = 1.0, 0.01  # px, the longer side of a face's box; and × that, how far its eyes are apart
+
+
+def _check_faces(csv_file: str | Path | None, names: Sequence[str], paths: Sequence[Path], labels: np.ndarray) -> None:
+    """See that the labels (N, 68, 2) px can be those of faces: they have an extent, and the eyes are apart, as are
+    their outer corners, by whose distance errors are divided.
+
+    Raises:
+        InputError: naming the file, and the row in a CSV.
+    """
+    sides = (labels.max(axis=1) - labels.min(axis=1)).max(axis=1)
+    eyes = np.linalg.norm(labels[:, 36:42].mean(axis=1) - labels[:, 42:48].mean(axis=1), axis=1)
+    for i in np.flatnonzero((sides < NARROWEST_FACE) | (np.minimum(eyes, inter_ocular(labels)) < CLOSEST_EYES * sides)):
+        where = paths[i].with_suffix(".pts") if csv_file is None else f"{csv_file}: row {_row_of(csv_file, names[i])}"
+        what = "all points lie in one place" if sides[i] < NARROWEST_FACE else "both eyes lie in one place"
+        raise InputError(f"{where}: {what}; correct them or take the face out")
 
 
 def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray, decimals: int | None = None) -> None:
@@ -719,10 +764,16 @@ def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
     It is somewhere between a third and one and a half times as large as the face's box (x0, y0, x1, y1), and overlaps
     it by less than 15% (intersection over union): background, a face at the crop's edge, or a piece of the face, which
     there always is.
+
+    Raises:
+        ValueError: the face's box has no extent.
     """
+    side = max(face[2] - face[0], face[3] - face[1])
+    if not 0 < side < math.inf:
+        raise ValueError(f"the box {tuple(face)} has no extent")
     while True:
         zoom, x, y = torch.rand(3).tolist()
-        half = max(face[2] - face[0], face[3] - face[1]) * 0.3 * 5**zoom / 2
+        half = side * 0.3 * 5**zoom / 2
         box = np.array([x * width - half, y * height - half, x * width + half, y * height + half])
         if geometry.overlap(box, face) < 0.15:
             return box

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import metrics
-from checkpoint import TorchMaps
+from checkpoint import TorchMaps, TorchNetwork
 from compute import batches
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
 from exporting import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
@@ -57,10 +57,15 @@ def parse_arguments():
     return p.parse_args()
 
 
-def open_faces(directories: list[Path], arguments: dict) -> tuple[FacialKeypointsDataset, FacialKeypointsDataset]:
-    """Training faces, and faces of people whom a training with these arguments kept aside; cut out by nobody yet."""
-    faces = join([open_split(directory, "training") for directory in directories])
+def open_faces(
+    directories: list[Path], network: TorchNetwork | TorchMaps
+) -> tuple[FacialKeypointsDataset, FacialKeypointsDataset]:
+    """Training faces, and faces of people whom the network's training kept aside; cut out by nobody yet."""
+    arguments = network.checkpoint["arguments"]
     fold, folds = arguments.get("val_fold", 0), arguments.get("folds", FOLDS)
+    if not (isinstance(fold, int) and isinstance(folds, int) and 0 <= fold < folds):
+        raise InputError(f"{network.path}: doesn't say whom its training kept aside; give a .pt of train.py")
+    faces = join([open_split(directory, "training") for directory in directories])
     parts = [faces.subset(rows, None) for rows in split_by_person(faces.people, fold, folds)]
     if not all(map(len, parts)):
         raise InputError(f"{directories[0]}: too few people to keep fold {fold} of {folds} aside; give other --data")
@@ -144,7 +149,7 @@ def main() -> None:
     output = args.output or args.checkpoint.with_suffix(".onnx")
     check_places([output], [args.checkpoint], args.overwrite, is_exported)
     network = open_checkpoint(args.checkpoint)
-    faces = open_faces(args.data or [default_data()], network.checkpoint["arguments"])
+    faces = open_faces(args.data or [default_data()], network)
     samples = samples_of_mosaics(*faces) if isinstance(network, TorchMaps) else samples_of_faces(*faces, network.policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fp32.onnx")

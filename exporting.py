@@ -20,7 +20,7 @@ import torch
 from checkpoint import TorchMaps, TorchNetwork, load_checkpoint
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
-from face68.network import FORMAT, OnnxMaps, OnnxNetwork
+from face68.network import FORMAT, OnnxMaps, OnnxNetwork, sealed
 from models import MODELS, finds_faces
 
 OPSET = 18
@@ -56,9 +56,7 @@ def export_network(checkpoint: str | Path, output: str | Path, licence: str = NO
     with atomic_path(output) as temporary:
         with _quiet():
             _export(network, temporary)
-            model = onnx.load(temporary)
-            _set_metadata(model, describe(network) | {"precision": "fp32", "licence": licence})
-            onnx.save(model, temporary)
+            _write(onnx.load(temporary), temporary, describe(network) | {"precision": "fp32", "licence": licence})
         # Noise is no face, but it tells one network from another: exporters err, of some versions for everybody.
         shape = (4, *_example(network).shape[1:])
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -94,6 +92,8 @@ def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    except OSError:  # of the place, see `atomic_path`
+        raise
     except Exception as error:  # of many kinds, and its cause says more
         reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise InputError(f"{network.path}: torch can't export this network ({reason}); change its forward") from error
@@ -162,10 +162,8 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        model = onnx.load(temporary)
-        said = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
-        _set_metadata(model, said | {"precision": "int8"})
-        onnx.save(model, temporary)
+        said = {entry.key: entry.value for entry in onnx.load(exported).metadata_props if entry.key != "crc32"}
+        _write(onnx.load(temporary), temporary, said | {"precision": "int8"})
 
 
 def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
@@ -174,7 +172,7 @@ def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
     words = {
         "face68": FORMAT,
         "model": checkpoint["model"],
-        "git_commit": checkpoint["versions"]["git_commit"],
+        "git_commit": checkpoint["versions"].get("git_commit", "unknown"),
         "checkpoint_sha256": sha256(network.path),
         "opset": str(OPSET),
     }
@@ -200,14 +198,15 @@ def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
     return words | {key: json.dumps(value) for key, value in values.items()}
 
 
-def _set_metadata(model, entries: dict[str, str]) -> None:
-    """Give an onnx.ModelProto these entries and no others: torch's exporter notes in each node which lines of code it
-    comes from, with the folders of the machine.
+def _write(model, path: Path, entries: dict[str, str]) -> None:
+    """Write an onnx.ModelProto with these entries of metadata and no others: torch's exporter notes in each node which
+    lines of code it comes from, with the folders of the machine.
     """
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
         part.ClearField("metadata_props")
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
+    path.write_bytes(sealed(model.SerializeToString()))
 
 
 def _onnx():

@@ -30,6 +30,27 @@ def create_optimizers(
     return [Muon(kernels, lr, **decay), torch.optim.AdamW(others, lr, **decay)]  # without decay AdamW is Adam
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Give a new optimizer the state of the like one, `state_dict()["state"]`; its settings are those it was made with.
+
+    Raises:
+        ValueError: it is the state of another.
+    """
+    likeness = copy.deepcopy(optimizer)  # what it holds after a step says what a state has to
+    for group in likeness.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    likeness.step()
+    settings, needed = optimizer.state_dict()["param_groups"], likeness.state_dict()["state"]
+    if not all(_shapes(values) == _shapes(needed.get(number)) for number, values in state.items()):
+        raise ValueError("the state of another optimizer")
+    optimizer.load_state_dict({"state": state, "param_groups": settings})
+
+
+def _shapes(values: dict | None) -> dict | None:
+    return values and {name: value.shape if isinstance(value, Tensor) else None for name, value in values.items()}
+
+
 def one_cycle(done: float) -> float:
     """The learning rate's factor when a share of all steps is done, 0 … 1: one cycle (Smith, 2018, arXiv:1803.09820), a
     linear warm-up over 10% of the steps, then a cosine to 0.
@@ -63,6 +84,7 @@ class WeightAverage:
         return {"model": self.model.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict) -> None:
+        """Raises as torch's do: KeyError, RuntimeError."""
         self.model.load_state_dict(state["model"])
         self.steps = state["steps"]
 

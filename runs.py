@@ -1,12 +1,15 @@
 """A training's settings and its folder: best.pt, last.pt, history.csv; and how it goes on where it was interrupted."""
 
 import csv
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from checkpoint import load_checkpoint
+import torch
+
+from checkpoint import check_finite, load_checkpoint
 from face68.files import InputError, atomic_path
 from face68.network import is_exported
 from models import option_text
@@ -78,7 +81,7 @@ def is_of_a_run(path: Path) -> bool:
         if path.suffix == ".onnx":
             return is_exported(path)
         return path.name == CURVE and len(read_history(path.parent)["epoch"]) > 0
-    except (InputError, ValueError, TypeError, KeyError):  # something else by that name
+    except (csv.Error, OSError, ValueError, TypeError, KeyError):  # something else by that name
         return False
 
 
@@ -91,11 +94,29 @@ def keep_previous(folder: Path) -> None:
         print(f"{best} of an earlier training is kept as {PREVIOUS}")
 
 
-def load_state(folder: Path, arguments: dict, faces: str) -> dict:
-    """The training state in last.pt, for a run with these settings and a digest of these faces.
+def check_resumable(folder: Path) -> None:
+    """See that what a training left in its folder can be gone on with. This is said in other words than that a new
+    training would replace files which are not its own.
 
     Raises:
-        InputError: there is none, or it was begun with other settings, other faces or another version.
+        InputError: last.pt is not there, or it, best.pt or history.csv can't be read.
+    """
+    load_checkpoint(folder / LAST)
+    if (folder / BEST).exists():
+        load_checkpoint(folder / BEST)
+    if (folder / CURVE).exists():
+        try:
+            read_history(folder)
+        except (OSError, csv.Error, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{folder / CURVE}: isn't the history of a training; take it away") from error
+
+
+def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
+    """The training state in last.pt, for a run with these settings, a digest of these faces and so many steps an epoch.
+
+    Raises:
+        InputError: there is none, it makes no sense, it was begun with other settings, other faces or another version,
+            or the best checkpoint that belongs to it is not there.
     """
     path = folder / LAST
     checkpoint = load_checkpoint(path)
@@ -111,11 +132,41 @@ def load_state(folder: Path, arguments: dict, faces: str) -> dict:
             )
         was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
         raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
-    if "steps" not in checkpoint["training"]["average"]:
+    state = checkpoint["training"]
+    if wrong := [name for name, sane in STATE.items() if not (isinstance(state, dict) and sane(state.get(name)))]:
+        raise senseless(path, f"{', '.join(wrong)} missing or impossible")
+    if "steps" not in state["average"]:
         raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
-    if checkpoint["training"]["faces"] != faces:
+    if state["faces"] != faces:
         raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
-    return checkpoint["training"]
+    if not (state["epoch"] <= arguments["epochs"] and state["step"] <= steps):
+        raise senseless(path, f"epoch {state['epoch']}, step {state['step']}")
+    check_finite(state, path, "begin anew, with a lower --lr if training had diverged")
+    if state["best_error"] < math.inf:
+        load_checkpoint(folder / BEST)
+    return state
+
+
+def senseless(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: its training state makes no sense ({reason}); begin anew, without --resume")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What a training state holds, by name, and whether a value of it can be.
+STATE = {
+    "faces": lambda value: isinstance(value, str),
+    "model": lambda value: isinstance(value, dict),
+    "average": lambda value: isinstance(value, dict) and _is_count(value.get("steps", 0)),
+    "optimizers": lambda value: isinstance(value, list),
+    "epoch": _is_count,
+    "step": _is_count,
+    "loss_sum": lambda value: isinstance(value, float | int) and math.isfinite(value),
+    "best_error": lambda value: isinstance(value, float) and value >= 0,
+    "random": lambda value: isinstance(value, torch.Tensor) and value.dtype == torch.uint8,
+}
 
 
 def _as_typed(option: str, value) -> str:

@@ -16,6 +16,7 @@ the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
 import argparse
+import contextlib
 import copy
 import math
 import signal
@@ -46,12 +47,12 @@ from face68.command.arguments import (
     whole_number,
 )
 from face68.command.places import check_places, is_ours
-from face68.files import InputError
+from face68.files import InputError, alone_in
 from face68.images import write_image
 from losses import LOSSES
 from models import MODELS, create_model, finds_faces, read_option
 from networks import OWN_DETECTOR, SAVED_MODELS
-from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle
+from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
 from runs import Settings
 from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
 
@@ -235,16 +236,32 @@ class Training:
         }
 
     def restore(self, state: dict) -> None:
+        """Raises one of torch's many errors where the state is that of another network or optimizer."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            restore_optimizer(optimizer, saved["state"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.best_error = state["best_error"]
         # An earlier version added up the loss alone.
         self.sums = dict(state["sums"]) if "sums" in state else {"train_loss": state["loss_sum"]}
         self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
+
+
+def resume(training: Training) -> None:
+    """Go on where the training in the output folder was interrupted.
+
+    Raises:
+        InputError: there is none that can be gone on with.
+    """
+    settings, path = training.settings, training.settings.output_dir / runs.LAST
+    state = runs.load_state(settings.output_dir, settings.plain(), training.faces, training.steps_per_epoch)
+    try:
+        training.restore(state)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise runs.senseless(path, str(error).partition("\n")[0][:200]) from error
+    print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
 
 
 class Interrupt:
@@ -439,6 +456,8 @@ def export_best(path: Path, exported: Path) -> None:
 def main() -> int:
     settings = parse_arguments()
     places = [settings.output_dir / name for name in runs.WRITTEN]
+    if settings.resume:
+        runs.check_resumable(settings.output_dir)
     reads = () if settings.init is None else (settings.init,)
     check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
     keep_freed_memory()
@@ -448,17 +467,17 @@ def main() -> int:
     training = Training(model, task, settings, train_data, device)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"network: {model.name}, {parameters:,} parameters, on {device}; git commit {git_commit()}")
-    if settings.resume:
-        training.restore(runs.load_state(settings.output_dir, settings.plain(), training.faces))
-        print(f"resumed {settings.output_dir / runs.LAST}: epoch {training.epoch + 1}, step {training.step}")
-    if settings.tensorboard is not None and not settings.dry_run:
-        training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
-    if not train(training, train_data, val_data):
-        return 130
-    if settings.dry_run:
-        return 0
-    draw_results(training, val_data)
-    export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
+    with contextlib.nullcontext() if settings.dry_run else alone_in(settings.output_dir):
+        if settings.resume:
+            resume(training)
+        if settings.tensorboard is not None and not settings.dry_run:
+            training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
+        if not train(training, train_data, val_data):
+            return 130
+        if settings.dry_run:
+            return 0
+        draw_results(training, val_data)
+        export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")
     print("untrained_faces.png and validation_faces.png")

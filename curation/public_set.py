@@ -4,7 +4,6 @@ The commit is pinned and `data/public_files.sha256` lists every file: what arriv
 written.
 """
 
-import contextlib
 import hashlib
 import tarfile
 import time
@@ -18,7 +17,7 @@ from urllib.request import urlopen
 from tqdm import tqdm
 
 from face68.download import ATTEMPTS, NETWORK_ERRORS, TIMEOUT, fetch, may_pass, wait_before
-from face68.files import atomic_path, sha256
+from face68.files import atomic_path, remove_leftovers, sha256
 
 REPOSITORY = "udacity/P1_Facial_Keypoints"
 COMMIT = "6e55adc6bd032d9fb1ad41a4c3e68aae847cdf81"
@@ -53,7 +52,8 @@ def download_dataset(
     """
     destination = Path(destination)
     digests = _read_manifest(manifest)
-    _remove_leftovers({_place(destination, name).parent for name in digests})
+    for folder in {_place(destination, name).parent for name in digests}:
+        remove_leftovers(folder)
     missing = {name: digest for name, digest in digests.items() if not _is_intact(_place(destination, name), digest)}
     wanted = len(missing)
     with tqdm(total=len(digests), initial=len(digests) - wanted, desc="download", unit="file", disable=None) as bar:
@@ -130,11 +130,3 @@ def _is_intact(path: Path, digest: str) -> bool:
 def _write(path: str | Path, content: bytes) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-
-
-def _remove_leftovers(folders: set[Path]) -> None:
-    """Delete what a killed download left half-written (the temporary names of `face68.files.atomic_path`)."""
-    for folder in folders:
-        for leftover in folder.glob(".partial-*"):
-            with contextlib.suppress(OSError):  # harmless; if the folder is read-only, writing will say so
-                leftover.unlink()

@@ -1,15 +1,24 @@
-"""Files: what is wrong with one in a line, written whole or not at all, hashed."""
+"""Files: what is wrong with one in a line, written whole or not at all, locked, hashed."""
 
 import contextlib
+import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked there, and what killed runs leave behind stays
+    fcntl = None
 
 MARK = "face68"  # how a file says that this program wrote it, see `images.is_marked` and `formats.is_result`
 
@@ -61,18 +70,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing. A link is
     followed; a stream (see `is_stream`) is written to and not replaced.
-    The suffix is kept, because cv2 and matplotlib choose the format by it.
+    The suffix is kept, because cv2 and matplotlib choose the format by it. A process that is killed leaves the
+    temporary file behind; the next one that writes into that folder removes it, see `remove_leftovers`.
 
     Raises:
         WriteError: the folder can't be written to, or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary = lock = None
     try:
         target, stream = Path(os.path.realpath(path)), is_stream(path)
         folder = Path(tempfile.gettempdir()) if stream else target.parent
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = _new_file(folder, path.suffix)
+        temporary, lock = _new_file(folder, path.suffix)
         yield temporary
         if stream:
             with temporary.open("rb") as source, path.open("ab") as sink:  # a shell's file may hold lines already
@@ -86,6 +96,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            _close(lock)
 
 
 def check_writable(path: str | Path) -> None:
@@ -102,20 +113,109 @@ def check_writable(path: str | Path) -> None:
         folder = Path(os.path.realpath(path)).parent
         while not folder.exists():
             folder = folder.parent
-        _new_file(folder, "").unlink()
+        temporary, lock = _new_file(folder, "")
+        temporary.unlink()
+        _close(lock)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def _new_file(folder: Path, suffix: str) -> Path:
-    """An empty file of a name that nothing has yet. The kernel applies the umask: a result is an ordinary file."""
+_PARTIAL = ".partial-"
+
+
+def _new_file(folder: Path, suffix: str) -> tuple[Path, int | None]:
+    """An empty file of a name that nothing has yet, and the descriptor that locks it as long as it is open. The kernel
+    applies the umask: a result is an ordinary file.
+    """
+    _remove_leftovers_once(folder)
     while True:
-        path = folder / f".partial-{secrets.token_hex(8)}{suffix}"
+        path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             continue
-        return path
+        if fcntl is None:
+            os.close(lock)  # Windows replaces no file that is open
+            return path, None
+        with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return path, lock
+        os.close(lock)  # it was taken for a leftover before it was locked
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `atomic_path` that killed processes left in a folder: those that nobody locks."""
+    if fcntl is None:
+        return
+    for path in folder.glob(f"{_PARTIAL}*"):
+        if not re.fullmatch(_PARTIAL + r"[0-9a-f]{16}(\..*)?", path.name) or not path.is_file():
+            continue  # not ours
+        with contextlib.suppress(OSError):  # locked, gone, or another user's
+            lock = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(lock)
+
+
+_remove_leftovers_once = functools.cache(remove_leftovers)  # of each folder, in a process
+
+
+LOCK = ".face68.lock"  # in a folder that somebody keeps to himself
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep others out of a folder who ask like this, until the block ends or the process does in whatever way. Where
+    there are no locks (Windows, some network drives) nobody is kept out.
+
+    Raises:
+        InputError: somebody else is in it, or it can't be written to.
+    """
+    if fcntl is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _locked(folder / LOCK)
+    except OSError as error:
+        raise unwritable(folder / LOCK, error) from error
+    with file:
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """A file that this process alone has locked, and that says which one that is. POSIX's locks are not handed on to
+    children, so workers that outlive a killed process by seconds keep nobody out.
+    """
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            who = file.readline(200).strip() or "another process"
+            file.close()
+            raise InputError(f"{path.parent}: {who} writes into it; wait for it, or name another folder") from None
+        except OSError:  # a file system without locks
+            return file
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')},\n")
+                file.flush()
+                return file
+        file.close()  # its owner has just ended and removed it
 
 
 def cache_folder() -> Path:

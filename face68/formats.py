@@ -38,16 +38,32 @@ def read_pts(path: str | Path) -> np.ndarray:
     for number, line in enumerate(lines, start=1):
         if not line.strip(" \t{}") or re.match(r"\s*(version|n_points)\s*:", line):
             continue
+        if len(cells := line.split()) != 2:
+            raise InputError(f"{path}: line {number}: expected 'x y', two numbers; correct it")
         try:
-            x, y = map(float, line.split())
+            points.append([coordinate(cell) - 1 for cell in cells])
         except ValueError as error:
-            raise InputError(f"{path}: line {number}: expected 'x y', two numbers; correct it") from error
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise InputError(f"{path}: line {number}: a coordinate is not finite; correct it")
-        points.append((x - 1, y - 1))
+            raise InputError(f"{path}: line {number}: {error}; correct it") from error
     if len(points) != NUM_LANDMARKS:
         raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {NUM_LANDMARKS} expected")
     return np.array(points, np.float32)
+
+
+FARTHEST = 1e5  # px, of a labelled point from the image's corner; no picture is as large
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def coordinate(text: str) -> float:
+    """A coordinate of a label, in px. Python takes more for numbers: 1_000, other scripts' digits.
+
+    Raises:
+        ValueError: it is none, in words.
+    """
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    if not abs(float(text)) <= FARTHEST:
+        raise ValueError(f"{text[:40]!r} lies outside of any image")
+    return float(text)
 
 
 def write_pts(path: str | Path, keypoints: np.ndarray) -> None:

@@ -6,6 +6,7 @@
 
 import contextlib
 import json
+import zlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -60,11 +61,56 @@ def is_exported(path: str | Path) -> bool:
     return False
 
 
-def join_outputs(parts: list[Outputs]) -> Outputs:
-    """What was said about several batches as if about one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Outputs(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+LARGEST = 1e9  # px, far beyond what a network says of a crop or a picture
+
+
+def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
+    """What was said about several batches as if about one of `count` crops.
+
+    Raises:
+        InputError: that can't be said of crops; `path` is the network's.
+    """
+    joined = Outputs(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+    sane = (
+        (joined.keypoints, (count, NUM_LANDMARKS, 2), -LARGEST, LARGEST),
+        (joined.errors, (count, NUM_LANDMARKS), 1 / LARGEST, LARGEST),
+        (joined.face_scores, (count,), 0, 1),
+    )
+    _check_said([one for one in sane if one[0] is not None], path)
+    if not np.ptp(joined.keypoints, axis=1).any(axis=1).all():
+        raise InputError(f"{path}: places all points of a face in one; give another network")
+    return joined
+
+
+def check_maps(
+    maps: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...], path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxMaps`.
+
+    Raises:
+        InputError: that can't be said of pictures; `path` is the detector's.
+    """
+    count, _, height, width = shape
+    cells = height // 8, width // 8
+    _check_said([(maps[0], (count, *cells), 0, 1), (maps[1], (count, 5, *cells), -LARGEST, LARGEST)], path)
+    return maps
+
+
+def _check_said(said: list[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
+    """See that each array has its shape, and values from a least to a largest; not a number is none of these."""
+    for values, shape, least, largest in said:
+        if values.shape != shape or not (least <= values.min() and values.max() <= largest):
+            raise InputError(f"{path}: says of a picture what can't be; give another network, or export it again")
+
+
+def try_out(network) -> None:
+    """Run a network of either kind on noise, as any is that was just read: what it can't do or says wrong shows now.
+
+    Raises:
+        InputError: see `join_outputs` and `check_maps`.
+    """
+    shape = (2, network.policy.size, network.policy.size) if hasattr(network, "policy") else (2, 3, 64, 96)
+    network(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
 def shipped_network() -> Path:
@@ -87,7 +133,7 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     """An .onnx file in ONNX Runtime on the CPU. Several threads may run it; none of its own spins while it waits.
 
     Raises:
-        InputError: the file is not there, or can't be read.
+        InputError: the file is not there, is damaged, or can't be read.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such network; name an .onnx file")
@@ -96,10 +142,42 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # fatal only: what goes wrong is raised too
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        content = path.read_bytes()
+        if not is_intact(content):
+            raise InputError(f"{path}: is damaged; copy it again, or export it again")
+        if _ELSEWHERE in content:
+            raise InputError(f"{path}: has its weights in another file; export it with them in it")
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except InputError:
+        raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: ONNX Runtime can't read it ({reason}); give another .onnx file") from error
+        raise _not_for_runtime(path, error) from error
+
+
+def _not_for_runtime(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(f"{path}: ONNX Runtime can't run it ({reason}); give another .onnx file")
+
+
+_ELSEWHERE = b"\n\x08location"  # how an .onnx file says where weights are that aren't in it
+_SEAL = b"r\x11\n\x05crc32\x12\x08"  # how an entry "crc32" of the metadata begins in a file; eight letters follow
+
+
+def sealed(content: bytes) -> bytes:
+    """An .onnx file's bytes with their CRC-32 behind, as one more entry of the metadata, for `is_intact`."""
+    return content + _SEAL + f"{zlib.crc32(content):08x}".encode()
+
+
+def is_intact(content: bytes) -> bool:
+    """Whether the bytes of an .onnx file are those that `sealed` saw; other people's files don't say."""
+    return content[-8 - len(_SEAL) : -8] != _SEAL or sealed(content[: -8 - len(_SEAL)]) == content
+
+
+def _run(session: onnxruntime.InferenceSession, outputs: list[str], feed: dict, path: Path) -> list[np.ndarray]:
+    try:
+        return session.run(outputs, feed)
+    except Exception as error:  # as above; a file may ask for what can't be done
+        raise _not_for_runtime(path, error) from error
 
 
 def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
@@ -135,10 +213,11 @@ class OnnxNetwork:
         try:
             self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
             fits = self._fits()
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             fits = False
         if not fits:
             raise InputError(f"{path}: places no keypoints; give a network of keypoints")
+        try_out(self)
 
     def _fits(self) -> bool:
         """Whether inputs and outputs are what `__call__` takes them for."""
@@ -156,10 +235,10 @@ class OnnxNetwork:
         """See `Network`."""
         parts = []
         for i in range(0, len(crops), BATCH):
-            values = self._session.run(self._outputs, {"crops": crops[i : i + BATCH, None]})  # (B, 1, S, S)
+            values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             said = dict(zip(self._outputs, values, strict=True))
             parts.append(Outputs(said["keypoints"], said.get("errors"), said.get("face_scores")))
-        return join_outputs(parts)
+        return join_outputs(parts, len(crops), self.path)
 
 
 class OnnxMaps:
@@ -179,6 +258,7 @@ class OnnxMaps:
         self._session, self.metadata = open_exported(self.path, threads)
         if {output.name for output in self._session.get_outputs()} != {"scores", "faces"}:
             raise InputError(f"{path}: finds no faces; give a detector")
+        try_out(self)
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """pictures: (B, 3, H, W) uint8 RGB.
@@ -188,4 +268,5 @@ class OnnxMaps:
             face x and y of the centre, the side of the square around its level 68 points, in px, and x and y of the
             direction from its right eye to its left one, (B, 5, H/8, W/8) float32.
         """
-        return tuple(self._session.run(["scores", "faces"], {"pictures": pictures}))
+        maps = _run(self._session, ["scores", "faces"], {"pictures": pictures}, self.path)
+        return check_maps(tuple(maps), pictures.shape, self.path)

@@ -2,18 +2,23 @@
 
 import os
 import pickle
+import resource
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY
+from stress import HARMLESS, HOSTILE, bomb
 
+import checkpoint as module
 from checkpoint import TorchNetwork, build_model, describe_versions, load_checkpoint, save_checkpoint
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.network import BATCH
+from models import create_model
 
 
 def test_it_comes_back_as_it_was(tmp_path):
@@ -70,6 +75,76 @@ def test_what_does_not_belong_together_is_one_line(change, tmp_path):
     with pytest.raises(InputError, match=r"a\.pt: does not fit") as error:
         TorchNetwork(tmp_path / "a.pt")
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A checkpoint of few weights."""
+    options = {"widths": [2, 2, 2, 2, 2]}
+    return load_checkpoint(PRETRAINED) | {
+        "options": options,
+        "weights": create_model("heatmap", **options).state_dict(),
+    }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "zip bomb"])
+def test_a_hostile_one_is_one_line(kind, small, tmp_path, monkeypatch):
+    """The attacks of tests/stress.py."""
+    monkeypatch.chdir(tmp_path)
+    HOSTILE[kind](tmp_path / "a.pt", small)
+    if kind in HARMLESS["predict"]:
+        TorchNetwork(tmp_path / "a.pt")
+        return
+    with pytest.raises(InputError, match=r"a\.pt: ") as error:
+        TorchNetwork(tmp_path / "a.pt")
+    assert "\n" not in str(error.value) and not (tmp_path / "ran").exists()
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(small, tmp_path, monkeypatch):
+    bomb(tmp_path / "a.pt", small, 1 << 26)
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", None)
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(InputError, match="isn't packed as torch does"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_sizes_are_compared_before_a_network_takes_memory(tmp_path, monkeypatch):
+    devices, create = [], module.create_model
+    monkeypatch.setattr(
+        module, "create_model", lambda *a, **o: devices.append(torch.get_default_device().type) or create(*a, **o)
+    )
+    build_model(load_checkpoint(PRETRAINED), "a.pt")
+    assert devices == ["meta", "cpu"]
+    with pytest.raises(InputError, match="weights are missing or of other sizes"):
+        build_model(load_checkpoint(PRETRAINED) | {"options": {"widths": [3000] * 5}}, "a.pt")
+    assert devices == ["meta", "cpu", "meta"]
+
+
+def test_every_flipped_bit_of_the_weights_is_found(tmp_path):
+    content = PRETRAINED.read_bytes()
+    with zipfile.ZipFile(PRETRAINED) as archive:
+        places = [entry.header_offset + 1000 for entry in archive.infolist() if entry.file_size > 2000]
+    assert len(places) > 20
+    for i, place in enumerate(places):
+        changed = bytearray(content)
+        changed[place] ^= 1 << i % 8
+        (tmp_path / "a.pt").write_bytes(changed)
+        with pytest.raises(InputError, match=r"a\.pt: (is damaged|not a checkpoint)"):
+            load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.pt"
+    save_checkpoint(path, load_checkpoint(PRETRAINED))
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for size in (0, 1000, 1_000_000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+            with pytest.raises(InputError, match=r"a\.pt: can't be written \(File too large\)"):
+                save_checkpoint(path, load_checkpoint(PRETRAINED))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_runs_it_says_what_its_network_says():

@@ -8,6 +8,7 @@ import torch
 from conftest import SAMPLE, SHARED, one_line_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from torchvision.transforms import Compose
 
 from data_load import (
@@ -221,6 +222,56 @@ def test_a_bad_coordinate_is_one_line(tiny, command, cell, message):
     assert message in error and str(path) in error
 
 
+def rewritten(root, row, change):
+    """The CSV file with a row (of the file, from 1) whose cells were changed."""
+    path = root / "training_frames_keypoints.csv"
+    lines = path.read_text(errors="surrogatepass").splitlines()
+    lines[row - 1] = ",".join(change(lines[row - 1].split(",")))
+    path.write_text("\n".join(lines) + "\n", errors="surrogatepass")
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell not in GOOD_CELLS and cell not in ("1,5", '"3')])
+def test_what_is_no_coordinate_is_named_alone_and_in_a_column(tiny, cell):
+    rewritten(tiny, 5, lambda cells: [*cells[:8], cell, *cells[9:]])
+    with pytest.raises(InputError, match=r"keypoints\.csv: row 5(, column 9)?: "):
+        open_split(tiny, "training")
+    for row in range(2, 14):
+        rewritten(tiny, row, lambda cells: [*cells[:8], cell, *cells[9:]])
+    with pytest.raises(InputError, match=r"keypoints\.csv: row [25](, column 9)?: "):
+        open_split(tiny, "training")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "./{name}"])
+def test_an_image_that_cannot_be_or_lies_elsewhere_is_named(tiny, name):
+    def change(cells):
+        text = name.format(name=cells[0], folder=tiny).replace('"', '""')
+        return [f'"{text}"', *cells[1:]]
+
+    rewritten(tiny, 5, change)
+    with pytest.raises(InputError, match=r"keypoints\.csv: row [56]"):
+        open_split(tiny, "training")
+
+
+@pytest.mark.parametrize("kind", FACES)
+def test_labels_that_cannot_be_a_faces_are_named(tiny, pts_folder, kind):
+    random = np.random.default_rng(0)
+
+    def change(cells):
+        points = np.array(cells[1:], dtype=np.float64).reshape(-1, 2)
+        FACES[kind](points, random)
+        return [cells[0], *map(repr, points.ravel().tolist())]
+
+    rewritten(tiny, 5, change)
+    with pytest.raises(InputError, match=r"keypoints\.csv: row 5"):
+        open_split(tiny, "training")
+    pts = pts_folder / "b" / "one.pts"
+    points = np.loadtxt(pts, skiprows=3, comments="}")
+    FACES[kind](points, random)
+    pts.write_text("".join(f"{x!r} {y!r}\n" for x, y in points.tolist()))
+    with pytest.raises(InputError, match=r"one\.pts: "):
+        open_split(pts_folder, "training")
+
+
 def test_an_unreadable_image_is_one_line(tiny, command):
     victim = sorted((tiny / "training").iterdir())[2]
     victim.write_bytes(b"not an image")
@@ -349,10 +400,10 @@ def test_a_slant_lowers_what_is_right_of_the_middle():
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[1, 2]", '{"z": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}', '{"y_pixels": NaN}', '{"slant": 2}'],
+    [*SHIFTS, "[1, 2]", '{"z": 0.1}', '{"x": "a", "y": 0}', '{"x": 2.6, "y": 0}', '{"y_pixels": NaN}', '{"slant": 2}'],
 )
 def test_a_bad_label_shift_is_named(pts_folder, content):
-    (pts_folder / "label_shift.json").write_text(content)
+    (pts_folder / "label_shift.json").write_text(content, errors="surrogateescape")
     with pytest.raises(InputError, match=r"label_shift\.json"):
         open_split(pts_folder, "training")
 
@@ -384,6 +435,12 @@ def test_background_hardly_overlaps_the_face(seed):
     side = box[2] - box[0]
     assert 0.3 * 80 <= side <= 1.5 * 80 and side == pytest.approx(box[3] - box[1])
     assert 0 <= (box[0] + box[2]) / 2 <= 260 and 0 <= (box[1] + box[3]) / 2 <= 200
+
+
+@pytest.mark.parametrize("face", [(5, 5, 5, 5), (0, 0, math.nan, math.nan), (-math.inf, 0, math.inf, 1)])
+def test_there_is_no_background_of_a_face_without_extent(face):
+    with pytest.raises(ValueError, match="has no extent"):
+        random_background(np.array(face, dtype=np.float64), 200, 260)
 
 
 def test_an_image_that_is_all_face_still_has_pieces_of_it():

@@ -9,7 +9,17 @@ import threading
 import pytest
 from conftest import REPOSITORY
 
-from face68.files import InputError, as_problem, atomic_path, check_writable, is_stream, printable
+from face68.files import (
+    LOCK,
+    InputError,
+    alone_in,
+    as_problem,
+    atomic_path,
+    check_writable,
+    is_stream,
+    printable,
+    remove_leftovers,
+)
 
 
 def write(path, text="new") -> None:
@@ -125,3 +135,53 @@ def test_whatever_goes_wrong_is_a_line_that_names_the_file():
     assert as_problem("a.jpg", known) is known
     line = str(as_problem("a.jpg", ValueError("several\n  lines " + "and more " * 100)))
     assert line.startswith("a.jpg: failed (ValueError: several lines and more") and "\n" not in line and len(line) < 300
+
+
+def test_what_a_killed_process_left_behind_goes_and_what_is_being_written_stays(tmp_path):
+    code = f"""
+import os, signal
+from face68.files import atomic_path
+with atomic_path({str(tmp_path / "killed.jpg")!r}) as path:
+    path.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == -9
+    (left,) = tmp_path.iterdir()
+    for name in (".partial-mine", ".partial-0123456789abcdef-too"):
+        (tmp_path / name).touch()
+    (tmp_path / ".partial-0123456789abcdef").symlink_to(tmp_path / "nowhere")
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        assert not left.exists()
+        temporary.write_text("still written")
+        remove_leftovers(tmp_path)
+        assert temporary.read_text() == "still written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(".partial-0123456789abcdef", ".partial-0123456789abcdef-too", ".partial-mine"),
+        "a.txt",
+    ]
+
+
+def test_one_process_keeps_a_folder_to_itself_and_a_killed_one_leaves_it(tmp_path):
+    folder = tmp_path / "run"
+    code = f"""
+import sys
+from pathlib import Path
+from face68.files import alone_in
+with alone_in(Path({str(folder)!r})):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(
+        InputError, match=f"run: process {other.pid} on .* writes into it; wait for it, or name another"
+    ):
+        alone_in(folder).__enter__()
+    assert (folder / LOCK).exists()
+    other.kill()
+    other.communicate()
+    with alone_in(folder):
+        assert (folder / LOCK).exists()
+    assert list(folder.iterdir()) == []

@@ -170,10 +170,10 @@ def test_csv_wrong_number_of_columns(csv_lines, csv_error):
         ("1;5", "'1;5' is not a number"),
         ("", "no coordinate"),
         ("  ", "no coordinate"),
-        ("nan", "'nan' is not a finite number"),
-        ("inf", "'inf' is not a finite number"),
-        ("-Infinity", "'-Infinity' is not a finite number"),
-        ("1e99", "'1e99' is not a finite number"),
+        ("nan", "'nan' is not a number"),
+        ("inf", "'inf' is not a number"),
+        ("-Infinity", "'-Infinity' is not a number"),
+        ("1e99", "'1e99' lies outside of any image"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -234,8 +234,11 @@ def test_pts_with_and_without_header(tmp_path, before, after):
     [
         (6, "12.5", "line 6: expected 'x y'"),
         (6, "1 2 3", "line 6: expected 'x y'"),
-        (7, "one two", "line 7: expected 'x y'"),
-        (71, "1 nan", "line 71: a coordinate is not finite"),
+        (7, "one two", "line 7: 'one' is not a number"),
+        (71, "1 nan", "line 71: 'nan' is not a number"),
+        (71, "1 1_000", "line 71: '1_000' is not a number"),
+        (71, "1e30 2", "line 71: '1e30' lies outside of any image"),
+        (71, "1e400 2", "line 71: '1e400' lies outside of any image"),
         (71, "", "line 72: 67 points found, 68 expected"),
         (71, "1 2\n3 4", "line 73: 69 points found, 68 expected"),
     ],

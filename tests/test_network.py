@@ -8,11 +8,11 @@ import onnx
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED
-from onnx import TensorProto, helper, numpy_helper
+from stress import HARMLESS_NETWORKS, NETWORKS, tiny
 
 import networks
 from face68.files import InputError, sha256
-from face68.network import BATCH, FORMAT, OnnxNetwork, shipped_network
+from face68.network import BATCH, FORMAT, OnnxNetwork, is_intact, sealed, shipped_detector, shipped_network
 
 
 def test_many_crops_are_as_each_alone():
@@ -29,28 +29,14 @@ def test_the_package_ships_one():
 
 
 POLICY = '{"size": 8, "margin": 1.2}'
-
-
-def tiny_model(path, takes="crops", shape=(1, 8, 8), gives="keypoints", points=68, **metadata) -> None:
-    """An .onnx file that puts all points in the corner of the crop."""
-    value = helper.make_tensor_value_info
-    constant = numpy_helper.from_array(np.zeros((1, points, 2), np.float32), "zeros")
-    graph = helper.make_graph(
-        [helper.make_node("Identity", ["zeros"], [gives])],
-        "tiny",
-        [value(takes, TensorProto.UINT8, ["b", *shape])],
-        [value(gives, TensorProto.FLOAT, [1, points, 2])],
-        [constant],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, metadata)
-    onnx.save(model, path)
+SMALL = (1, 8, 8)
 
 
 def test_a_file_of_this_form_is_a_network(tmp_path):
-    tiny_model(tmp_path / "net.onnx", face68=FORMAT, policy=POLICY)
-    said = OnnxNetwork(tmp_path / "net.onnx")(np.ones((1, 8, 8), np.uint8))
-    assert not said.keypoints.any() and said.errors is None and said.face_scores is None
+    tiny(tmp_path / "net.onnx", shape=SMALL, face68=FORMAT, policy=POLICY)
+    said = OnnxNetwork(tmp_path / "net.onnx")(np.ones((3, 8, 8), np.uint8))
+    assert (said.keypoints == np.arange(68)[:, None]).all() and said.keypoints.shape == (3, 68, 2)
+    assert said.errors is None and said.face_scores is None
 
 
 OURS = {"face68": FORMAT, "policy": POLICY}
@@ -71,7 +57,7 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_another_network_is_one_line(tmp_path, kind):
     path = tmp_path / "net.onnx"
-    tiny_model(path, **OTHERS[kind])
+    tiny(path, **{"shape": SMALL} | OTHERS[kind])
     one_line_refusal(path)
 
 
@@ -87,6 +73,33 @@ def test_what_cannot_be_read_is_one_line(tmp_path, kind, capfd):
         onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="net.data", size_threshold=0)
     one_line_refusal(path)
     assert capfd.readouterr() == ("", ""), "ONNX Runtime's own lines are silenced"
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_hostile_one_is_one_line(tmp_path, kind, capfd):
+    """The attacks of tests/stress.py."""
+    path = tmp_path / "net.onnx"
+    NETWORKS[kind](path)
+    if kind in HARMLESS_NETWORKS:
+        OnnxNetwork(path)
+        return
+    one_line_refusal(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("shipped", [shipped_network(), shipped_detector()])
+def test_every_flipped_bit_of_a_file_is_found(tmp_path, shipped):
+    content = shipped.read_bytes()
+    assert is_intact(content) and sealed(content[:-19]) == content
+    for place in np.random.default_rng(0).integers(8 * (len(content) - 19), size=20):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << (place % 8)
+        assert not is_intact(bytes(changed))
+    (tmp_path / "net.onnx").write_bytes(changed)
+    with pytest.raises(InputError, match=r"net\.onnx: is damaged"):
+        OnnxNetwork(tmp_path / "net.onnx")
+    onnx.save(onnx.load(shipped, load_external_data=False), tmp_path / "again.onnx")
+    assert is_intact((tmp_path / "again.onnx").read_bytes()), "other tools read it and write it again"
 
 
 def one_line_refusal(path) -> None:

@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from models import create_model
-from optimizers import OPTIMIZERS, Muon, WeightAverage, create_optimizers, one_cycle, orthogonalize
+from optimizers import (
+    OPTIMIZERS,
+    Muon,
+    WeightAverage,
+    create_optimizers,
+    one_cycle,
+    orthogonalize,
+    restore_optimizer,
+)
 
 
 @pytest.mark.parametrize("shape", [(24, 60), (60, 24), (30, 30), (1, 40)])
@@ -86,3 +94,23 @@ def test_the_average_of_weights_is_torchs_own():
     average.update(model)
     for name, value in average.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_state_of_another_optimizer_is_refused(name):
+    def stepped(width):
+        model = torch.nn.Sequential(torch.nn.Conv2d(4, width, 3), torch.nn.Flatten(), torch.nn.Linear(width, 1))
+        optimizers = create_optimizers(name, model, 0.1)
+        model(torch.rand(2, 4, 3, 3)).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return optimizers, [optimizer.state_dict()["state"] for optimizer in optimizers]
+
+    (fresh, states), (_, others) = stepped(6), stepped(7)
+    for optimizer, state, other in zip(fresh, states, others, strict=True):
+        restore_optimizer(optimizer, state)
+        if not state:  # SGD without momentum remembers nothing
+            continue
+        for wrong in (other, {0: {}}, {10**6: state[0]}, {0: dict.fromkeys(state[0])}):
+            with pytest.raises(ValueError, match="another optimizer"):
+                restore_optimizer(optimizer, wrong)

@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_whole_files_only(server, get, tmp_path, monkeypatch):
 
 def test_leftovers_of_a_killed_download_are_removed(server, get, tmp_path):
     (tmp_path / "data/test").mkdir(parents=True)
-    (tmp_path / "data/test/.partial-ab12.jpg").write_bytes(b"half")
+    (tmp_path / "data/test/.partial-0123456789abcdef.jpg").write_bytes(b"half")
     get()
     assert content_of(tmp_path / "data") == ALL
 

@@ -5,11 +5,12 @@ import math
 import shutil
 
 import pytest
+import torch
 from conftest import PRETRAINED, SHIPPED
 
 from checkpoint import load_checkpoint, save_checkpoint
 from face68.files import InputError
-from runs import HISTORY, append_history, is_of_a_run, load_state, read_histories, read_history
+from runs import HISTORY, append_history, check_resumable, is_of_a_run, load_state, read_histories, read_history
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -64,22 +65,60 @@ def test_files_of_a_training_are_known_by_their_form(tmp_path, name):
     assert is_of_a_run(path) == (not name.endswith(".png"))
 
 
+def state(**change) -> dict:
+    """A training state after 3 steps of the first epoch."""
+    counts = {"faces": "mine", "epoch": 0, "step": 3, "loss_sum": 0.5, "best_error": float("inf")}
+    parts = {"model": {}, "average": {"model": {}, "steps": 3}, "optimizers": [], "random": torch.get_rng_state()}
+    return counts | parts | change
+
+
+SETTINGS = {"lr": 0.2, "workers": 0, "epochs": 2}
+
+
+def begun(folder, **change) -> None:
+    """A last.pt of a training with these settings, and other values of some keys; None: without that key."""
+    saved = load_checkpoint(PRETRAINED) | {"arguments": SETTINGS | {"workers": 4}, "training": state()} | change
+    save_checkpoint(folder / "last.pt", {name: value for name, value in saved.items() if value is not None})
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({}, None),
         ({"training": None}, "holds no training state"),
         ({"arguments": {"lr": 0.1}}, "with --lr 0.1, not with --lr 0.2"),
-        ({"training": {"faces": "others", "average": {"steps": 3}}}, "other faces"),
-        ({"training": {"faces": "mine", "average": {"n_averaged": 3}}}, "earlier version"),
+        ({"training": state(faces="others")}, "other faces"),
+        ({"training": state(average={"n_averaged": 3})}, "earlier version"),
+        ({"training": []}, "makes no sense"),
+        ({"training": state(epoch=-5)}, "makes no sense .epoch missing or impossible"),
+        ({"training": state(epoch=3)}, "makes no sense .epoch 3, step 3"),
+        ({"training": state(step=10**9)}, "makes no sense .epoch 0, step 1000000000"),
+        ({"training": state(step=0.5, loss_sum=float("nan"))}, "makes no sense .step, loss_sum missing"),
+        ({"training": state(best_error="x", random=[1], optimizers={})}, "optimizers, best_error, random missing"),
+        ({"training": state(model={"a": torch.tensor([1.0, float("nan")])})}, "aren't finite; begin anew"),
+        ({"training": state(best_error=0.1)}, "best.pt: no such checkpoint"),
     ],
 )
 def test_a_run_goes_on_only_as_it_was_begun(tmp_path, change, told):
-    saved = load_checkpoint(PRETRAINED)
-    saved |= {"arguments": {"lr": 0.2, "workers": 4}, "training": {"faces": "mine", "average": {"steps": 3}}} | change
-    save_checkpoint(tmp_path / "last.pt", {name: value for name, value in saved.items() if value is not None})
+    begun(tmp_path, **change)
     if told is None:
-        assert load_state(tmp_path, {"lr": 0.2, "workers": 0}, "mine")["average"] == {"steps": 3}
+        assert load_state(tmp_path, SETTINGS, "mine", 3)["average"]["steps"] == 3
     else:
         with pytest.raises(InputError, match=told):
-            load_state(tmp_path, {"lr": 0.2, "workers": 0}, "mine")
+            load_state(tmp_path, SETTINGS, "mine", 3)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00garbage\n,,\n", b"epoch,loss\n1,2\n", b"epoch,train_loss\n1\n"])
+def test_a_garbage_history_is_told_before_a_run_goes_on(tmp_path, content):
+    begun(tmp_path)
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"history\.csv: isn't the history of a training; take it away"):
+        check_resumable(tmp_path)
+
+
+def test_a_damaged_best_checkpoint_is_told_before_a_run_goes_on(tmp_path):
+    begun(tmp_path)
+    check_resumable(tmp_path)
+    (tmp_path / "best.pt").write_bytes(PRETRAINED.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"best\.pt: not a checkpoint"):
+        check_resumable(tmp_path)
