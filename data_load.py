@@ -695,7 +695,12 @@ def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
     It is somewhere between a third and one and a half times as large as the face's box (x0, y0, x1, y1), and overlaps
     it by less than 15% (intersection over union): background, a face at the crop's edge, or a piece of the face, which
     there always is.
+
+    Raises:
+        ValueError: the face's box has no extent.
     """
+    if not max(face[2] - face[0], face[3] - face[1]) > 0:
+        raise ValueError(f"the box {tuple(face)} has no extent")
     while True:
         zoom, x, y = torch.rand(3).tolist()
         half = max(face[2] - face[0], face[3] - face[1]) * 0.3 * 5**zoom / 2

@@ -9,6 +9,8 @@ judgement is: its expected errors beside the measured ones, and how well its sco
 Writes ced.png, worst_faces.png and calibration.png into --output-dir.
 """
 
+import launch
+
 import json
 import os
 from pathlib import Path
@@ -29,7 +31,7 @@ from data_load import (
     split_by_person,
 )
 from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_int, whole_number
 from face68.command.places import check_places, is_ours
 from face68.detect import WholeFrame
 from face68.files import InputError, atomic_path
@@ -191,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

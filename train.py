@@ -11,9 +11,12 @@ Writes into --output-dir: best.pt (lowest NME on people that training never saw;
 and the same as best.onnx, last.pt (all that --resume needs), history.csv, training_curves.png and validation_faces.png.
 """
 
+import launch
+
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,7 +31,7 @@ from checkpoint import build_model, describe_versions, git_commit, load_checkpoi
 from compute import choose_device, keep_freed_memory, precision_of, to_device
 from data_load import DATA_DIR, FOLDS, Seeded, default_data
 from exporting import export_network
-from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, seed, whole_number
 from face68.command.places import check_places, is_ours
 from face68.files import InputError
 from face68.images import write_image
@@ -71,7 +74,7 @@ def parse_arguments() -> Settings:
     )
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="into how many folds people are divided")
     p.add_argument("--val-fold", type=whole_number, default=0, help="fold of people kept for validation")
-    p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
+    p.add_argument("--seed", type=seed, default=0, help="the one source of randomness")
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     p.add_argument(
         "--workers", type=whole_number, default=0, help="processes that prepare samples; 0: the main one, often best"
@@ -165,15 +168,19 @@ class Training:
 
 
 class Interrupt:
-    """Ctrl-C asks for an end after the current step; a second one ends at once."""
+    """Ctrl-C, or SIGTERM, asks for an end after the current step; a second one ends at once."""
 
     def __init__(self):
         self.requested = False
-        signal.signal(signal.SIGINT, self._handle)
+        self._set(self._handle)
 
     def _handle(self, *_) -> None:
         self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._set(signal.default_int_handler)
+
+    def _set(self, handler: Callable) -> None:
+        for number in launch.SIGNALS:
+            signal.signal(number, handler)
 
 
 def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> float:
@@ -313,4 +320,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

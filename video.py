@@ -17,6 +17,8 @@ From Python:
         faces = tracker(frame.image, frame.time)
 """
 
+import launch
+
 import contextlib
 import itertools
 import os
@@ -39,7 +41,6 @@ from face68.command.arguments import (
     complain,
     parser,
     positive_int,
-    run,
     say,
     seconds,
     uninterrupted,
@@ -271,4 +272,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -8,6 +8,8 @@
 Plots are matplotlib figures; sheets are arrays, (H, W, 3) uint8 RGB, of what face68/draw.py draws.
 """
 
+import launch
+
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +19,7 @@ import numpy as np
 
 import metrics
 from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_int, seed
 from face68.command.places import check_places
 from face68.draw import (
     BLUE,
@@ -343,7 +345,7 @@ def main() -> None:
         default = data_load.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
         command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
-        command.add_argument("--seed", type=whole_number, default=0, help="of all that is random")
+        command.add_argument("--seed", type=seed, default=0, help="of all that is random")
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
     args = arguments.parse_args()
@@ -366,4 +368,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)
