@@ -12,7 +12,9 @@ Writes ced.png, worst_faces.png and calibration.png into --output-dir.
 import launch
 
 import json
+import math
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ from face68.files import InputError, atomic_path
 from face68.images import write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import inter_ocular
+from face68.photos import in_groups
 from metrics import labelled_face
 from networks import default_detector, default_network, open_network
 from report import error_sheet
@@ -70,18 +73,45 @@ def parse_arguments():
     return p.parse_args()
 
 
+Part = tuple[Sequence[np.ndarray], np.ndarray]  # N images (H, W, 3) uint8 RGB, and their keypoints (N, 68, 2) px
+
+
+def parts_of(data: FacialKeypointsDataset) -> Iterator[Part]:
+    """All of a data set, few images at a time: those that the cache has no room for are decoded, and would be too many."""
+    seen = ((data.image(i), points) for i, points in enumerate(data.keypoints))
+    for part in in_groups(seen, lambda one: math.prod(one[0].shape[:2])):
+        images, keypoints = zip(*part, strict=True)
+        yield images, np.stack(keypoints)
+
+
+def joined(parts: Iterable[Predictions]) -> Predictions:
+    """What was said about several parts as if about one."""
+    return Predictions(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
 def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> tuple[Predictions, int]:
     """The network's word on each of the N images, and how many faces the detector missed.
 
     Each image has one labelled face. Where the detector finds none about there, it counts as missed, and the frame's
     middle is the guess.
     """
-    images = [data.image(i) for i in range(len(data))]
-    if boxes == "truth":
-        return landmarker.predict(images, [geometry.box_of(points) for points in data.keypoints]), 0
-    if boxes == "frame":
-        return landmarker.predict(images, [WholeFrame()(image).boxes[0] for image in images]), 0
-    found = [labelled_face(landmarker(image), points) for image, points in zip(images, data.keypoints, strict=True)]
+    if boxes == "detector":
+        parts, missed = zip(*(predict_found(landmarker, *part) for part in parts_of(data)), strict=True)
+        return joined(parts), sum(missed)
+
+    def box_in(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return geometry.box_of(points) if boxes == "truth" else WholeFrame()(image).boxes[0]
+
+    parts = [
+        landmarker.predict(images, [box_in(*one) for one in zip(images, keypoints, strict=True)])
+        for images, keypoints in parts_of(data)
+    ]
+    return joined(parts), 0
+
+
+def predict_found(landmarker: Landmarker, images: Sequence[np.ndarray], keypoints: np.ndarray):
+    """`predict_all` of a part, at the faces that the detector finds."""
+    found = [labelled_face(landmarker(image), points) for image, points in zip(images, keypoints, strict=True)]
     faces = [
         face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
         for face, image in zip(found, images, strict=True)
@@ -97,12 +127,14 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
 
 def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
     """The face scores of a piece of each image that is no face, (N,); always the same pieces."""
-    images = [data.image(i) for i in range(len(data))]
-    faces = [geometry.box_of(points) for points in data.keypoints]
+    scores = []
     with torch.random.fork_rng(devices=[]):  # a measurement leaves the caller's random numbers as they were
         torch.manual_seed(0)
-        boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
-    return landmarker.predict(images, boxes).face_scores
+        for images, keypoints in parts_of(data):
+            faces = map(geometry.box_of, keypoints)
+            boxes = [random_background(face, *image.shape[:2]) for face, image in zip(faces, images, strict=True)]
+            scores.append(landmarker.predict(images, boxes).face_scores)
+    return np.concatenate(scores)
 
 
 def confidence_report(landmarker: Landmarker, data, predictions: Predictions, measured: np.ndarray) -> dict:

@@ -21,6 +21,7 @@ import launch
 
 import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -193,13 +194,12 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]
         def write(seen: Seen) -> None:
             height, width = seen.frame.image.shape[:2]
             result = ImageResult(reader.source, width, height, seen.faces, seen.frame.index, seen.frame.time)
-            with uninterrupted():  # the files are to agree
-                if args.jsonl:
-                    append_jsonl(args.jsonl, result)
-                if args.csv:
-                    append_faces_csv(args.csv, result, columns)
-                if write_frame:
-                    write_frame(seen.picture)
+            if args.jsonl:
+                append_jsonl(args.jsonl, result)
+            if args.csv:
+                append_faces_csv(args.csv, result, columns)
+            if write_frame:
+                write_frame(seen.picture)
 
         yield write
 
@@ -246,12 +246,12 @@ def main() -> int:
     say(f"network: {network}")
     draw, window = open_drawing(args), Window() if args.show else None
 
-    frames = newest(reader) if reader.is_live else read_ahead(reader)
+    frames = newest(reader) if reader.is_live else read_ahead(reader, reader.ahead)
     followed = follow(frames, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
     if args.measures:
         followed = with_measures(followed)
-    drawn = prefetch(draw, read_ahead(followed))
+    drawn = prefetch(draw, read_ahead(followed, reader.ahead), weigh=lambda seen: math.prod(seen[0].image.shape[:2]))
     first = next(drawn, None)
     if first is None:
         raise InputError(reader.problem or f"{args.video}: has no frame there; give another --start or --end")
@@ -259,9 +259,10 @@ def main() -> int:
     try:
         with opened_results(reader, args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
-                write(seen)
-                count += 1
-                identities |= {face.identity for face in seen.faces}
+                with uninterrupted():  # the files, and what is said of them, are to agree
+                    write(seen)
+                    count += 1
+                    identities |= {face.identity for face in seen.faces}
                 if window and not window.show(seen.picture):
                     break
     finally:

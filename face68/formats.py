@@ -18,6 +18,7 @@ import numpy as np
 from face68.files import MARK, InputError, atomic_path, unwritable
 from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded, rounded_score
 
+_MOST = float(np.finfo(np.float32).max)  # of a number that a result may hold: points are kept as float32
 _PTS_HEAD = f"version: 1 {MARK}\n"  # readers skip three lines, or all up to the brace
 
 
@@ -45,9 +46,13 @@ def read_pts(path: str | Path) -> np.ndarray:
         if not (math.isfinite(x) and math.isfinite(y)):
             raise InputError(f"{path}: line {number}: a coordinate is not finite; correct it")
         points.append((x - 1, y - 1))
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+        keypoints = np.array(points, np.float32)
     if len(points) != NUM_LANDMARKS:
         raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {NUM_LANDMARKS} expected")
-    return np.array(points, np.float32)
+    if not np.isfinite(keypoints).all():
+        raise InputError(f"{path}: a coordinate is beyond 3e38; correct it")
+    return keypoints
 
 
 def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
@@ -215,7 +220,7 @@ def _optional(data: object, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
     array = np.array(data)
-    if array.dtype.kind not in "if" or array.shape != shape or not np.isfinite(array).all():
+    if array.dtype.kind not in "if" or array.shape != shape or not (abs(array) <= _MOST).all():  # NaN neither
         raise ValueError
     return array.astype(np.float64)
 

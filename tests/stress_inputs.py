@@ -313,6 +313,7 @@ import sys
 from face68 import download
 from face68.command.arguments import run
 download.BACKOFF = download.LONGEST_WAIT = 0.01
+download.DEADLINE = 5.0
 run(lambda: download.fetch(sys.argv[1], sys.argv[2], 64 * "0", timeout=1, attempts=2))
 """
 
