@@ -77,7 +77,7 @@ Part = tuple[Sequence[np.ndarray], np.ndarray]  # N images (H, W, 3) uint8 RGB, 
 
 
 def parts_of(data: FacialKeypointsDataset) -> Iterator[Part]:
-    """All of a data set, few images at a time: those that the cache has no room for are decoded, and would be too many."""
+    """All of a data set, few images at a time: those that the cache has no room for are decoded, and may be many."""
     seen = ((data.image(i), points) for i, points in enumerate(data.keypoints))
     for part in in_groups(seen, lambda one: math.prod(one[0].shape[:2])):
         images, keypoints = zip(*part, strict=True)

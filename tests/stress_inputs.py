@@ -2,15 +2,14 @@
 
     ATTACKS["photos"](seconds=60, seed=0)  # Counter({"done": 512, "named": 488})
 
-Each command runs as a user's does, in a process and a folder of its own. What became of it is one of `VERDICTS`; all but
-"done" and "named" are faults of ours: they are printed on stderr with the case's number, which with the seed makes the
-same again, and what caused them is kept below FINDINGS.
+Each command runs as a user's does, in a process and a folder of its own. What became of it is one of `VERDICTS`; all
+but "done" and "named" are faults of ours: they are printed on stderr with the case's number, which with the seed makes
+the same again, and what caused them is kept below FINDINGS.
 """
 
 import contextlib
 import io
 import os
-import resource
 import shutil
 import signal
 import socketserver
@@ -169,7 +168,7 @@ def encodings() -> dict[str, bytes]:
     face = Image.open(sorted((SAMPLE / "test").glob("*.jpg"))[0]).convert("RGB").resize((160, 160))
     exif = Image.Exif()
     exif[0x0112] = 6
-    gray16 = Image.fromarray((np.asarray(face.convert("L")).astype(np.uint16) * 257))
+    gray16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
     rgba = face.copy()
     rgba.putalpha(face.convert("L"))
     kinds = {
@@ -272,8 +271,6 @@ def attack_films(seconds: float, seed: int = 0) -> Counter:
             line = script("video.py", "--video", film, *wanted, *str(span).split())
             outcome = run_command(line, Path(folder))
             kind = verdict(outcome)
-            if kind == "unexplained" and not outcome.stderr.strip():
-                kind = "unexplained"
             counts[kind] += 1
             report("films", seed, case, kind, outcome, inputs)
     return counts
