@@ -360,8 +360,8 @@ def attack_downloads(seconds: float, seed: int = 0) -> Counter:
 # --- Command lines --------------------------------------------------------------------------------------------
 
 _VALUES = (
-    "", " ", "-", "--", "0", "-1", "1", "2", "5%", "nan", "inf", "-inf", "1e308", "1e-320", "1e999", "0x10", "1_000", "١",
-    str(2**31), str(2**63), str(2**64), "9" * 400, "a" * 300, "a/" * 3000, "../..", "/", "/dev/null", "/dev/full",
+    "", " ", "-", "--", "0", "-1", "1", "2", "5%", "nan", "inf", "-inf", "1e308", "1e-320", "1e999", "0x10", "1_000",
+    "١", str(2**31), str(2**63), str(2**64), "9" * 400, "a" * 300, "a/" * 3000, "../..", "/", "/dev/null", "/dev/full",
     "/dev/zero", "/proc/self/mem", "photo.jpg", "folder", "fifo", "link", "no such file", "new\nline", "\x1b[2J", "ü顔",
     "\udcff", "*.jpg", "[", "**/*", "0,0,1,1", "1,1,0,0", "nan,0,1,1", "-1e9,-1e9,1e9,1e9", "0,0,3000000,3000000",
     "0,0,1e-9,1e-9", "empty.jpg", "cut.jpg", "huge.ppm", "broken.jsonl", "broken.pt", "broken.onnx", "film.mp4", "data",

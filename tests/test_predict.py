@@ -13,6 +13,7 @@ import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED, digests, encoded, one_line_error
 from PIL import Image
 
+import predict
 from checkpoint import load_checkpoint
 from face68.command import results
 from face68.files import InputError
