@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
@@ -237,7 +238,9 @@ def attack_photos(seconds: float, seed: int = 0) -> Counter:
 
 
 def films(folder: Path) -> dict[str, bytes]:
-    """A second of a face that moves, in several containers, by file name; the last one's frames change their size."""
+    """Half a second of a face that moves, in several containers, by file name. Behind them tricks: frames that change
+    their size, one among them that is far too large, and heads that count two billion frames, or as many a second.
+    """
     face = cv2.imread(str(sorted((SAMPLE / "test").glob("*.jpg"))[0]))
     frames = [cv2.resize(np.roll(face, 3 * i, axis=1), (192, 160)) for i in range(12)]
     contents = {}
@@ -251,7 +254,20 @@ def films(folder: Path) -> dict[str, bytes]:
             contents[name] = path.read_bytes()
     sizes = [(192, 160), (96, 80), (320, 200)]
     changing = [cv2.imencode(".jpg", cv2.resize(frame, sizes[i // 4]))[1].tobytes() for i, frame in enumerate(frames)]
-    return contents | {"changing.mjpeg": b"".join(changing)}
+    giant = bytearray(changing[0])
+    at = giant.index(b"\xff\xc0") + 5  # height and width, of the start of frame
+    giant[at : at + 4] = struct.pack(">2H", 15_000, 15_000)
+    count, rate = bytearray(contents["a.avi"]), bytearray(contents["a.avi"])
+    main, stream = count.index(b"avih") + 8, count.index(b"strh") + 8
+    for place in (main + 16, stream + 32):
+        count[place : place + 4] = struct.pack("<I", 2**31 - 1)
+    rate[stream + 20 : stream + 28] = struct.pack("<2I", 1, 2**31 - 1)
+    return contents | {
+        "changing.mjpeg": b"".join(changing),
+        "giant.mjpeg": b"".join([*changing[:4], giant, *changing[:4]]),
+        "count.avi": bytes(count),
+        "rate.avi": bytes(rate),
+    }
 
 
 def attack_films(seconds: float, seed: int = 0) -> Counter:
