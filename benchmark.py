@@ -21,6 +21,8 @@ this machine as it is now: only figures of the same run compare. "ms p10" and "m
 "× name" is the median of the ratios to that one's time in the same round.
 """
 
+import launch
+
 import inspect
 import io
 import itertools
@@ -48,7 +50,6 @@ from face68.command.arguments import (
     parser,
     positive_int,
     probability,
-    run,
     say,
     seconds,
     whole_number,
@@ -592,4 +593,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -289,6 +289,8 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
     """
     options = {"encoding": "utf-8-sig", "encoding_errors": "surrogateescape", "keep_default_na": False}
     try:
+        if _count_columns(path) != CSV_COLUMNS:  # pandas takes a minute for a header of 100,000 names
+            _explain_csv(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             table = pd.read_csv(path, index_col=False, dtype={0: str}, **options)
@@ -299,7 +301,7 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
             keypoints = table.iloc[:, 1:].to_numpy(np.float32)  # (N, 136)
     except OSError as error:
         raise unreadable(path, error) from error
-    except (ValueError, pd.errors.ParserWarning):  # pandas' own errors are ValueErrors too
+    except (csv.Error, ValueError, pd.errors.ParserWarning):  # pandas' own errors are ValueErrors too
         _explain_csv(path)
         raise
     complete = keypoints.shape[1] == CSV_COLUMNS - 1 and len(names) > 0 and (np.abs(keypoints) <= FARTHEST).all()
@@ -307,6 +309,12 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
     if not complete or not distinct or PurePath(str(table.columns[0])).suffix:
         _explain_csv(path)
     return names, keypoints.reshape(-1, NUM_LANDMARKS, 2)
+
+
+def _count_columns(path: str | Path) -> int:
+    """How many the first row has."""
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        return len(next(filter(None, csv.reader(file)), []))
 
 
 def _explain_csv(path: str | Path) -> None:

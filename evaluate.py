@@ -25,6 +25,8 @@ lfpw/trainset are --split training, helen/testset and lfpw/testset are common (5
 and the two together are full (689).
 """
 
+import launch
+
 import argparse
 import json
 import os
@@ -45,7 +47,7 @@ import plots
 import report as pictures
 from checkpoint import git_commit
 from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
-from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, run, say, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
 from face68.command.places import check_places, is_ours
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
@@ -288,4 +290,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -10,6 +10,8 @@ than 0.05 px from the checkpoint's, or an int8 one whose NME (inter-ocular; of a
 than 0.05 percentage points higher, isn't written.
 """
 
+import launch
+
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +26,7 @@ from checkpoint import TorchMaps, TorchNetwork
 from compute import batches
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
 from exporting import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
-from face68.command.arguments import add_overwrite, parser, run
+from face68.command.arguments import add_overwrite, parser
 from face68.command.places import check_places
 from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
@@ -174,4 +176,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from face68.files import WriteError, atomic_path, cache_folder
 from face68.formats import unreadable
-from face68.images import read_image
+from face68.images import decoded_pixels, read_image
 from face68.photos import prefetch
 
 FORMAT = 1  # to be raised when these files or the pixels that `read_image` gives change
@@ -123,5 +123,5 @@ def _write(file: Path, key: str, paths: Sequence[Path], budget: int) -> None:
 
 def _decoded(paths: Sequence[Path]) -> Iterator[np.ndarray]:
     """The images in order, a few of them in memory at a time."""
-    images = prefetch(read_image, paths, threads=os.cpu_count() or 1)
+    images = prefetch(read_image, paths, os.cpu_count() or 1, decoded_pixels)
     yield from tqdm(images, total=len(paths), desc="decoding", unit="image", leave=False, disable=None)

@@ -13,6 +13,8 @@ From Python:
     faces = Landmarker()("photo.jpg")
 """
 
+import launch
+
 import argparse
 from collections.abc import Callable
 from functools import partial
@@ -27,15 +29,24 @@ from face68.command.arguments import (
     add_overwrite,
     complain,
     parser,
-    run,
     say,
     uninterrupted,
 )
-from face68.command.inputs import STDIN, Inputs, demonstration_photo, find_inputs, glance_at_source, read_source
+from face68.command.inputs import (
+    STDIN,
+    Inputs,
+    demonstration_photo,
+    find_inputs,
+    glance_at_source,
+    read_source,
+    weigh_glance,
+    weigh_source,
+)
 from face68.command.places import check_places, place_pictures, place_pts, place_sheets
 from face68.command.results import Results
+from face68.detect import Given
 from face68.draw import draw_faces
-from face68.files import printable
+from face68.files import InputError, printable
 from face68.formats import FACES_CSV_COLUMNS, read_jsonl, write_coco, write_faces_csv, write_json
 from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
@@ -107,10 +118,11 @@ def box(text: str) -> tuple[float, ...]:
     """An option's value: x0,y0,x1,y1 with some extent."""
     try:
         x0, y0, x1, y1 = map(float, text.split(","))
+        Given([(x0, y0, x1, y1)])
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not x0,y0,x1,y1") from None
-    if not (-1e6 < x0 < x1 < 1e6 and -1e6 < y0 < y1 < 1e6):
-        raise argparse.ArgumentTypeError(f"{text!r} is not left,top,right,bottom in pixels")
     return x0, y0, x1, y1
 
 
@@ -170,8 +182,9 @@ def main() -> int:
     failed = complain(inputs.problems)
     in_pixels = args.box or (args.min_face or 0) >= 1
     glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture takes the whole photo
+    found = find_faces(landmarker, todo, read_source, glance, weigh_glance if glance else weigh_source)
     try:
-        for photo in prefetch(results.write, find_faces(landmarker, todo, read_source, glance)):
+        for photo in prefetch(results.write, found, weigh=lambda photo: photo.pixels):
             if photo.problem:
                 failed += complain([photo.problem])
                 continue
@@ -186,10 +199,11 @@ def main() -> int:
                 from visualize import show  # here, because matplotlib takes a while and few open windows
 
                 show(photo.picture, printable(Path(photo.source).name))
+            del photo  # it may be large, and the next one is far
     finally:
         failed += complain(results.close())
     return 2 if failed else 0
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

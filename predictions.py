@@ -7,7 +7,6 @@ was missed: its points, errors and score are NaN.
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,7 +20,7 @@ from face68.files import InputError, files_below
 from face68.formats import read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import NUM_LANDMARKS, Face
-from face68.photos import GROUP, find_faces, prefetch
+from face68.photos import find_faces, in_groups, prefetch
 
 # --- Of a network ---------------------------------------------------------------------------------------------
 
@@ -51,10 +50,9 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
 
 def _predict(landmarker: Landmarker, data, box: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Predictions:
     """One pass in the box that `box` gives of each image and its keypoints."""
-    images, parts = prefetch(data.image, range(len(data))), []
-    while group := list(islice(images, GROUP)):
-        points = data.keypoints[len(parts) * GROUP :]
-        parts.append(landmarker.predict(group, [box(*pair) for pair in zip(group, points, strict=False)]))
+    images, points, parts = prefetch(data.image, range(len(data))), iter(data.keypoints), []
+    for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
+        parts.append(landmarker.predict(group, [box(image, next(points)) for image in group]))
     return Predictions(*(None if of_all[0] is None else np.concatenate(of_all) for of_all in zip(*parts, strict=True)))
 
 

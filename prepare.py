@@ -9,12 +9,14 @@ python prepare.py film speech                 # draw a film of an invented perso
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
 """
 
+import launch
+
 from pathlib import Path
 
 from curation import audit, label_shift, overlays, public_set
 from curation.drawn import films, sample
 from data_load import DATA_DIR, SAMPLE_DIR
-from face68.command.arguments import add_overwrite, parser, run, whole_number
+from face68.command.arguments import add_overwrite, parser, seed
 from face68.command.places import OUTPUTS, check_places
 from face68.files import InputError
 
@@ -33,12 +35,12 @@ def parse_arguments():
     add_overwrite(shift)
     draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")
     draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
-    draw.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
+    draw.add_argument("--seed", type=seed, default=0, help="another one gives the people other looks")
     commands.add_parser("overlays", help="draw the pictures of face filters, face68/pictures/, anew")
     film = commands.add_parser("film", help="draw a film of invented people and write its exact truth beside it")
     film.add_argument("name", choices=films.FILMS, metavar=f"{{{','.join(films.FILMS)}}}", help="which of them")
     film.add_argument("--output", type=Path, help="the .mp4 file (default: outputs/NAME.mp4)")
-    film.add_argument("--seed", type=whole_number, default=0, help="another one gives the people other looks")
+    film.add_argument("--seed", type=seed, default=0, help="another one gives the people other looks")
     add_overwrite(film)
     return p.parse_args()
 
@@ -65,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -15,12 +15,15 @@ validation_faces.png, the same faces before training in untrained_faces.png, and
 the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
+import launch
+
 import argparse
 import contextlib
 import copy
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,7 @@ from face68.command.arguments import (
     parser,
     positive_float,
     positive_int,
-    run,
+    seed,
     whole_number,
 )
 from face68.command.places import check_places, is_ours
@@ -114,7 +117,7 @@ def parse_arguments() -> Settings:
     p.add_argument("--train-faces", type=positive_int, help="train on so many of the training faces, not on all")
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="into how many folds people are divided")
     p.add_argument("--val-fold", type=whole_number, default=0, help="fold of people kept for validation")
-    p.add_argument("--seed", type=whole_number, default=0, help="the one source of randomness")
+    p.add_argument("--seed", type=seed, default=0, help="the one source of randomness")
     p.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     p.add_argument(
         "--workers", type=whole_number, default=0, help="processes that prepare samples; 0: the main one, often best"
@@ -265,15 +268,19 @@ def resume(training: Training) -> None:
 
 
 class Interrupt:
-    """Ctrl-C asks for an end after the current step; a second one ends at once."""
+    """Ctrl-C, or SIGTERM, asks for an end after the current step; a second one ends at once."""
 
     def __init__(self):
         self.requested = False
-        signal.signal(signal.SIGINT, self._handle)
+        self._set(self._handle)
 
     def _handle(self, *_) -> None:
         self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._set(signal.default_int_handler)
+
+    def _set(self, handler: Callable) -> None:
+        for number in launch.SIGNALS:
+            signal.signal(number, handler)
 
 
 def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[str, float]:
@@ -485,4 +492,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -17,8 +17,11 @@ From Python:
         faces = tracker(frame.image, frame.time)
 """
 
+import launch
+
 import contextlib
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -41,7 +44,6 @@ from face68.command.arguments import (
     complain,
     parser,
     positive_int,
-    run,
     say,
     seconds,
     uninterrupted,
@@ -194,13 +196,12 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]
         def write(seen: Seen) -> None:
             height, width = seen.frame.image.shape[:2]
             result = ImageResult(reader.source, width, height, seen.faces, seen.frame.index, seen.frame.time)
-            with uninterrupted():  # the files are to agree
-                if args.jsonl:
-                    append_jsonl(args.jsonl, result)
-                if args.csv:
-                    append_faces_csv(args.csv, result, columns)
-                if write_frame:
-                    write_frame(seen.picture)
+            if args.jsonl:
+                append_jsonl(args.jsonl, result)
+            if args.csv:
+                append_faces_csv(args.csv, result, columns)
+            if write_frame:
+                write_frame(seen.picture)
 
         yield write
 
@@ -249,12 +250,12 @@ def main() -> int:
     draw, window = open_drawing(args), Window() if args.show else None
 
     is_seen_only = reader.is_live and not args.output  # a film would run too fast without the frames left out
-    frames = newest(reader) if is_seen_only else read_ahead(reader)
+    frames = newest(reader) if is_seen_only else read_ahead(reader, reader.ahead)
     followed = follow(frames, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
     if args.measures:
         followed = with_measures(followed)
-    drawn = prefetch(draw, read_ahead(followed))
+    drawn = prefetch(draw, read_ahead(followed, reader.ahead), weigh=lambda seen: math.prod(seen[0].image.shape[:2]))
     first = next(drawn, None)
     if first is None:
         raise InputError(reader.problem or f"{args.video}: has no frame there; give another --start or --end")
@@ -262,9 +263,10 @@ def main() -> int:
     try:
         with opened_results(reader, args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
-                write(seen)
-                count += 1
-                identities |= {face.identity for face in seen.faces}
+                with uninterrupted():  # the files, and what is said of them, are to agree
+                    write(seen)
+                    count += 1
+                    identities |= {face.identity for face in seen.faces}
                 if window and not window.show(seen.picture):
                     break
     finally:
@@ -275,4 +277,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

@@ -15,6 +15,8 @@ python visualize.py heatmaps --points 8,30   # where a network believes that poi
 python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
 """
 
+import launch
+
 import argparse
 import inspect
 import math
@@ -26,7 +28,7 @@ import cv2
 import numpy as np
 
 from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, run, whole_number
+from face68.command.arguments import add_overwrite, parser, positive_int, seed
 from face68.command.inputs import demonstration_photo
 from face68.command.places import check_places
 from face68.draw import (
@@ -441,7 +443,7 @@ def main() -> None:
         if name == "audit":
             continue
         command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
-        command.add_argument("--seed", type=whole_number, default=0, help="of all that is random")
+        command.add_argument("--seed", type=seed, default=0, help="of all that is random")
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
             command.add_argument("--checkpoint", type=Path, help="also what this network predicts, .pt or .onnx")
@@ -479,4 +481,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    launch.run(main)

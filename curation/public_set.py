@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
-from urllib.request import urlopen
 
 from tqdm import tqdm
 
-from face68.download import ATTEMPTS, NETWORK_ERRORS, TIMEOUT, fetch, may_pass, wait_before
+from face68.download import ATTEMPTS, LARGEST, NETWORK_ERRORS, fetch, may_pass, open_url, wait_before
 from face68.files import atomic_path, remove_leftovers, sha256
 
 REPOSITORY = "udacity/P1_Facial_Keypoints"
@@ -91,10 +90,10 @@ def _stream(url: str, wanted: dict[str, str]) -> Iterator[tuple[str, bytes]]:
 
     Only exact names count, so a hostile path (`../`) or a link has no way to the disk.
     """
-    with urlopen(url, timeout=TIMEOUT) as response, tarfile.open(fileobj=response, mode="r|gz") as archive:
+    with open_url(url) as response, tarfile.open(fileobj=response, mode="r|gz") as archive:
         for member in archive:
             name = member.name.partition("/")[2]  # GitHub puts everything into one folder, repository-commit/
-            if member.isreg() and name in wanted:
+            if member.isreg() and name in wanted and member.size <= LARGEST:
                 yield name, archive.extractfile(member).read()
 
 

@@ -46,6 +46,7 @@ YUNET_SEARCHES = (320, 640, LONGEST_SIDE)
 YUNET_STRIDES = (8, 16, 32)
 YUNET_OUTPUTS = ("cls", "obj", "bbox")  # of each stride
 YUNET_OVERLAP = 0.3  # intersection over union, from which two boxes of one search are one face
+FARTHEST = 1_000_000  # pixels from the corner of the photo, at which a given box may lie
 OVERLAP = 0.5  # of the smaller of two boxes; from there the two are one face
 
 
@@ -100,12 +101,24 @@ def open_detector(name: str | Path = "auto", **options) -> Detector:
 
 
 class Given:
-    """Finds these boxes (N, 4) in any image: somebody knows where the faces are."""
+    """Finds these boxes (N, 4) in any image: somebody knows where the faces are.
+
+    Raises:
+        InputError: one is none that a photo can have.
+    """
 
     name = "given"
 
     def __init__(self, boxes: Sequence[Sequence[float]]):
         self.boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        far, sides = np.abs(self.boxes).max(axis=1), self.boxes[:, 2:] - self.boxes[:, :2]
+        possible = (far <= FARTHEST) & (sides >= 1).all(axis=1)  # NaN is neither
+        if not possible.all():
+            wrong = ",".join(f"{value:g}" for value in self.boxes[~possible][0])
+            raise InputError(
+                f"box {wrong}: no face can be there; give left,top,right,bottom in pixels, at least 1 apart and within "
+                f"{FARTHEST:,}"
+            )
 
     def __call__(self, image: np.ndarray) -> Found:
         return Found(self.boxes, None)

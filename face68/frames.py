@@ -28,8 +28,14 @@ CODEC = "mp4v"  # MPEG-4 part 2, which OpenCV's wheels can write at 1 ms a frame
 ANIMATION = ".webp"
 FILM_SUFFIXES = (".mp4", ".mov", ANIMATION)
 _END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that players skip: whose film this is
-MAX_ANIMATION = 600  # frames, which are all held until the end
+MAX_ANIMATION = 600  # frames, which are all held until the end …
+MAX_ANIMATION_PIXELS = 250_000_000  # … and how many pixels they may have together
+MAX_FRAME = 40_000_000  # pixels of a frame; the largest format in use, 8192×4320, has 35 million
+AHEAD_PIXELS = 64_000_000  # of the frames that are read ahead
 _MISSING = 2  # frames that a container may count and not have: many only estimate
+_DAMAGED = 1000  # frames in a row that can't be read, after which a film counts as over …
+_UNCOUNTED = 10  # … and of one that doesn't say how many it has
+_LONGEST = 1e7  # seconds of a film: a time stamp beyond is damaged
 _STREAMS = ("rtsp:", "rtmp:", "rtp:", "udp:")
 
 
@@ -67,9 +73,15 @@ class FilmReader:
         self._rate = said if 0.01 <= said <= 1000 else 30.0  # a camera may not say, nor a damaged head
         self.rate = self._rate / every
         self.size = tuple(int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        self._said = 0 if self.is_live else max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        counted = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self._said = int(counted) if 0 < counted < _LONGEST * self._rate and not self.is_live else 0
         self.problem: str | None = None
-        self._lost = False
+        self._lost = 0  # frames that could not be read, with others behind them
+
+    @property
+    def ahead(self) -> int:
+        """How many frames may be read ahead: few large ones, see AHEAD_PIXELS."""
+        return min(8, max(1, AHEAD_PIXELS // (self.size[0] * self.size[1])))
 
     @property
     def count(self) -> int | None:
@@ -96,25 +108,28 @@ class FilmReader:
 
     def _grabbed(self) -> Iterator[tuple[int, float]]:
         """Index and time of each frame, which is then ready to be retrieved."""
-        began, read, index, seconds = time.monotonic(), 0, -1, 0.0
+        began, read, index, seconds = time.monotonic(), 0, -1, -1.0
         while self._grab(read):
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             if self.is_live:
                 index, seconds = index + 1, time.monotonic() - began
             else:  # by its time stamp a frame also knows how many before it are missing
+                told = told if 0 <= told < _LONGEST else 0.0
                 index = max(index + 1, round(told * self._rate) if self._lost else 0)
-                seconds = told if told > seconds else index / self._rate
+                later = (told, index / self._rate, seconds + 1 / self._rate)  # stamps may be missing, or turn back
+                seconds = next(moment for moment in later if moment > seconds)
             yield index, seconds
             read += 1
-        lost = self._said - read
-        if lost > _MISSING:
-            self.problem = f"{self.source}: {lost} of {self._said} frames can't be read, the film is damaged"
+        lost = self._said - read if self._said else self._lost
+        if lost > (_MISSING if self._said else 0):
+            self.problem = f"{self.source}: {lost} of {lost + read} frames can't be read, the film is damaged"
 
     def _grab(self, read: int) -> bool:
         """The next frame that can be read, if there is one: behind damage there may be more of a film."""
-        for attempt in range(max(1, self._said - read)):
+        more = max(1, self._said - read) if self._said else 1 if self.is_live else _UNCOUNTED
+        for attempt in range(min(more, _DAMAGED)):
             if self._capture.grab():
-                self._lost |= attempt > 0
+                self._lost += attempt
                 return True
         return False
 
@@ -128,9 +143,15 @@ def _open(source: str) -> cv2.VideoCapture:
         if not path.exists():
             raise InputError(f"{source}: no such film; check the path")
     capture = cv2.VideoCapture(int(source)) if source.isdecimal() else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
-    if capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_WIDTH) >= 1:
+    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if capture.isOpened() and width >= 1 and height >= 1 and width * height <= MAX_FRAME:
         return capture
     capture.release()
+    if width * height > MAX_FRAME:
+        raise InputError(
+            f"{source}: its frames have {width:.0f}×{height:.0f} pixels, more than {MAX_FRAME // 1_000_000} million; "
+            "scale it down first"
+        )
     if source.isdecimal():
         raise InputError(
             f"camera {source}: can't be opened; see that it is plugged in and that no other program has it"
@@ -235,9 +256,10 @@ def _animation(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]
     frames: list[Image.Image] = []
 
     def write(image: np.ndarray) -> None:
-        if len(frames) == MAX_ANIMATION:
+        most = min(MAX_ANIMATION, MAX_ANIMATION_PIXELS // (image.shape[0] * image.shape[1]))
+        if len(frames) >= most:
             raise InputError(
-                f"an animated picture has at most {MAX_ANIMATION} frames; write an .mp4, or less of the film"
+                f"an animated picture of that size has at most {most} frames; write an .mp4, or less of the film"
             )
         frames.append(Image.fromarray(image))
 

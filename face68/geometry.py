@@ -128,27 +128,40 @@ def warp(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.n
     """
     scale = scale_of(matrix)
     k = int(1 / scale) if scale > 0 else 1
+    image, matrix = _cut_out(image, matrix, height, width, 2 * k)
     if k >= 2:
-        image, matrix = _shrink(image, matrix, height, width, k)
+        image, matrix = _shrink(image, matrix, k)
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
 
 
-def _shrink(image: np.ndarray, matrix: np.ndarray, height: int, width: int, k: int):
-    """Cut out what the frame shows, average k×k pixels, and return it with the matrix that belongs to it."""
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
-    needed = box_of(transform_points(corners, invert(matrix)))
+def _cut_out(image: np.ndarray, matrix: np.ndarray, height: int, width: int, beside: int):
+    """What the frame shows of the image, with `beside` px around it, and the matrix that belongs to it.
+
+    OpenCV warps no image with a side of 32,767 px or more, and a reduction of all of it would be of no use.
+    """
+    (a, b, x), (c, d, y) = invert(matrix).tolist()
+    across, down = (-0.5, width - 0.5), (-0.5, height - 0.5)  # the frame's edges
+    xs = [a * i + b * j + x for i in across for j in down]
+    ys = [c * i + d * j + y for i in across for j in down]
     rows, columns = image.shape[:2]
-    x0, y0 = (max(0, int(v) - 2 * k) for v in np.floor(needed[:2]))
-    x1, y1 = min(columns, math.ceil(needed[2]) + 2 * k), min(rows, math.ceil(needed[3]) + 2 * k)
+    x0, y0 = (max(0, math.floor(min(values)) - beside) for values in (xs, ys))
+    x1, y1 = min(columns, math.ceil(max(xs)) + beside + 1), min(rows, math.ceil(max(ys)) + beside + 1)
     if x1 <= x0 or y1 <= y0:  # the frame lies wholly outside
         return image[:1, :1] * 0, matrix
-    # Whole k×k blocks only; a rest at the far edge is filled up with its own last pixels.
-    part = image[y0:y1, x0:x1]
-    part = cv2.copyMakeBorder(part, 0, -part.shape[0] % k, 0, -part.shape[1] % k, cv2.BORDER_REPLICATE)
-    small = resize(part, part.shape[0] // k, part.shape[1] // k)
-    # Pixel i of `small` covers pixels x0 + k i … x0 + k i + k - 1, whose centre is x0 + k i + (k - 1) / 2.
-    offset = np.array([x0, y0]) + (k - 1) / 2
-    return small, np.column_stack([matrix[:, :2] * k, matrix[:, :2] @ offset + matrix[:, 2]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    return image[y0:y1, x0:x1], np.array([[a, b, a * x0 + b * y0 + x], [c, d, c * x0 + d * y0 + y]])
+
+
+def _shrink(image: np.ndarray, matrix: np.ndarray, k: int):
+    """The average of each k×k pixels, and the matrix that belongs to it. k is at most the image's own sides."""
+    rows, columns = image.shape[:2]
+    high, wide = min(k, rows), min(k, columns)
+    # Whole blocks only; a rest at the far edge is filled up with its own last pixels.
+    image = cv2.copyMakeBorder(image, 0, -rows % high, 0, -columns % wide, cv2.BORDER_REPLICATE)
+    small = resize(image, image.shape[0] // high, image.shape[1] // wide)
+    # Pixel i of `small` covers pixels k i … k i + k - 1, whose centre is k i + (k - 1) / 2.
+    blocks = np.array([wide, high])
+    return small, np.column_stack([matrix[:, :2] * blocks, matrix[:, :2] @ ((blocks - 1) / 2) + matrix[:, 2]])
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Pillow decodes: it names what is wrong with a broken file, where OpenCV's librar
 
 import importlib.util
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from face68 import geometry
-from face68.files import MARK, InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path, is_stream
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
@@ -45,6 +46,9 @@ _WRITERS = {  # suffix: Pillow's name of the format and its options
 
 WRITABLE_SUFFIXES = frozenset(_WRITERS)
 MARKED_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # BMP has no metadata
+
+MAX_BYTES = 512_000_000  # of an image file
+_STRIP = 16_000_000  # pixels that are copied at once: Pillow hands them over as bytes, beside which lie those of before
 
 _UPRIGHT = {  # EXIF orientation: what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -77,8 +81,8 @@ def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarra
         (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: not there, empty, no image, damaged, with 32-bit samples, or above Pillow's limit: twice
-            `Image.MAX_IMAGE_PIXELS`, 178 megapixels unless the program sets another.
+        InputError: not there, empty, no image, damaged, with 32-bit samples, of more than MAX_BYTES, or above Pillow's
+            limit: twice `Image.MAX_IMAGE_PIXELS`, 178 megapixels unless the program sets another.
     """
     return _read(source, name, lambda image: _to_rgb(_upright(image)))
 
@@ -95,6 +99,18 @@ def read_reduced(source: str | Path | bytes, name: str = "the image", *, least: 
         return Reduced(_to_rgb(_upright(image)), factor)
 
     return _read(source, name, decode)
+
+
+def decoded_pixels(path: str | Path, least: int | None = None) -> int:
+    """How many pixels `read_image` would make of a file, or with `least` `read_reduced`; 0: unknown. Decodes none."""
+    if not Path(path).is_file():  # a pipe gives its bytes but once
+        return 0
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            factor = _factor(image, least) if least and image.format in ("JPEG", "MPO") else 1
+            return image.width * image.height // factor**2
+    except Exception:  # whoever reads it is told what is wrong with it
+        return 0
 
 
 def read_cutout(path: str | Path) -> np.ndarray:
@@ -133,16 +149,25 @@ def _read(source: str | Path | bytes, name: str, decode: Callable[[Image.Image],
 
 def _draft(image: Image.Image, least: int) -> int:
     """See that a JPEG is decoded smaller, see `read_reduced`; by the factor that is returned."""
+    factor = _factor(image, least)
+    image.draft(None, (image.width // factor, image.height // factor))
+    return factor
+
+
+def _factor(image: Image.Image, least: int) -> int:
     width, height = image.size
     possible = (k for k in (8, 4, 2) if max(width, height) >= k * least and width % k == height % k == 0)
-    factor = next(possible, 1)
-    image.draft(None, (width // factor, height // factor))
-    return factor
+    return next(possible, 1)
 
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1) if is_stream(path) else b""
+            is_large = len(data) > MAX_BYTES or os.fstat(file.fileno()).st_size > MAX_BYTES
+            if is_large:
+                raise InputError(f"{path}: has more than {MAX_BYTES // 1_000_000} MB; save it as JPEG")
+            return data or file.read()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -168,9 +193,20 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ("I", "F"):
         raise InputError("has 32-bit samples; save it with 8 or 16 bits")
     if not image.has_transparency_data:
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    rgba = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
-    return _without_alpha(rgba)
+        return _pixels(image, lambda strip: strip if strip.mode == "RGB" else strip.convert("RGB"))
+    return _pixels(image, lambda strip: _without_alpha(np.asarray(strip.convert("RGBA"))))
+
+
+def _pixels(image: Image.Image, convert: Callable[[Image.Image], Image.Image | np.ndarray]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image of which `convert` makes that, strip by strip."""
+    rows = max(1, _STRIP // image.width)
+    if rows >= image.height:
+        return np.array(convert(image))
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        bottom = min(image.height, top + rows)
+        rgb[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+    return rgb
 
 
 def _to_rgba(image: Image.Image) -> np.ndarray:

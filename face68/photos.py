@@ -23,6 +23,7 @@ Source, Item, Result = TypeVar("Source"), TypeVar("Item"), TypeVar("Result")
 THREADS = min(4, os.cpu_count() or 1)
 GROUP = 16  # photos whose faces share a batch …
 GROUP_PIXELS = 16_000_000  # … unless they have more pixels than these: then fewer are held
+AHEAD_PIXELS = 48_000_000  # of pictures that a step may hold ahead of the next one, or a single larger one
 
 
 @dataclass
@@ -44,18 +45,25 @@ class Photo:
         """Width and height, px."""
         return self.factor * self.image.shape[1], self.factor * self.image.shape[0]
 
+    @property
+    def pixels(self) -> int:
+        """How many `image` has."""
+        return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
+
 
 def find_faces(
     landmarker: Landmarker,
     sources: Iterable[str],
     read: Callable[[str], np.ndarray],
     glance: Callable[[str], Reduced] | None = None,
+    weigh: Callable[[str], int] = lambda _: 0,
 ) -> Iterator[Photo]:
     """Read each source and find its faces; the photos come in the order of their sources.
 
     read: gives a source's picture; it is called from several threads. Whatever it, the detector or the network raises
         is that photo's problem, and the others go on.
     glance: gives a smaller one. It is searched first, and is enough where its faces are large.
+    weigh: tells how many pixels a source's picture has, without reading it, 0 where it can't: see AHEAD_PIXELS.
     """
 
     detect = landmarker.detect  # opened here and not in each thread
@@ -83,33 +91,61 @@ def find_faces(
     def in_full(photo: Photo) -> Photo:
         if all(map(landmarker.sees_well, photo.faces)):
             photo.faces = [face.scaled(photo.factor) for face in photo.faces]
-            return photo
-        return predict([search(photo.source, whole=True)])[0]
+        else:
+            (whole,) = predict([search(photo.source, whole=True)])
+            photo.faces, photo.problem = whole.faces, whole.problem  # its image is not held: nobody asked for it
+        return photo
 
-    for photos in prefetch(predict, _groups(prefetch(search, sources)), threads=1):
-        yield from photos
+    searched = prefetch(search, sources, weigh=weigh)
+    groups = in_groups(searched, lambda looked: looked[0].pixels)
+    for photos in prefetch(predict, groups, 1, lambda group: sum(photo.pixels for photo, _ in group)):
+        photos.reverse()
+        while photos:  # none is held here that has left
+            yield photos.pop()
 
 
-def prefetch(function: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS) -> Iterator[Result]:
-    """`map(function, items)`, computed in threads a few items ahead of who asks for them."""
-    pool, pending = ThreadPoolExecutor(threads), deque()
+def prefetch(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int = THREADS,
+    weigh: Callable[[Item], int] = lambda _: 0,
+) -> Iterator[Result]:
+    """`map(function, items)`, computed in threads a few items ahead of who asks for them.
+
+    weigh: how many pixels an item has, or will; so many are ahead that they have no more than AHEAD_PIXELS together, or
+        one alone.
+    """
+    pool, pending, ahead = ThreadPoolExecutor(threads), deque(), 0
+
+    def oldest() -> Result:
+        nonlocal ahead
+        future, weight = pending.popleft()
+        ahead -= weight
+        return future.result()
+
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > threads:
-                yield pending.popleft().result()
+            weight = weigh(item)
+            while pending and ahead + weight > AHEAD_PIXELS:
+                yield oldest()
+            pending.append((pool.submit(function, item), weight))
+            ahead += weight
+            del item  # it may be large, and the next one is far
+            while len(pending) > threads or ahead >= AHEAD_PIXELS:
+                yield oldest()
         while pending:
-            yield pending.popleft().result()
+            yield oldest()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an error or Ctrl-C nothing new is begun
 
 
-def _groups(looked: Iterable[tuple[Photo, Found]]) -> Iterator[list]:
-    """Neighbours in lists of up to GROUP photos and about GROUP_PIXELS pixels."""
+def in_groups(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Neighbours in lists of up to GROUP items and about GROUP_PIXELS pixels, by what each weighs."""
     group, pixels = [], 0
-    for photo, found in looked:
-        group.append((photo, found))
-        pixels += 0 if photo.image is None else photo.image.shape[0] * photo.image.shape[1]
+    for item in items:
+        group.append(item)
+        pixels += weigh(item)
+        del item  # as in `prefetch`
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
             yield group
             group, pixels = [], 0

@@ -120,7 +120,7 @@ def test_a_wrong_argument_is_one_line_that_plays_no_tricks(capsys):
     p = parser("")
     p.prog = "it.py"
     p.add_argument("--count", type=positive_int)
-    for line, told in ((["--count", "0"], "'0' is not a whole number above 0"), (["--cou", "3"], "--cou")):
+    for line, told in ((["--count", "0"], "'0' is not a whole number from 1"), (["--cou", "3"], "--cou")):
         with pytest.raises(SystemExit) as exit_:
             p.parse_args(line)
         assert exit_.value.code == 2

@@ -13,6 +13,7 @@ import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED, digests, encoded, one_line_error
 from PIL import Image
 
+import predict
 from checkpoint import load_checkpoint
 from face68.command import results
 from face68.files import InputError
@@ -189,12 +190,25 @@ def test_a_place_that_will_not_do_is_told_before_the_work(tmp_path, call, photos
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
 
 
-def test_one_photo_that_fails_costs_no_other(tmp_path, call, photos):
-    """OpenCV warps no picture with a side of 32,768 pixels or more."""
-    Image.new("RGB", (40_000, 9)).save(photos / "2.png")
+def test_one_photo_that_fails_costs_no_other(tmp_path, call, photos, monkeypatch):
+    Image.new("RGB", (40, 9)).save(photos / "2.png")
+
+    def fail(image: np.ndarray, faces: list, **options) -> np.ndarray:
+        return image if image.shape[0] != 9 else image[None]
+
+    monkeypatch.setattr(predict, "draw_faces", fail)
     result = call("--image", "photos", "--json", "all.json", "--output", "out", detector="none")
     assert "photos/2.png" in one_line_error(result)
     assert len(read_json(tmp_path / "all.json")) == 6 and len(list((tmp_path / "out").iterdir())) == 6 + 1
+
+
+@pytest.mark.parametrize("size", [(40_000, 9), (9, 40_000), (33_000, 200)])
+def test_a_photo_of_any_sides_is_looked_at(tmp_path, call, size):
+    """OpenCV warps no picture with a side of 32,767 pixels or more: what is needed of it is cut out."""
+    Image.new("RGB", size).save(tmp_path / "long.png")
+    for where in (("--detector", "none"), ("--box=-3,-3,5,9",), ("--box", "0,0,900000,900000"), ()):
+        assert call("--image", "long.png", "--json", "a.json", "--no-pictures", *where).returncode == 0
+    assert [image.width for image in read_json(tmp_path / "a.json")] == [size[0]]
 
 
 def test_names_that_play_with_the_terminal(tmp_path, call, photos):

@@ -154,7 +154,7 @@ def test_ctrl_c_leaves_files_that_agree(tmp_path):
         (("--start", "3", "--end", "2"), "--end comes after --start"),
         (("--start", "99", "--output", "a.mp4"), "has no frame there"),
         (("--overlay", "moustache", "--confidence"), "--overlay draws no points"),
-        (("--every", "0"), "not a whole number above 0"),
+        (("--every", "0"), "not a whole number from 1"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(command, tmp_path, arguments, words):

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from face68.detect import DETECTORS
-from face68.files import InputError, printable
+from face68.files import InputError, printable, unwritable
 from face68.landmarker import MIN_FACE_SCORE
 from face68.overlays import DEFAULT_PLACE, PLACES
 
@@ -22,7 +22,8 @@ MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError`, 130 after Ctrl-C.
+    """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError` and where memory or room for
+    what it prints ran out, 130 after Ctrl-C.
 
     The error goes to stderr as one line; a traceback on a user's screen is a bug of ours. The process is the command's
     own, so Pillow's settings are too: it reads up to MAX_PIXELS and says nothing by itself.
@@ -32,32 +33,43 @@ def run(main: Callable[[], int | None]) -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
     except InputError as error:
         complain([error])
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C", file=sys.stderr)
+    except MemoryError:
+        complain([InputError("the memory of this machine is too small for that; give smaller pictures, or fewer")])
+        sys.exit(2)
+    except KeyboardInterrupt as stop:
+        print(f"stopped by {' '.join(stop.args) or 'Ctrl-C'}", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # `… | head` closed our stdout: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        if error.filename is not None:  # not of a stream, so a bug
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
+        if isinstance(error, BrokenPipeError):  # `… | head` closed our stdout: the reader has what it wanted
+            sys.exit(0)
+        complain([unwritable("standard output", error)])
+        sys.exit(2)
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block: what belongs together is written together. In the main thread."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # somebody else sees to it
-        yield
-        return
+    """Ctrl-C and SIGTERM wait for the end of the block: what belongs together is written together. Main thread only."""
     asked = []
-    signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    handlers = {
+        number: signal.signal(number, lambda number, _: asked.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if asked:
-        raise KeyboardInterrupt
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in asked[:1]:
+        signal.raise_signal(number)
 
 
 def say(line: str) -> None:
@@ -67,8 +79,9 @@ def say(line: str) -> None:
 
 def complain(problems: Sequence[InputError]) -> int:
     """Print each problem as a line on stderr, after which the run may go on. Returns how many they are."""
-    for problem in problems:
-        print(printable(f"error: {problem}"), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # there may be no room for that either
+        for problem in problems:
+            print(printable(f"error: {problem}"), file=sys.stderr, flush=True)
     return len(problems)
 
 
@@ -99,7 +112,7 @@ def add_overwrite(options: argparse._ActionsContainer) -> None:
 def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
     """The options of every command that finds faces, see `networks.open_landmarker`; returns their group."""
     p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
-    p.add_argument("--threads", type=positive_int, default=1, help="processor threads that the network computes in")
+    p.add_argument("--threads", type=threads, default=1, help="processor threads that the network computes in")
     finding = p.add_argument_group("finding faces")
     finding.add_argument(
         "--detector",
@@ -145,18 +158,40 @@ def add_overlay(options: argparse._ActionsContainer) -> None:
     )
 
 
-def positive_int(text: str) -> int:
+LARGEST = 10**9  # of the counts that an option may give: beyond, libraries of C have no room for them
+
+
+def positive_int(text: str, largest: int = LARGEST) -> int:
     """An option's value: 1, 2, 3, …"""
-    if text.isdecimal() and int(text) > 0:
+    if _is_up_to(largest, text) and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 1 to {largest:,}")
 
 
-def whole_number(text: str) -> int:
+def whole_number(text: str, largest: int = LARGEST) -> int:
     """An option's value: 0, 1, 2, …"""
-    if text.isdecimal():
+    if _is_up_to(largest, text):
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 0 to {largest:,}")
+
+
+def seed(text: str) -> int:
+    """An option's value: what a generator of random numbers begins with."""
+    return whole_number(text, 2**64 - 1)
+
+
+def threads(text: str) -> int:
+    """An option's value: a number of threads that a machine can have."""
+    return positive_int(text, 1024)
+
+
+def _is_up_to(largest: int, text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(largest)) and int(text) <= largest
+
+
+def shortened(text: str) -> str:
+    """A user's word as a message quotes it."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
 
 
 def positive_float(text: str) -> float:

@@ -11,8 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from face68.detect import SEARCHES
-from face68.files import InputError
-from face68.images import IMAGE_SUFFIXES, Reduced, is_image_name, read_image, read_reduced
+from face68.files import InputError, is_stream
+from face68.images import (
+    IMAGE_SUFFIXES,
+    MAX_BYTES,
+    Reduced,
+    decoded_pixels,
+    is_image_name,
+    read_image,
+    read_reduced,
+)
 
 STDIN = "-"
 
@@ -75,7 +83,7 @@ def _absolute(path: str) -> Path:
 
 def _match(pattern: str) -> list[str]:
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    found = sorted(name for name in names if is_image_name(Path(name).name))
+    found = sorted(name for name in names if is_image_name(Path(name).name) and not is_stream(name))
     if not found:
         raise InputError(f"{pattern}: matches no image; check the pattern")
     return found
@@ -95,18 +103,34 @@ def demonstration_photo() -> Path:
 
 def read_source(source: str) -> np.ndarray:
     """`read_image`, where "-" stands for standard input."""
-    return read_image(sys.stdin.buffer.read(), "standard input") if source == STDIN else read_image(source)
+    if source != STDIN:
+        return read_image(source)
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"standard input: gives more than {MAX_BYTES // 1_000_000} MB; send a smaller image")
+    return read_image(data, "standard input")
 
 
 def glance_at_source(source: str) -> Reduced:
     """As `read_source`, of large JPEG files a smaller decoding, as fine as the search for faces looks."""
-    if source == STDIN:  # which can't be read twice
+    if source == STDIN or is_stream(source):  # which can't be read twice
         return Reduced(read_source(source), 1)
     return read_reduced(source, least=SEARCHES[-1])
 
 
+def weigh_source(source: str) -> int:
+    """How many pixels `read_source` gives of a file, 0 where only reading tells."""
+    return 0 if source == STDIN else decoded_pixels(source)
+
+
+def weigh_glance(source: str) -> int:
+    """As `weigh_source`, of `glance_at_source`."""
+    return 0 if source == STDIN else decoded_pixels(source, SEARCHES[-1])
+
+
 def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped.
+    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped,
+    and what is no file, as pipes and devices, which may never end.
 
     Raises:
         InputError: no such folder, or none in it.
@@ -117,7 +141,8 @@ def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        found += [Path(parent, name) for name in files if is_image_name(name)]
+        places = [Path(parent, name) for name in files if is_image_name(name)]
+        found += [path for path in places if not is_stream(path)]
     if not found:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
         raise InputError(f"{folder}: holds no images ({suffixes}); give another folder")

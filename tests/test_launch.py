@@ -1,0 +1,112 @@
+"""How commands begin and end, as processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY
+
+# A command whose imports take long: it says so, and then waits.
+IMPORTS = "import launch\nprint('importing', flush=True)\nimport time\ntime.sleep(30)\n"
+MAIN = """
+import launch
+import time
+def main():
+    try:
+        print("running", flush=True)
+        time.sleep(30)
+    finally:
+        print("tidied", flush=True)
+launch.run(main)
+"""
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Start a command of this text beside a copy of launch.py."""
+    (tmp_path / "launch.py").write_text((REPOSITORY / "launch.py").read_text())
+
+    def start(text: str, **options) -> subprocess.Popen:
+        (tmp_path / "command.py").write_text(text)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen([sys.executable, "command.py"], cwd=tmp_path, env=environment, **options)
+
+    return start
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(("text", "printed"), [(IMPORTS, ""), (MAIN, "tidied\n")])
+def test_an_interruption_is_a_line_from_the_first_import_on(begin, number, name, text, printed):
+    process = begin(text)
+    process.stdout.readline()
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (130, printed, f"stopped by {name}\n")
+
+
+def test_what_is_ignored_in_the_background_stays_so(begin):
+    process = begin(MAIN.replace("30", "0.3"), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (0, "tidied\n", "")
+
+
+def test_libraries_of_c_don_t_write_on_stderr_and_python_does(begin):
+    text = "import launch, os, sys\nos.write(2, b'chatter\\n')\nprint('ours', file=sys.stderr)\n"
+    assert begin(text).communicate(timeout=30) == ("", "ours\n")
+
+
+def test_who_imports_a_command_keeps_its_signals_and_streams():
+    code = "import os, signal, sys; a = sys.stderr, signal.getsignal(2); import launch; os.write(2, b'heard')\n"
+    code += "assert a == (sys.stderr, signal.getsignal(2))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "heard")
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_closed_stream_gets_no_result_s_number(begin, tmp_path, stream):
+    """What a command prints never lands in a file that it opens."""
+    text = "import launch\ndef main():\n    file = open('result', 'w')\n    print('said')\nlaunch.run(main)\n"
+    process = begin(text, preexec_fn=lambda: os.close(stream))
+    process.communicate(timeout=30)
+    assert process.returncode == 0 and (tmp_path / "result").read_text() == ""
+
+
+def test_no_room_for_what_is_printed_is_a_line(begin):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = begin("import launch\nlaunch.run(lambda: print('line'))\n", stdout=full)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors == "error: standard output: can't be written (No space left on device); give another place\n"
+
+
+def test_memory_that_runs_out_is_a_line(begin):
+    process = begin("import launch\ndef main(): raise MemoryError\nlaunch.run(main)\n")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2 and errors.startswith("error: the memory of this machine is too small")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_block_that_belongs_together_is_ended(begin, number):
+    text = """
+import launch, signal, time
+from face68.command.arguments import uninterrupted
+def main():
+    with uninterrupted():
+        print("within", flush=True)
+        time.sleep(0.3)
+        print("ended", flush=True)
+    print("never", flush=True)
+launch.run(main)
+"""
+    process = begin(text)
+    process.stdout.readline()
+    time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "ended\n")
