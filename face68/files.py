@@ -219,8 +219,15 @@ def _locked(path: Path) -> TextIO:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be fetched or made again, in `$XDG_CACHE_HOME` or `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks")
+    """The user's folder for what can be fetched or made again, in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises:
+        InputError: there is neither, as for a user whom the system doesn't know.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "facial-landmarks")
+    except RuntimeError as error:
+        raise InputError("XDG_CACHE_HOME: is not set, and no home is known; name a folder in it") from error
 
 
 def files_below(folder: str | Path) -> Iterator[Path]:

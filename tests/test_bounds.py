@@ -21,7 +21,7 @@ from data_load import random_background, read_csv
 from face68 import download, frames, geometry, images, photos
 from face68.command.inputs import find_images, find_inputs
 from face68.detect import Given
-from face68.files import InputError
+from face68.files import InputError, cache_folder
 from face68.formats import ImageResult, read_jsonl, read_pts, write_jsonl, write_pts
 from face68.frames import FilmReader, film_writer
 from face68.landmarks import Face
@@ -77,6 +77,14 @@ def test_decoded_pixels_are_those_that_come(tmp_path):
             assert images.decoded_pixels(tmp_path / name, least) == image.shape[0] * image.shape[1]
     (tmp_path / "d.jpg").write_bytes(b"no photo")
     assert images.decoded_pixels(tmp_path / "d.jpg") == images.decoded_pixels(tmp_path / "none") == 0
+
+
+def test_without_a_home_a_line_says_what_to_set(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user whom the system doesn't know
+    with pytest.raises(InputError, match="XDG_CACHE_HOME: is not set, and no home is known"):
+        cache_folder()
 
 
 # --- Many at once ---------------------------------------------------------------------------------------------

@@ -85,6 +85,13 @@ def test_no_room_for_what_is_printed_is_a_line(begin):
     assert errors == "error: standard output: can't be written (No space left on device); give another place\n"
 
 
+def test_a_name_that_no_file_can_have_is_a_line(begin):
+    process = begin("import launch, pathlib\nlaunch.run(lambda: pathlib.Path(300 * 'a').stat())\n")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors == f"error: {300 * 'a'}: can't be read (File name too long); check the path\n"
+
+
 def test_memory_that_runs_out_is_a_line(begin):
     process = begin("import launch\ndef main(): raise MemoryError\nlaunch.run(main)\n")
     _, errors = process.communicate(timeout=30)

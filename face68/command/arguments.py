@@ -15,6 +15,7 @@ from PIL import Image
 
 from face68.detect import DETECTORS
 from face68.files import InputError, printable, unwritable
+from face68.formats import unreadable
 from face68.landmarker import MIN_FACE_SCORE
 from face68.overlays import DEFAULT_PLACE, PLACES
 
@@ -46,8 +47,9 @@ def run(main: Callable[[], int | None]) -> None:
         print(f"stopped by {' '.join(stop.args) or 'Ctrl-C'}", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if error.filename is not None:  # not of a stream, so a bug
-            raise
+        if error.filename is not None:  # a name that no file can have, a folder that may not be entered, …
+            complain([unreadable(error.filename, error)])
+            sys.exit(2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
         if isinstance(error, BrokenPipeError):  # `… | head` closed our stdout: the reader has what it wanted
             sys.exit(0)
