@@ -42,7 +42,7 @@ def plot_training_curves(history: dict[str, list[float]], column: str, measure: 
     percent = 100 * np.asarray(history[column], dtype=np.float64)
     right.plot(epochs, percent, color=to_hex(VERMILION), marker=marker)
     if len(epochs) and epochs[0] == 0:
-        label = f"untrained: {percent[0]:.2f}%"
+        label = f"before: {percent[0]:.2f}%"
         right.plot(0, percent[0], "o", color=to_hex(INK), markerfacecolor="white", markersize=9, label=label)
     best = _best(history, column)
     if best is not None:

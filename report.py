@@ -213,7 +213,7 @@ def learning_strip(
     """
     short = measure.partition(" (")[0]
     labels = [
-        f"{f'epoch {epoch}' if epoch else 'untrained'}\n{short} {error:.1%}"
+        f"{f'epoch {epoch}' if epoch else 'before'}\n{short} {error:.1%}"
         for epoch, error in zip(epochs, errors, strict=True)
     ]
     title = f"Watch it learn: the same pictures epoch after epoch, with {measure} of all validation samples; {legend}"

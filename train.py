@@ -23,6 +23,7 @@ import copy
 import math
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,7 +177,7 @@ class Training:
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
         self.total_steps = settings.epochs * self.steps_per_epoch
         self.epoch, self.step = 0, 0  # the step is counted within the epoch
-        self.sums: dict[str, float] = {}  # of this epoch's losses, but for those that are still on the device:
+        self.sums = defaultdict(float)  # of this epoch's losses, but for those that are still on the device:
         self.losses: list[dict[str, Tensor]] = []
         self.best_error = math.inf
         self.log = None  # TensorBoard's writer, if asked for
@@ -212,7 +213,7 @@ class Training:
         values = torch.stack([torch.stack(list(one.values())) for one in self.losses]).tolist() if self.losses else []
         for step, of_step in enumerate(values, start=first):
             for name, value in zip(self.losses[0], of_step, strict=True):
-                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.sums[name] += value
             if not math.isfinite(of_step[0]):
                 raise InputError(
                     f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr; best.pt and "
@@ -222,7 +223,7 @@ class Training:
         return {name: value / self.step for name, value in self.sums.items()}
 
     def finish_epoch(self) -> None:
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, defaultdict(float)
 
     def state(self) -> dict:
         return {
@@ -246,8 +247,10 @@ class Training:
             restore_optimizer(optimizer, saved["state"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.best_error = state["best_error"]
-        # An earlier version added up the loss alone.
-        self.sums = dict(state["sums"]) if "sums" in state else {"train_loss": state["loss_sum"]}
+        if "sums" in state:
+            self.sums = defaultdict(float, state["sums"])
+        elif self.step > 0:  # an earlier version, which added up no parts
+            self.sums = defaultdict(lambda: math.nan, train_loss=state["loss_sum"])
         self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
 

@@ -67,7 +67,7 @@ def test_a_learning_strip_has_a_row_an_epoch_with_its_error(written):
     red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
     sheet = report.learning_strip([0, 5], [0.6617, 0.0984], [[red] * 3, [blue] * 3], "NME (inter-ocular)", "legend")
     texts = [text for _, text, *_ in written]
-    assert texts[-4:] == ["untrained", "NME 66.2%", "epoch 5", "NME 9.8%"]
+    assert texts[-4:] == ["before", "NME 66.2%", "epoch 5", "NME 9.8%"]
     assert "NME (inter-ocular)" in " ".join(texts[:-4]) and " ".join(texts[:-4]).endswith("legend")
     (upper, _), (lower, _) = (
         np.argwhere((sheet == color).all(axis=2)).mean(axis=0) for color in (red[0, 0], blue[0, 0])

@@ -10,10 +10,11 @@ import torch
 from conftest import SAMPLE
 
 import runs
+import train
 from checkpoint import load_checkpoint
 from face68.files import InputError
 from optimizers import one_cycle
-from tasks import HEATMAP_WEIGHT, Placed
+from tasks import HEATMAP_WEIGHT, Placed, task_of
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -37,6 +38,23 @@ def test_each_set_has_its_own_error():
     of_two = Placed(0.0, predicted, truth, None, np.array([0, 1, 1]), ["a", "b"])
     assert of_two.of_sets == pytest.approx({"a": 0, "b": 0.25}) and "(a 0.00%, b 25.00%)" in str(of_two)
     assert Placed(0.0, predicted, truth, None, np.zeros(3), ["a"]).of_sets == {}
+
+
+def test_an_epoch_that_an_earlier_version_began_has_no_parts(settings):
+    """Their means would be of the steps since then alone."""
+    chosen = settings("--model-option", "widths=4,4,4,4,4")
+    task, model = task_of(chosen), train.create_untrained(chosen, torch.device("cpu"))
+    training = train.Training(model, task, chosen, task.load()[0], torch.device("cpu"))
+    state = training.state()
+    del state["sums"]
+    for step, points in ((1, math.nan), (0, 0.5)):
+        training.restore(state | {"loss_sum": 3.0 * step, "step": step})
+        training.step += 1
+        training.losses.append({"train_loss": torch.tensor(1.0), "points_loss": torch.tensor(0.5)})
+        means = training.mean_losses()
+        assert means["train_loss"] == (3 * step + 1) / (step + 1)
+        assert means["points_loss"] == pytest.approx(points, nan_ok=True)
+        training.finish_epoch()
 
 
 def test_without_tensorboard_it_is_one_line(monkeypatch, tmp_path):

@@ -49,7 +49,7 @@ def test_training_curves_begin_before_training_which_is_never_the_best_epoch():
     np.testing.assert_allclose(untrained.get_xydata(), [(0, 60)])
     np.testing.assert_allclose(best.get_xydata(), [(2, 5)])
     texts = [text.get_text() for text in right.get_legend().get_texts()]
-    assert texts == ["untrained: 60.00%", "best: 5.00% in epoch 2"]
+    assert texts == ["before: 60.00%", "best: 5.00% in epoch 2"]
     assert right.get_yscale() == "log" and left.lines[1].get_xdata()[0] == 0
     history["val_nme"] = [0.06, 0.07, 0.065, 0.08]
     right = plots.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes[1]
