@@ -14,8 +14,8 @@ network that judges its own work also how true that judgement is: its expected e
 well its score tells faces from background. A face that the detector or a file misses counts as 30% (inter-ocular).
 
 Several networks and predictions (JSON, JSON Lines or CSV of predict.py, or a folder of .pts files) make one table; a
-paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one,
-beside the curves of all; so are the figures of --json, which has the others' as "compared_with".
+paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one
+(networks come before files) beside the curves of all; so is --json, which has the others as "compared_with".
 
 Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
 median and worst) and calibration.png into --output-dir.
