@@ -109,3 +109,12 @@ def test_a_page_is_known_again(written, tmp_path):
     assert page.is_page(written)
     (tmp_path / "mine.html").write_text('<!doctype html>\n<html lang="en">\n<title>mine</title>')
     assert not page.is_page(tmp_path / "mine.html")
+
+
+def test_a_network_that_does_not_judge_itself_has_a_page_without_that(report, tmp_path):
+    plain = {
+        name: value for name, value in report.items() if name not in ("expected_and_measured_errors", "face_scores")
+    }
+    page.write_page(tmp_path / "report.html", "net", plain, {"net": np.array([0.03])}, {}, {})
+    words = Elements((tmp_path / "report.html").read_text()).words
+    assert "Which points and faces are hard" in words and "how sure" not in words
