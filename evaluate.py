@@ -175,6 +175,8 @@ def open_data(args) -> FacialKeypointsDataset:
         InputError: there is none.
     """
     data = open_split(args.data, args.split)
+    if len(data):  # all of it, so that other folds find it
+        data.preload(args.cache_dir, args.cache_mb)
     if args.published_labels:
         data = data.as_published()
     if args.val_fold is not None:
@@ -182,7 +184,7 @@ def open_data(args) -> FacialKeypointsDataset:
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
-    return data.preload(args.cache_dir, args.cache_mb)
+    return data
 
 
 def describe_labels(data: FacialKeypointsDataset) -> str:
