@@ -14,8 +14,8 @@ network that judges its own work also how true that judgement is: its expected e
 well its score tells faces from background. A face that the detector or a file misses counts as 30% (inter-ocular).
 
 Several networks and predictions (JSON, JSON Lines or CSV of predict.py, or a folder of .pts files) make one table; a
-paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one,
-beside the curves of all; so are the figures of --json, which has the others' as "compared_with".
+paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one
+(networks come before files) beside the curves of all; so is --json, which has the others as "compared_with".
 
 Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
 median and worst) and calibration.png into --output-dir.
@@ -177,6 +177,8 @@ def open_data(args) -> FacialKeypointsDataset:
         InputError: there is none.
     """
     data = open_split(args.data, args.split)
+    if len(data):  # all of it, so that other folds find it
+        data.preload(args.cache_dir, args.cache_mb)
     if args.published_labels:
         data = data.as_published()
     if args.val_fold is not None:
@@ -184,7 +186,7 @@ def open_data(args) -> FacialKeypointsDataset:
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
-    return data.preload(args.cache_dir, args.cache_mb)
+    return data
 
 
 def describe_labels(data: FacialKeypointsDataset) -> str:

@@ -164,7 +164,7 @@ def _top(title: str, report: dict) -> str:
     faces = ("faces", str(report["faces"]), f"of {report['people']} people, {report['missed']} missed")
     cards = "".join(
         f"<div><dt>{text(name)}</dt><dd>{value}</dd><dd>{ends}</dd></div>"
-        for name, value, ends in (*_figures(report), faces)
+        for name, value, ends in (*_figures(report)[:4], faces)  # NME, median, FR and AUC at the first threshold
     )
     norm = report["normaliser"]
     end, what = f"{100 * report['thresholds'][0]:g}%", metrics.MEANINGS[norm]

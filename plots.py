@@ -131,7 +131,7 @@ def plot_ced(
         axes.plot(100 * thresholds, 100 * shares, label=f"{_plain(shortened(name, 62))}:{space}{figures}", **style)
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
-        step = min(0.012, 0.055 / len(errors_by_name))  # all bars fit beside the axes
+        step = min(0.012, 0.055 / len(errors_by_name))  # bars of many take no more room
         beside, bar = end * (1.012 + step * i), {"linewidth": 250 * step, "solid_capstyle": "butt", "clip_on": False}
         axes.plot([beside, beside], [100 * shares[-1], 100], color=color, **bar)
     axes.set(xlim=(0, end), ylim=(0, 101), title="Cumulative error distribution")

@@ -202,6 +202,13 @@ def test_an_option_that_is_wrong_is_one_line(arguments, said, monkeypatch, capsy
     assert said in line
 
 
+def test_an_empty_test_set_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "ibug").mkdir()
+    args = parsed(monkeypatch, tmp_path, "--data", tmp_path, "--split", "challenging")
+    with pytest.raises(InputError, match="no labelled challenging face here; choose another split or fold"):
+        evaluate.open_data(args)
+
+
 def test_the_labelled_face_is_the_one_at_the_labels():
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     points = np.column_stack([30 + 20 * np.cos(angles), 70 + 20 * np.sin(angles)])

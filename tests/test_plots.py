@@ -114,12 +114,12 @@ def test_a_figure_is_written_whole_or_refused(tmp_path):
 
 
 def test_curves_of_many_with_long_names_stay_inside_the_figure():
-    errors = np.array([0.02, 0.1])
+    errors = np.array([0.02, 0.2])
     names = ["a/very/long/path/of/a/network/that/somebody/else/trained/some/time/ago/best.pt", *map(str, range(9))]
     figure = plots.plot_ced(dict.fromkeys(names, errors), threshold=0.1, norm="box")
     (axes,) = figure.axes
     first, *others = legend(figure)
-    assert first.startswith("…") and "ago/best.pt:\nNME 6.00%, AUC@10% 0.400" in first and len(others) == 9
+    assert first.startswith("…") and "ago/best.pt:\nNME 11.00%, AUC@10% 0.400" in first and len(others) == 9
     assert axes.get_xlabel() == "NME (box), %"
     figure.canvas.draw()
     width = figure.get_figwidth() * figure.dpi
