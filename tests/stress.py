@@ -3,6 +3,7 @@
     python tests/stress.py                                          # every attack for a minute
     python tests/stress.py kills checkpoints --seconds 300 --seed 1
     python tests/stress.py labels --seed 1 --first 17 --cases 1     # one case again; what it did is kept in --folder
+    python tests/stress.py photos films downloads commands interruptions    # those of stress_inputs.py
 
 What may come of a case: the work is done and right ("done …"), or refused ("named": exit status 2 and one line that
 names the file). Everything else is a fault: a traceback, a hang, more than 2 GB of memory, a line that names something
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from stress_inputs import ATTACKS as INPUTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -961,22 +963,30 @@ def attack(name: str, args: argparse.Namespace) -> Counter:
 def main() -> int:
     global _scratch
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)} (default: all)")
+    every = (*ATTACKS, *INPUTS)
+    p.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(every)} (default: all)")
     p.add_argument("--seconds", type=float, default=60, help="for each attack")
     p.add_argument("--seed", type=int, default=0, help="of all that is random")
     p.add_argument("--first", type=int, default=0, help="the number of the first case")
     p.add_argument("--cases", type=int, help="how many of each attack at most")
     p.add_argument("--folder", type=Path, help="where they happen; what there were faults with stays")
     args = p.parse_args()
-    if unknown := set(args.attacks) - set(ATTACKS):
-        p.error(f"there is no attack {', '.join(sorted(unknown))}; choose of {', '.join(ATTACKS)}")
+    if unknown := set(args.attacks) - set(every):
+        p.error(f"there is no attack {', '.join(sorted(unknown))}; choose of {', '.join(every)}")
+    chosen = args.attacks or every
     _scratch = Path(tempfile.mkdtemp(prefix="stress-", dir=args.folder))
     for module in ("train", "predict", "evaluate", "export", "onnx"):  # once, for all children
         importlib.import_module(module)
     import torch
 
     torch.set_num_threads(1)
-    counts = sum((attack(name, args) for name in args.attacks or ATTACKS), Counter())
+    counts = sum((attack(name, args) for name in chosen if name in ATTACKS), Counter())
+    for name in (name for name in chosen if name in INPUTS):
+        found = INPUTS[name](args.seconds, args.seed)
+        print(f"{name}: {', '.join(f'{count} {verdict}' for verdict, count in sorted(found.items()))}", flush=True)
+        counts += Counter(
+            {verdict if verdict in ("done", "named") else f"{FAULT} {verdict}": n for verdict, n in found.items()}
+        )
     faults = sum(count for line, count in counts.items() if FAULT in line)
     print(f"{sum(counts.values())} outcomes, {faults} faults" + f", in {_scratch}" * bool(faults))
     if not faults:
