@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test
+.PHONY: help demo test pictures
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## train on the drawn sample, then find the keypoints of a photograph: a minute or two
 	$(BIN)/python train.py --epochs 3 --batch-size 4 --loss wing --optimizer muon --lr 4e-3 --data data/sample --output-dir outputs/demo
@@ -22,6 +22,18 @@ test: $(VENV)/installed-dev  ## lint, and run the tests: some minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quarter of an hour
+	$(BIN)/python visualize.py landmarks --output docs/landmarks.png
+	$(BIN)/python visualize.py overlays --output docs/overlays.jpg
+	$(BIN)/python visualize.py overview --output docs/overview.jpg
+	$(BIN)/python visualize.py photo --checkpoint saved_models/pretrained.pt --output docs/photo.webp
+	$(BIN)/python visualize.py heatmaps --checkpoint saved_models/pretrained.pt --output docs/heatmaps.webp
+	$(BIN)/python video.py --every 2 --identities --output docs/film.webp
+	$(BIN)/python benchmark.py tracking --films still speech fast --output-dir docs
+	@echo "With the public set in data/ also, and copy calibration.png and speed.png from outputs/ to docs/:"
+	@echo "$(BIN)/python evaluate.py --data data --checkpoint saved_models/pretrained.pt --output-dir outputs"
+	@echo "$(BIN)/python benchmark.py photo --data data --every 5"
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
