@@ -103,8 +103,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, parameters, lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
-        self.weight_decay = weight_decay
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -119,7 +118,7 @@ class Muon(torch.optim.Optimizer):
                 average.lerp_(parameter.grad, 1 - group["momentum"])
                 gradient = parameter.grad.lerp(average, group["momentum"])  # Nesterov's momentum
                 update = orthogonalize(gradient.flatten(1))
-                parameter.mul_(1 - group["lr"] * self.weight_decay)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 # The squares of an orthogonal matrix sum to the shorter of its sides, so their mean is 1 / the longer.
                 parameter.add_(update.view_as(parameter), alpha=-group["lr"] * math.sqrt(max(update.shape)))
 

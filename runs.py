@@ -155,6 +155,10 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
+def _values_of(sums: object) -> list:
+    return list(sums.values()) if isinstance(sums, dict) else [None]
+
+
 # What a training state holds, by name, and whether a value of it can be.
 STATE = {
     "faces": lambda value: isinstance(value, str),
@@ -163,7 +167,8 @@ STATE = {
     "optimizers": lambda value: isinstance(value, list),
     "epoch": _is_count,
     "step": _is_count,
-    "loss_sum": lambda value: isinstance(value, float | int) and math.isfinite(value),
+    # None: an earlier version added up the losses alone, as "loss_sum".
+    "sums": lambda value: value is None or all(isinstance(number, float | int) for number in _values_of(value)),
     "best_error": lambda value: isinstance(value, float) and value >= 0,
     "random": lambda value: isinstance(value, torch.Tensor) and value.dtype == torch.uint8,
 }

@@ -32,6 +32,7 @@ from data_load import (
     split_by_person,
     training_transform,
 )
+from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
@@ -515,7 +516,7 @@ def test_the_test_sets_of_300w_are_known_by_their_folders_and_never_trained_on(t
     for folder in (name for of_split in folders.values() for name in of_split):
         (tmp_path / folder).mkdir(parents=True)
         shutil.copy(image, tmp_path / folder / "image_1.jpg")
-        write_pts(tmp_path / folder / "image_1.pts", np.zeros((68, 2)))
+        write_pts(tmp_path / folder / "image_1.pts", schematic_face() * 40 + 60)
     (tmp_path / "label_shift.json").write_text('{"x_pixels": 0.5}')
     for split, of_split in {**folders, "full": folders["common"] + folders["challenging"]}.items():
         data = open_split(tmp_path, split)

@@ -48,12 +48,12 @@ def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
     state = {"arguments": {"epochs": 3, "lr": 0.1}, "training": {"faces": "mine", "average": {"steps": 3}}}
     save_checkpoint(tmp_path / "last.pt", shipped | state)
     with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
-        runs.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine")
+        runs.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
     assert "\n" not in str(error.value)
     begun = {"arguments": {"init": "c.pt", "epochs": 3}}
     save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
     with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
-        runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine")
+        runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
 
 
 def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(settings, trained, tmp_path, capsys):

@@ -49,7 +49,8 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setitem(models.MODELS, "small", lambda: model)
     policy = {"size": 96, "margin": 1.2}
     path = tmp_path / "small.pt"
-    save_checkpoint(path, {"model": "small", "options": {}, "weights": model.state_dict(), "policy": policy})
+    told = {"epoch": 1, "metrics": {}, "arguments": {}, "versions": {}}
+    save_checkpoint(path, told | {"model": "small", "options": {}, "weights": model.state_dict(), "policy": policy})
     return path
 
 

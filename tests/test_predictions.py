@@ -27,7 +27,7 @@ def face(points, score=0.9):
 
 
 def test_what_the_network_says_in_groups_is_what_it_says_of_each(data, monkeypatch):
-    monkeypatch.setattr("predictions.GROUP", 3)
+    monkeypatch.setattr("face68.photos.GROUP", 3)
     landmarker, images = Landmarker(SHIPPED), [data.image(i) for i in range(4)]
     boxes = {
         "truth": [geometry.box_of(points) for points in data.keypoints],

@@ -52,7 +52,8 @@ def test_a_networks_options_are_its_own_constructors(settings, tmp_path):
     model = train.create_untrained(chosen, torch.device("cpu"))
     assert model.stem[0][0].out_channels == 8 and model.face[0].in_features == 40
     path = tmp_path / "small.pt"
-    save_checkpoint(path, {"model": model.name, "options": model.options, "weights": model.state_dict()})
+    told = {"epoch": 1, "metrics": {}, "arguments": {}, "versions": {}}
+    save_checkpoint(path, told | {"model": model.name, "options": model.options, "weights": model.state_dict()})
     again = build_model(load_checkpoint(path), path)
     assert again.options == chosen.model_option and again(torch.rand(1, 1, 112, 112)).keypoints.shape == (1, 68, 2)
 
@@ -88,7 +89,7 @@ def test_an_option_of_a_run_that_goes_on_is_told_as_it_is_typed(tmp_path):
     saved = load_checkpoint(PRETRAINED) | {"arguments": {"model_option": {"widths": (1, 2)}}, "training": {}}
     save_checkpoint(tmp_path / "last.pt", saved)
     with pytest.raises(InputError, match="begun with --model-option widths=1,2, not without --model-option;"):
-        runs.load_state(tmp_path, {"model_option": {}}, "")
+        runs.load_state(tmp_path, {"model_option": {}}, "", 1)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])

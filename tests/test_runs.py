@@ -93,7 +93,7 @@ def begun(folder, **change) -> None:
         ({"training": state(epoch=-5)}, "makes no sense .epoch missing or impossible"),
         ({"training": state(epoch=3)}, "makes no sense .epoch 3, step 3"),
         ({"training": state(step=10**9)}, "makes no sense .epoch 0, step 1000000000"),
-        ({"training": state(step=0.5, loss_sum=float("nan"))}, "makes no sense .step, loss_sum missing"),
+        ({"training": state(step=0.5, loss_sum=float("nan"))}, "makes no sense .step missing"),
         ({"training": state(best_error="x", random=[1], optimizers={})}, "optimizers, best_error, random missing"),
         ({"training": state(model={"a": torch.tensor([1.0, float("nan")])})}, "aren't finite; begin anew"),
         ({"training": state(best_error=0.1)}, "best.pt: no such checkpoint"),
