@@ -40,6 +40,7 @@ TOO_LONG = {
 }
 NEEDS = {  # what a command names that no stand-in can be: words in it, and why it isn't run
     "300w": "photographs of 300-W, which everybody fetches for themselves",
+    "300W": "the same, its test sets",
     "runs/": "a network that the reader has trained",
     "best.pt": "a network that the reader has trained",
     "yunet": "is fetched when it is asked for [test_detect.py]",
