@@ -17,7 +17,7 @@ from face68.network import Network, OnnxNetwork, shipped_network
 # A face is dropped that the network holds for less likely one than this, and one that is less certain (`certainty`):
 # points that are wrong by the whole face are. Chosen on validation people: of 1,073 upright photos and 1,320 turned
 # ones none is missed then, and no returned points are wrong.
-MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 5.5
+MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 4.0
 # Where the first pass is less sure than this, the face may be turned, and turning it is tried. A turn counts only if it
 # makes the network surer than this: one that was trained briefly, and is sure of nothing, takes all faces as they are.
 SURELY_A_FACE = 0.98
