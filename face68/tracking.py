@@ -190,8 +190,7 @@ class Tracker:
         since = self.frames - self._searched
         if not self._tracks or since >= self.search_every:
             return True
-        unsure = any((track.face.face_score or 1.0) < UNSURE for track in self._tracks)
-        return since >= RETRY_EVERY and (unsure or bool(self._lost))
+        return since >= RETRY_EVERY and (bool(self._lost) or any(is_unsure(track.face) for track in self._tracks))
 
     def _search(self, image: np.ndarray, time: float) -> None:
         """Find who is not followed, newcomers and those who got lost; and see those again who are, but unsurely."""
@@ -199,11 +198,11 @@ class Tracker:
         (faces,) = self.landmarker.faces([image], [self.landmarker.detect(image)])
         new = []
         for face in faces:
-            track = next((track for track in self._tracks if is_same(face, track.face)), None)
-            if track is None:
+            i = next((i for i, track in enumerate(self._tracks) if is_same(face, track.face)), None)
+            if i is None:
                 new.append(face)
-            elif certainty(face) > certainty(track.face) and (face.face_score or 1.0) < UNSURE:
-                track.face = face
+            elif is_unsure(self._tracks[i].face) and certainty(face) > certainty(self._tracks[i].face):
+                self._tracks[i] = replace(self._tracks[i], face=face)
         self._doubt(faces)
         if self.landmarker.largest and self._tracks:
             return
@@ -308,6 +307,11 @@ def middle(face: Face) -> np.ndarray:
 def side(face: Face) -> float:
     """px: the longer side of the box around the points."""
     return float(np.ptp(face.keypoints, axis=0).max())
+
+
+def is_unsure(face: Face) -> bool:
+    """Whether the network says so; one that doesn't judge is taken at its word."""
+    return face.face_score is not None and face.face_score < UNSURE
 
 
 def is_same(one: Face, other: Face) -> bool:

@@ -153,6 +153,20 @@ def test_a_network_that_does_not_judge_is_told_by_the_search_who_is_gone():
     assert identities(found)[10] == [1] and identities(found)[tracking.SEARCH_EVERY] == []
 
 
+def test_an_unsure_face_is_seen_again_as_the_search_sees_it():
+    """The crop that followed it was a bad one: what the search finds there is surer, and counts."""
+
+    class Blurred(World):
+        def predict(self, *arguments, **options):
+            said = super().predict(*arguments, **options)
+            return said._replace(keypoints=said.keypoints + 3, face_scores=np.minimum(said.face_scores, 0.5))
+
+    found = play(Blurred(), [[(100, 200)]] * 12)
+    off = [float(np.abs(faces[0].keypoints - at((100, 200))).max()) for faces in found]
+    assert [i for i, pixels in enumerate(off) if pixels < 0.01] == [0, 5, 10]  # where all of the frame was searched
+    assert identities(found) == [[1]] * 12
+
+
 def test_only_the_largest_is_followed_where_that_is_asked_for():
     world = World(largest=True)
     found = play(world, [[(100, 200)]] * 5 + [[(100, 200), (400, 200)]] * 60)
