@@ -47,11 +47,11 @@ from exporting import export_network
 from face68 import geometry
 from face68.command.arguments import (
     add_overwrite,
+    float_from_zero,
     parser,
     positive_int,
     probability,
     say,
-    seconds,
     whole_number,
 )
 from face68.command.inputs import demonstration_photo, find_images, glance_at_source
@@ -551,7 +551,7 @@ def parse_arguments():
     for c in (choices["photo"], choices["tracking"]):
         c.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
     choices["films"].add_argument("--film", type=Path, default=FILM, help="a film with one face")
-    choices["films"].add_argument("--seconds", type=seconds, default=4.0, help="how much of it")
+    choices["films"].add_argument("--seconds", type=float_from_zero, default=4.0, help="how much of it")
     choices["tracking"].add_argument(
         "--films", nargs="*", choices=FILMS, metavar="NAME", default=list(FILMS), help=f"of {', '.join(FILMS)}"
     )

@@ -42,10 +42,10 @@ from face68.command.arguments import (
     add_overlay,
     add_overwrite,
     complain,
+    float_from_zero,
     parser,
     positive_int,
     say,
-    seconds,
     uninterrupted,
 )
 from face68.command.places import OUTPUTS, check_places, is_ours
@@ -62,7 +62,7 @@ from face68.formats import (
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
 from face68.landmarks import Face
-from face68.measures import NAMES, Blinks, measure
+from face68.measures import NAMES, Blinks, measure, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
@@ -90,8 +90,8 @@ def parse_arguments():
         metavar="FILE|NUMBER|URL",
         help="a film, the number of a camera, or an address that FFmpeg reads",
     )
-    p.add_argument("--start", type=seconds, default=0.0, help="seconds into the film; from there on")
-    p.add_argument("--end", type=seconds, help="seconds into the film; before that")
+    p.add_argument("--start", type=float_from_zero, default=0.0, help="seconds into the film; from there on")
+    p.add_argument("--end", type=float_from_zero, help="seconds into the film; before that")
     p.add_argument("--every", type=positive_int, default=1, help="take only every n-th frame")
     finding = add_finding(p)
     finding.add_argument(
@@ -157,12 +157,6 @@ def smooth_live(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Fram
     steady = SteadyFaces()
     for frame, faces in seen:
         yield frame, steady(faces, frame.time)
-
-
-def with_measures(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
-    """The same with the faces' measures, before which they have their blinks alone."""
-    for frame, faces in seen:
-        yield frame, [replace(face, measures=measure(face.keypoints).to_dict() | face.measures) for face in faces]
 
 
 SMOOTHING = {"live": smooth_live, "offline": smooth_ahead, "off": iter}
@@ -253,8 +247,8 @@ def main() -> int:
     frames = newest(reader) if is_seen_only else read_ahead(reader, reader.ahead)
     followed = follow(frames, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
-    if args.measures:
-        followed = with_measures(followed)
+    if args.measures:  # behind the blinks that were counted
+        followed = ((frame, measured(faces)) for frame, faces in followed)
     drawn = prefetch(draw, read_ahead(followed, reader.ahead), weigh=lambda seen: math.prod(seen[0].image.shape[:2]))
     first = next(drawn, None)
     if first is None:

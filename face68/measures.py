@@ -210,8 +210,8 @@ NAMES = Measures._fields
 
 
 def measured(faces: Iterable[Face]) -> list[Face]:
-    """The faces with their `measures`, as `Measures.to_dict` has them."""
-    return [replace(face, measures=measure(face.keypoints).to_dict()) for face in faces]
+    """The faces with their `measures`, as `Measures.to_dict` has them, before those that they have already."""
+    return [replace(face, measures=measure(face.keypoints).to_dict() | (face.measures or {})) for face in faces]
 
 
 def measure(keypoints: np.ndarray) -> Measures:

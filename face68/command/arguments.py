@@ -212,14 +212,6 @@ def float_from_zero(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
 
 
-def seconds(text: str) -> float:
-    """An option's value: a finite number from 0 up."""
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-
-
 def probability(text: str) -> float:
     """An option's value: 0 … 1."""
     with contextlib.suppress(ValueError):
