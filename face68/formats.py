@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -261,11 +262,10 @@ def write_faces_csv(
     Raises:
         InputError: the file can't be written.
     """
-    with atomic_path(path) as temporary:
-        with _open_csv(temporary, "w") as file:
-            csv.writer(file, lineterminator="\n").writerow(columns)
+    with atomic_path(path) as temporary, _open_csv(temporary, "w") as file:
+        csv.writer(file, lineterminator="\n").writerow(columns)
         for result in results:
-            _append_rows(temporary, result, columns)
+            _write_rows(file, result, columns)
 
 
 def append_faces_csv(path: str | Path, result: ImageResult, columns: Sequence[str]) -> None:
@@ -275,20 +275,20 @@ def append_faces_csv(path: str | Path, result: ImageResult, columns: Sequence[st
         InputError: the file can't be written.
     """
     try:
-        _append_rows(Path(path), result, columns)
+        with _open_csv(Path(path), "a") as file:
+            _write_rows(file, result, columns)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def _append_rows(path: Path, result: ImageResult, columns: Sequence[str]) -> None:
-    with _open_csv(path, "a") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for face in result.faces:
-            values = _csv_values(result, face)
-            writer.writerow([values.get(column) for column in columns])  # None is written as an empty cell
+def _write_rows(file: TextIO, result: ImageResult, columns: Sequence[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    for face in result.faces:
+        values = _csv_values(result, face)
+        writer.writerow([values.get(column) for column in columns])  # None is written as an empty cell
 
 
-def _open_csv(path: Path, mode: str):
+def _open_csv(path: Path, mode: str) -> TextIO:
     return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
 
 
@@ -334,7 +334,7 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
             "keypoints": [points[i : i + 2] for i in range(0, len(points), 2)],
             "errors": [numbers.get(name) for name in _ERROR_COLUMNS] if cells["error0"] else None,
             "identity": identity,
-            "measures": {name: numbers.get(name) for name in measures if any(map(numbers.get, measures))},
+            "measures": {name: numbers.get(name) for name in measures} if numbers.keys() & measures else None,
         }
         image = ImageResult(cells["image"], width, height, [], frame, numbers.get("time"))
         results.setdefault((image.image, frame), image).faces.append(_face_from_json(where, face))
