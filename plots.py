@@ -421,9 +421,9 @@ def save_figure(figure, path: str | Path) -> None:
         figure.savefig(temporary, dpi=DPI, metadata={"Software": MARK} if png else None)
 
 
-def as_picture(figure) -> np.ndarray:
+def as_picture(figure, dpi: int = DPI) -> np.ndarray:
     """A figure as `save_figure` draws it: (H, W, 3) uint8 RGB."""
-    figure.set_dpi(DPI)
+    figure.set_dpi(dpi)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 

@@ -155,8 +155,11 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
-def _values_of(sums: object) -> list:
-    return list(sums.values()) if isinstance(sums, dict) else [None]
+def _are_sums(value: object) -> bool:
+    """None where an earlier version added up the losses alone, as "loss_sum"; its steps' parts are nan ever after."""
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(isinstance(number, float | int) for number in value.values())
 
 
 # What a training state holds, by name, and whether a value of it can be.
@@ -167,8 +170,7 @@ STATE = {
     "optimizers": lambda value: isinstance(value, list),
     "epoch": _is_count,
     "step": _is_count,
-    # None: an earlier version added up the losses alone, as "loss_sum".
-    "sums": lambda value: value is None or all(isinstance(number, float | int) for number in _values_of(value)),
+    "sums": _are_sums,
     "best_error": lambda value: isinstance(value, float) and value >= 0,
     "random": lambda value: isinstance(value, torch.Tensor) and value.dtype == torch.uint8,
 }

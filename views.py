@@ -19,7 +19,7 @@ from face68.draw import (
 )
 from face68.draw import COLORS as REGION_COLORS
 from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, inter_ocular, upright_frame
-from plots import new_figure, to_hex
+from plots import as_picture, new_figure, to_hex
 
 DPI = 120  # of the figures
 MOST_FILTERS, MOST_MAPS = 32, 31  # of a figure
@@ -318,8 +318,6 @@ def _rgb(gray: np.ndarray) -> np.ndarray:
 
 def rendered(figure) -> np.ndarray:
     """A figure as a picture (H, W, 3) uint8 RGB, without what is empty at its foot."""
-    figure.set_dpi(DPI)
-    figure.canvas.draw()
-    picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    picture = as_picture(figure, DPI)
     inked = np.flatnonzero((picture < 255).any(axis=(1, 2)))
     return picture[: inked[-1] + DPI // 10].copy()

@@ -240,6 +240,22 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".*") if path.is_file()]
 
 
+def resumed(folder: Path, line: tuple, whole: Path, clean: Path) -> str | None:
+    """Let a training that was stopped come to its end; what is wrong with that, if anything.
+
+    whole: where an unbroken one ended. clean: a folder in which nothing is to be left behind.
+    """
+    resume = ("--resume",) if (folder / "run" / "last.pt").exists() else ()
+    outcome = wait(trained(folder, *line, *resume), folder)
+    if outcome.status != 0:
+        return f"{FAULT}: doesn't go on, {outcome.judged('run')}"
+    if not same_weights(whole / "run" / "last.pt", folder / "run" / "last.pt"):
+        return f"{FAULT}: ends with other weights"
+    if left := leftovers(clean):
+        return f"{FAULT}: left behind {', '.join(left)[:80]}"
+    return None
+
+
 def kills(random: np.random.Generator, folder: Path) -> Iterator[str]:
     """A training is killed at any time, often several times, and resumed: it ends with the weights of an unbroken
     one.
@@ -267,16 +283,7 @@ def kills(random: np.random.Generator, folder: Path) -> Iterator[str]:
         except Exception as error:
             yield f"{FAULT}: after signal {number} {error}"
         yield f"killed by {signal.Signals(number).name}"
-    resume = ("--resume",) if (folder / "run" / "last.pt").exists() else ()
-    outcome = wait(trained(folder, *line, *resume), folder)
-    if outcome.status != 0:
-        yield f"{FAULT}: can't be resumed, {outcome.judged('run')}"
-    elif not same_weights(whole / "run" / "last.pt", folder / "run" / "last.pt"):
-        yield f"{FAULT}: ends with other weights"
-    elif leftovers(folder):
-        yield f"{FAULT}: left behind {', '.join(leftovers(folder))[:80]}"
-    else:
-        yield "done, with the weights of an unbroken run"
+    yield resumed(folder, line, whole, folder) or "done, with the weights of an unbroken run"
 
 
 def together(random: np.random.Generator, folder: Path) -> Iterator[str]:
@@ -325,16 +332,7 @@ def full_disk(random: np.random.Generator, folder: Path) -> Iterator[str]:
     if mounted:
         (folder / "run").rmdir()
         (folder / "kept").rename(folder / "run")
-    resume = ("--resume",) if (folder / "run" / "last.pt").exists() else ()
-    outcome = wait(trained(folder, *line, *resume), folder)
-    if outcome.status != 0:
-        yield f"{FAULT}: doesn't go on, {outcome.judged('run')}"
-    elif not same_weights(whole / "run" / "last.pt", folder / "run" / "last.pt"):
-        yield f"{FAULT}: ends with other weights"
-    elif leftovers(folder / "run"):
-        yield f"{FAULT}: left behind {', '.join(leftovers(folder / 'run'))[:80]}"
-    else:
-        yield "goes on with more room"
+    yield resumed(folder, line, whole, folder / "run") or "goes on with more room"
 
 
 # --- Checkpoints --------------------------------------------------------------------------------------------------
