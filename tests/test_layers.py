@@ -85,6 +85,6 @@ def test_there_is_no_circle():
         visit(module)
 
 
-@pytest.mark.parametrize("module", COMMANDS & set(FILES))
+@pytest.mark.parametrize("module", sorted(COMMANDS & set(FILES)))
 def test_a_command_has_its_lines_in_its_docstring(module):
     assert f"python {module}.py" in ast.get_docstring(ast.parse(FILES[module].read_text()))
