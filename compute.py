@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+import processes
 from face68.files import InputError
 
 
@@ -25,20 +26,48 @@ def keep_freed_memory() -> None:
 def choose_device(name: str) -> torch.device:
     """The device by its name; "auto" takes CUDA, then Apple's MPS, then the CPU.
 
+    Of several processes on one machine each gets a GPU of its own.
+
     Raises:
-        InputError: torch sees no such device here.
+        InputError: torch sees no such device here, or too few, or processes can't share what they compute there.
     """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    has_mps = torch.backends.mps.is_available() and processes.count() == 1
+    available = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
-        raise InputError(f"--device {name}: torch sees none here; use --device cpu")
-    return torch.device(name)
+        alone = "" if processes.count() == 1 else " for several processes"
+        raise InputError(f"--device {name}: torch sees none here{alone}; use --device cpu")
+    if name != "cuda":
+        return torch.device(name)
+    if processes.number_here() >= torch.cuda.device_count():
+        raise InputError(f"--device cuda: {torch.cuda.device_count()} GPUs are here; start as many processes at most")
+    torch.cuda.set_device(processes.number_here())
+    return torch.device("cuda", processes.number_here())
 
 
-def precision_of(name: str, device: torch.device) -> torch.autocast:
-    """A context in which a network computes in "fp32" or, most of it, in "bf16" (Kalamkar et al., 2019)."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bf16")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """What most of a network is computed in while it trains; "auto" is 16 bits where the device has instructions for
+    them.
+
+    bfloat16 (Kalamkar et al., 2019, arXiv:1905.12322) has the range of float32. float16 has not, so that small
+    gradients vanish unless the loss is scaled up (Micikevicius et al., 2018, arXiv:1710.03740); older GPUs have nothing
+    else.
+
+    Raises:
+        InputError: float16 on another device than CUDA, where it would be slow.
+    """
+    if name == "fp16" and device.type != "cuda":
+        raise InputError(f"--precision fp16: is for CUDA, not for --device {device}; use bf16 or fp32")
+    if name != "auto":
+        return PRECISIONS[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    has_instructions = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if has_instructions else torch.float32
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

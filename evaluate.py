@@ -7,6 +7,7 @@
     python evaluate.py --against net.json                            # its curve beside that of the earlier one
     python evaluate.py --checkpoint ours=runs/a/best.pt plain=runs/b/best.pt --predictions dlib=points.csv --latex t.tex
     python evaluate.py --data 300W --split challenging --norm inter-pupil --threshold 10
+    torchrun --nproc-per-node=4 evaluate.py --boxes detector      # four processes share the images
 
 Prints NME (the mean error divided by `--norm`, by default the distance of the outer eye corners: inter-ocular), FR@8%
 (share of faces above 8%) and AUC@8%, the same at 10%, NME by region, and a 95% interval by bootstrap over people. Of a
@@ -44,6 +45,7 @@ import image_cache
 import metrics
 import page
 import plots
+import processes
 import report as pictures
 from checkpoint import git_commit
 from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
@@ -51,7 +53,7 @@ from face68.command.arguments import add_overwrite, parser, positive_float, posi
 from face68.command.places import check_places, is_ours
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
-from face68.landmarker import Landmarker
+from face68.landmarker import Landmarker, Predictions
 from networks import default_detector, default_network, open_network
 from predictions import confidence_report, predict_all, read_predictions
 
@@ -178,7 +180,8 @@ def open_data(args) -> FacialKeypointsDataset:
     """
     data = open_split(args.data, args.split)
     if len(data):  # all of it, so that other folds find it
-        data.preload(args.cache_dir, args.cache_mb)
+        with processes.first_here():
+            data.preload(args.cache_dir, args.cache_mb)
     if args.published_labels:
         data = data.as_published()
     if args.val_fold is not None:
@@ -200,18 +203,23 @@ def describe_labels(data: FacialKeypointsDataset) -> str:
     return f"as published, their shift (a mean of {x:.2f} px to the right and {y:.2f} down) added to predictions"
 
 
-def measure(place: Named, data: FacialKeypointsDataset, args) -> tuple[dict, np.ndarray]:
-    """The report on a network or on predictions, and its points (N, 68, 2) px, with the labels' shift."""
-    landmarker, boxes = None, "file"
+def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictions, Landmarker | None]:
+    """The points to measure, and what predicted them if no file holds them."""
     if place in args.predictions:
         predicted, unnamed = read_predictions(place.path, data)
         if unnamed:
             say(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
-    else:
-        network = open_network(place.path, os.cpu_count() or 1)
-        landmarker = Landmarker(network, default_detector(args.detector))
-        boxes = args.boxes if args.boxes != "detector" else f"detector ({landmarker.detect.name})"
-        predicted = predict_all(landmarker, data, args.boxes)
+        return predicted, None
+    network = open_network(place.path, max(1, (os.cpu_count() or 1) // processes.count()))
+    landmarker = Landmarker(network, default_detector(args.detector))
+    return predict_all(landmarker, data, args.boxes), landmarker
+
+
+def measure(predicted: Predictions, landmarker: Landmarker | None, data: FacialKeypointsDataset, args):
+    """The report on predictions, a dict, and their points (N, 68, 2) px, with the labels' shift."""
+    boxes = "file" if landmarker is None else args.boxes
+    if boxes == "detector":
+        boxes = f"detector ({landmarker.detect.name})"
     points, labels = (keypoints + data.label_shifts for keypoints in (predicted.keypoints, data.keypoints))
     thresholds = [threshold / 100 for threshold in args.threshold]
     found = metrics.summary(points, labels, data.people, args.norm, thresholds)
@@ -264,15 +272,29 @@ def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
 
 
 def main() -> None:
-    args = parse_arguments()
+    with processes.together():
+        evaluate(parse_arguments())
+
+
+def evaluate(args) -> None:
+    """The whole command by its arguments."""
     places = with_names([*args.checkpoint, *args.predictions])
     args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
-    tables = check_files(args, places)
+    tables = processes.first_does(check_files, args, places)
     data = open_data(args)
     others = pictures.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
+    predicted = {place.name: predict(place, data, args) for place in places}
+    processes.first_does(tell, args, places, data, predicted, others, tables)
+
+
+def tell(args, places: Sequence[Named], data: FacialKeypointsDataset, predicted: dict, others: dict, tables: dict):
+    """Print and write what predictions are worth.
+
+    predicted: by name what `predict` returned; others: by name the errors of earlier ones; tables: see `check_files`.
+    """
     reports, points = {}, {}
     for place in places:
-        reports[place.name], points[place.name] = measure(place, data, args)
+        reports[place.name], points[place.name] = measure(*predicted[place.name], data, args)
         say("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
     errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
     pairs = metrics.differences(errors, data.people)

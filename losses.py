@@ -7,28 +7,33 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import Maps, Outputs, cell_centres
+from processes import per_process
 
 
-def wing_loss(predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036) -> Tensor:
+def wing_loss(
+    predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036, reduction: str = "mean"
+) -> Tensor:
     """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for small errors, linear beyond `width`.
 
     In normalised coordinates; the defaults are the paper's ratio at a width of about 10 px of a 112-pixel crop.
+
+    reduction: "mean", or "none" for each coordinate's own, as torch's losses have it.
     """
     error = (predicted - target).abs()
     offset = width - width * math.log1p(width / curvature)
-    return torch.where(error < width, width * torch.log1p(error / curvature), error - offset).mean()
+    losses = torch.where(error < width, width * torch.log1p(error / curvature), error - offset)
+    return losses.mean() if reduction == "mean" else losses
 
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wing": wing_loss}
 
 
 def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_upright_face: Tensor) -> Tensor:
-    """The criterion over the crops that show an upright face, (B,) 1.0 or 0.0; 0 where none does.
+    """The mean of one of LOSSES over the crops that show an upright face, (B,) 1.0 or 0.0; 0 where none does.
 
     The others, faces that are turned and background, count nothing.
     """
-    target = torch.where(is_upright_face[:, None, None] > 0, target, keypoints.detach())
-    return criterion(keypoints, target) * len(is_upright_face) / is_upright_face.sum().clamp(min=1)
+    return mean_of_faces(criterion(keypoints, target, reduction="none").mean(dim=(1, 2)), is_upright_face)
 
 
 def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cells: float = 1.0) -> Tensor:
@@ -64,12 +69,15 @@ def error_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Ten
 
 def face_loss(outputs: Outputs, is_upright_face: Tensor) -> Tensor:
     """What teaches a network to tell upright faces, 1.0, from all else, 0.0: the cross-entropy, in nats."""
-    return F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face)
+    losses = F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face, reduction="none")
+    return mean_of_faces(losses, torch.ones_like(is_upright_face))
 
 
 def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:
-    """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none."""
-    return (losses * is_upright_face).sum() / is_upright_face.sum().clamp(min=1)
+    """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none. Where several
+    processes train together it is this one's part of that, see `processes.per_process`.
+    """
+    return (losses * is_upright_face).sum() / per_process(is_upright_face.sum())
 
 
 def detection_loss(maps: Maps, target: dict[str, Tensor]) -> Tensor:
@@ -84,9 +92,8 @@ def detection_loss(maps: Maps, target: dict[str, Tensor]) -> Tensor:
     right, wrong = F.logsigmoid(maps.score_logits), F.logsigmoid(-maps.score_logits)
     at_centre = heat == 1
     focal = torch.where(at_centre, (1 - probability) ** 2 * right, (1 - heat) ** 4 * probability**2 * wrong)
-    faces = at_centre.sum().clamp(min=1)
     near = torch.where(heat > 0.3, heat, 0.0)
     cells = target["log_sides"].exp()
     off = (maps.centers - target["centers"]).abs().sum(dim=1) / cells.clamp(min=1).sqrt()
     off = off + (maps.log_sides - target["log_sides"]).abs() + (maps.axes - target["axes"]).abs().sum(dim=1)
-    return -(focal * known).sum() / faces + (near * off).sum() / near.sum().clamp(min=1)
+    return -(focal * known).sum() / per_process(at_centre.sum()) + (near * off).sum() / per_process(near.sum())

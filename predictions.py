@@ -21,12 +21,13 @@ from face68.formats import read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import NUM_LANDMARKS, Face
 from face68.photos import find_faces, in_groups, prefetch
+from processes import joined, share
 
 # --- Of a network ---------------------------------------------------------------------------------------------
 
 
 def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> Predictions:
-    """The network's word on each of the N images; images are read ahead of it.
+    """The network's word on each of the N images; images are read ahead of it. Several processes share them.
 
     boxes: where faces are cropped: around the true points ("truth"), in a fixed part of the image ("frame"), both in
         one pass, or where the detector finds them ("detector"), in all passes.
@@ -34,6 +35,11 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
     Raises:
         InputError: an image can't be read.
     """
+    rows = share(len(data))
+    return _as_one(joined(_predict_all(landmarker, data.subset(rows, data.transform), boxes) if rows else None))
+
+
+def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> Predictions:
     if boxes == "truth":
         return _predict(landmarker, data, lambda image, points: geometry.box_of(points))
     if boxes == "frame":
@@ -53,6 +59,11 @@ def _predict(landmarker: Landmarker, data, box: Callable[[np.ndarray, np.ndarray
     images, points, parts = prefetch(data.image, range(len(data))), iter(data.keypoints), []
     for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
         parts.append(landmarker.predict(group, [box(image, next(points)) for image in group]))
+    return _as_one(parts)
+
+
+def _as_one(parts: Sequence[Predictions]) -> Predictions:
+    """What was predicted of several parts as if of one."""
     return Predictions(*(None if of_all[0] is None else np.concatenate(of_all) for of_all in zip(*parts, strict=True)))
 
 

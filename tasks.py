@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 import metrics
 import mosaics
@@ -34,7 +34,18 @@ from face68.detect import Circles, as_circles, peaks
 from face68.files import InputError
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from losses import LOSSES, detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss
-from models import CELL, Maps, as_outputs, faces_in_pixels, finds_faces, input_size, join_outputs, predicts_errors
+from models import (
+    CELL,
+    Maps,
+    Outputs,
+    as_outputs,
+    faces_in_pixels,
+    finds_faces,
+    input_size,
+    join_outputs,
+    predicts_errors,
+)
+from processes import alone, first_here, joined, share
 from runs import MEASURES, Settings, distinct_names
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints, unless --heatmap-weight says another
@@ -92,7 +103,11 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses: ...
 
     def validate(self, model: nn.Module, data: Dataset, device: torch.device) -> Validation:
-        """Raises InputError: something isn't finite."""
+        """Of all samples; where several processes ask, each asks the network about its share.
+
+        Raises:
+            InputError: something isn't finite.
+        """
         ...
 
     def describe(self) -> dict:
@@ -129,7 +144,8 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
         InputError: one of the two would be empty, or there aren't so many.
     """
     cache = settings.cache_dir, settings.cache_mb
-    dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
+    with first_here():
+        dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
     training, validation = split_by_person(dataset.people, settings.val_fold, settings.folds)
     if not training or not validation:
         raise InputError(
@@ -234,14 +250,10 @@ class PlaceKeypoints:
             beside = parts["errors"] + parts["face"]
         return Losses(watched, beside, parts)
 
-    @torch.inference_mode()
     def validate(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> Placed:
-        model.eval()
-        parts, truth = [], []
-        for batch in batches(data, self.settings.workers, device):
-            parts.append(as_outputs(model(batch["image"])))
-            truth.append(batch["keypoints"].cpu())
-        outputs, truth = join_outputs(parts), torch.cat(truth)
+        rows = share(len(data))
+        parts = joined(self._ask(model, Subset(data, rows), device) if rows else None)
+        outputs, truth = join_outputs([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         loss = LOSSES[self.settings.loss](outputs.keypoints, truth).item()
         log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
         keypoints, truth = outputs.keypoints.numpy(), truth.numpy()
@@ -249,6 +261,16 @@ class PlaceKeypoints:
         if not (sane and np.isfinite(keypoints).all()):
             raise diverged()
         return Placed(loss, keypoints, truth, log_errors, data.sources, distinct_names(self.settings.data))
+
+    @torch.inference_mode()
+    def _ask(self, model: nn.Module, data: Dataset, device: torch.device) -> tuple[Outputs, Tensor]:
+        """What the network says of N samples, and their true keypoints (N, 68, 2), on the CPU."""
+        model.eval()
+        parts, truth = [], []
+        for batch in batches(data, self.settings.workers, device):
+            parts.append(as_outputs(model(batch["image"])))
+            truth.append(batch["keypoints"].cpu())
+        return join_outputs(parts), torch.cat(truth)
 
     def describe(self) -> dict:
         return {"policy": asdict(self.policy)}
@@ -359,8 +381,17 @@ class FindFaces:
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
         return Losses(detection_loss(model(batch["image"]), batch), torch.zeros(()), {})
 
-    @torch.inference_mode()
     def validate(self, model: nn.Module, data: Seeded, device: torch.device) -> FoundFaces:
+        rows = share(len(data))
+        with alone():  # one process may have more batches than another
+            part = self._search(model, Subset(data, rows), device) if rows else None
+        found, losses = zip(*joined(part), strict=True)
+        fields = (np.concatenate(field) for field in zip(*(one[:3] for one in found), strict=True))
+        return FoundFaces(*fields, sum(one.count for one in found), float(np.mean(np.concatenate(losses))))
+
+    @torch.inference_mode()
+    def _search(self, model: nn.Module, data: Dataset, device: torch.device) -> tuple[FoundFaces, list[float]]:
+        """What is found in some mosaics, and the loss of each batch of them."""
         losses = []
 
         def find(batch: dict[str, Tensor]) -> list[Circles]:
@@ -368,8 +399,7 @@ class FindFaces:
             losses.append(detection_loss(maps, batch).item())
             return circles(maps, LEAST_SCORE)
 
-        measured = measure(find, batches(data, self.settings.workers, device))
-        return measured._replace(loss=float(np.mean(losses)))
+        return measure(find, batches(data, self.settings.workers, device)), losses
 
     def describe(self) -> dict:
         return {}

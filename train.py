@@ -7,6 +7,7 @@
     python train.py --epochs 30 --data data --data my_faces    # two data sets at once
     python train.py --epochs 100 --model detector --batch-size 32    # what finds faces, in any roll
     python train.py --epochs 30 --resume                 # go on after an interruption
+    torchrun --nproc-per-node=2 train.py --epochs 30     # the same training on two GPUs, or in two processes
     python train.py --dry-run                            # two steps and a validation, to see that all works
 
 Writes into --output-dir: best.pt (lowest NME on people that training never saw; of a detector 1 - average precision)
@@ -35,10 +36,11 @@ from tqdm import tqdm
 
 import image_cache
 import plots
+import processes
 import report
 import runs
 from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
-from compute import choose_device, keep_freed_memory, precision_of, to_device
+from compute import PRECISIONS, choose_device, choose_precision, keep_freed_memory, to_device
 from data_load import DATA_DIR, FOLDS, Seeded, default_data
 from exporting import export_network
 from face68.command.arguments import (
@@ -100,7 +102,12 @@ def parse_arguments() -> Settings:
         help="begin with the weights of this one: fine-tuning",
     )
     p.add_argument("--batch-size", type=positive_int, default=16, help="faces a step")
-    p.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of most of what the network computes")
+    p.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="of most of what the network computes; auto: 16 bits where the processor has instructions for them",
+    )
     p.add_argument(
         "--data",
         type=Path,
@@ -174,6 +181,9 @@ class Training:
         self.model, self.average = model, WeightAverage(model)  # the average is what is validated and kept
         self.before = copy.deepcopy(model)  # its first step
         self.task, self.settings, self.device = task, settings, device
+        self.precision = choose_precision(settings.precision, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+        self.parallel = processes.parallel(model)
         self.optimizers = create_optimizers(settings.optimizer, model, settings.lr, settings.weight_decay)
         self.faces = data.digest()
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
@@ -195,11 +205,12 @@ class Training:
         """One step of the weights against the loss's gradient, and of their average."""
         lr = self.lr
         self.model.zero_grad()
-        loss.backward()
+        self.scaler.scale(loss).backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            optimizer.step()
+            self.scaler.step(optimizer)
+        self.scaler.update()
         self.average.update(self.model)
         self.step += 1
 
@@ -212,7 +223,10 @@ class Training:
             InputError: the loss of one of them isn't finite.
         """
         first = self.step - len(self.losses) + 1
-        values = torch.stack([torch.stack(list(one.values())) for one in self.losses]).tolist() if self.losses else []
+        values = (
+            torch.stack([torch.stack(list(one.values())) for one in self.losses]) if self.losses else torch.empty(0)
+        )
+        values = processes.mean_of(values).tolist()
         for step, of_step in enumerate(values, start=first):
             for name, value in zip(self.losses[0], of_step, strict=True):
                 self.sums[name] += value
@@ -239,6 +253,7 @@ class Training:
             "best_error": self.best_error,
             "watched": self.watched,
             "random": torch.get_rng_state(),  # dropout draws from it
+            "scaler": self.scaler.state_dict(),
         }
 
     def restore(self, state: dict) -> None:
@@ -255,6 +270,7 @@ class Training:
             self.sums = defaultdict(lambda: math.nan, train_loss=state["loss_sum"])
         self.watched = state.get("watched", [])  # none, if an earlier version began
         torch.set_rng_state(state["random"])
+        self.scaler.load_state_dict(state.get("scaler", {}))  # none, if an earlier version began
 
 
 def resume(training: Training) -> None:
@@ -297,27 +313,30 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
     settings, data.epoch = training.settings, training.epoch
     done = training.step * settings.batch_size  # faces of this epoch, by the run that was interrupted in it
     order = data.order()
+    steps = [order[i : i + settings.batch_size] for i in range(done, len(order), settings.batch_size)]
     # A generator of its own, or each loader would take a number from the global one, from which dropout draws: an epoch
     # that is interrupted and resumed has two loaders.
     loader = DataLoader(
         data,
-        settings.batch_size,
-        sampler=order[done:],
+        batch_sampler=list(map(processes.share_of_step, steps)),
         num_workers=settings.workers,
         generator=torch.Generator(),
     )
     training.model.train()
     title = f"epoch {training.epoch + 1}/{settings.epochs}"
-    with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=None) as bar:
-        for batch in loader:
-            with precision_of(settings.precision, training.device):
-                loss = training.task.loss(training.model, to_device(batch, training.device))
+    hidden = None if processes.is_first() else True  # None: where stderr is no terminal
+    with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=hidden) as bar:
+        for step, batch in zip(steps, loader, strict=True):
+            with torch.autocast(training.device.type, training.precision, training.precision != torch.float32):
+                loss = training.task.loss(training.parallel, to_device(batch, training.device))
             losses = {"train_loss": loss.watched} | {f"{name}_loss": part for name, part in loss.parts.items()}
             training.losses.append({name: value.detach().float() for name, value in losses.items()})
             training.step_weights(loss.watched + loss.beside)
-            bar.update(len(batch["image"]))
+            bar.update(len(step))
             if training.step % LOOK == 0:
                 bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")
+            if processes.any_of(interrupt.requested):
+                interrupt.requested = True
             if interrupt.requested or (settings.dry_run and training.step == 2):
                 break
     losses = training.mean_losses()
@@ -419,18 +438,17 @@ def describe(training: Training, found: Validation | None) -> dict:
 def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
     """The epochs, each with its validation, checkpoints and line. Returns whether they all were done."""
     settings, task, interrupt = training.settings, training.task, Interrupt()
-    folder = settings.output_dir
     if not settings.resume:
         started = time.perf_counter()
         found = task.validate(training.average.model, val_data, training.device)
         print(f"before training: {found}", flush=True)
-        note_epoch(training, {}, found, time.perf_counter() - started, val_data)
+        seconds = time.perf_counter() - started
+        processes.first_does(note_epoch, training, {}, found, seconds, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
         losses = train_epoch(training, train_data, interrupt)
-        if interrupt.requested:
-            checkpoint = describe(training, None)
-            save_checkpoint(folder / runs.LAST, checkpoint | {"training": training.state()})
+        if processes.any_of(interrupt.requested):
+            processes.first_does(save_state, training, describe(training, None))
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
             return False
         found = task.validate(training.average.model, val_data, training.device)
@@ -444,15 +462,24 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        note_epoch(training, losses, found, seconds, val_data)
-        checkpoint = describe(training, found)
-        if found.error < training.best_error:
-            if training.best_error == math.inf:
-                runs.keep_previous(folder)
-            training.best_error = found.error
-            save_checkpoint(folder / runs.BEST, checkpoint)
-        save_checkpoint(folder / runs.LAST, checkpoint | {"training": training.state()})
+        processes.first_does(note_epoch, training, losses, found, seconds, val_data)
+        processes.first_does(keep_epoch, training, found)
     return True
+
+
+def keep_epoch(training: Training, found: Validation) -> None:
+    """Write last.pt and, if no epoch before was as good, best.pt."""
+    folder, checkpoint = training.settings.output_dir, describe(training, found)
+    if found.error < training.best_error:
+        if training.best_error == math.inf:
+            runs.keep_previous(folder)
+        training.best_error = found.error
+        save_checkpoint(folder / runs.BEST, checkpoint)
+    save_state(training, checkpoint)
+
+
+def save_state(training: Training, checkpoint: dict) -> None:
+    save_checkpoint(training.settings.output_dir / runs.LAST, checkpoint | {"training": training.state()})
 
 
 def export_best(path: Path, exported: Path) -> None:
@@ -465,30 +492,49 @@ def export_best(path: Path, exported: Path) -> None:
         print(f"{exported}: the same network for predict.py and face68, without PyTorch")
 
 
-def main() -> int:
-    settings = parse_arguments()
-    places = [settings.output_dir / name for name in runs.WRITTEN]
+def check_folder(settings: Settings) -> None:
+    """See that the results can be written, and of a training that is resumed what is there.
+
+    Raises:
+        InputError: they can't, or it can't be gone on with.
+    """
     if settings.resume:
         runs.check_resumable(settings.output_dir)
+    places = [settings.output_dir / name for name in runs.WRITTEN]
     reads = () if settings.init is None else (settings.init,)
     check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
+
+
+def main() -> int:
+    with processes.together():
+        return run(parse_arguments())
+
+
+def run(settings: Settings) -> int:
+    """The whole command by its arguments; returns the exit status."""
+    processes.first_does(check_folder, settings)
     keep_freed_memory()
     device = choose_device(settings.device)
     task, model = task_of(settings), create_untrained(settings, device)
+    parameters = sum(p.numel() for p in model.parameters())
     train_data, val_data = task.load()
     training = Training(model, task, settings, train_data, device)
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"network: {model.name}, {parameters:,} parameters, on {device}; git commit {git_commit()}")
-    with contextlib.nullcontext() if settings.dry_run else alone_in(settings.output_dir):
+    precision = str(training.precision).removeprefix("torch.")
+    print(f"network: {model.name}, {parameters:,} parameters, in {precision} on {device}; git commit {git_commit()}")
+    if processes.count() > 1:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        print(f"processes: {processes.count()}, joined by {backend}; a step takes {settings.batch_size} faces in all")
+    writes = processes.is_first() and not settings.dry_run
+    with alone_in(settings.output_dir) if writes else contextlib.nullcontext():
         if settings.resume:
             resume(training)
-        if settings.tensorboard is not None and not settings.dry_run:
+        if settings.tensorboard is not None and writes:
             training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
         if not train(training, train_data, val_data):
             return 130
-        if settings.dry_run:
+        if not writes:
             return 0
-        draw_results(training, val_data)
+        processes.first_does(draw_results, training, val_data)
         export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")

@@ -6,8 +6,8 @@
 
 A reader may return what it promises (finite numbers, shapes, files that read the same again), or raise `InputError`
 with one line that names the file. All else is a finding, and so is more than 2 GB or 20 s: it is kept in
-outputs/fuzz/NAME/, beside what was found to reach new lines, from which the next run goes on. The exit status is 1 where
-there was one.
+outputs/fuzz/NAME/, beside what was found to reach new lines, from which the next run goes on. The exit status is 1
+where there was one.
 
 To add a reader: a function that takes a path, and a line in READERS.
 """
@@ -114,13 +114,20 @@ def some_images(folder: Path) -> None:
 
     gradient = np.linspace(0, 255, 24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
     image = Image.fromarray(gradient)
-    kinds = {"JPEG": {"exif": b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"}, "PNG": {}, "GIF": {}, "BMP": {}}
+    kinds = {
+        "JPEG": {"exif": b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"},
+        "PNG": {},
+        "GIF": {},
+        "BMP": {},
+    }
     kinds |= {"PPM": {}, "TIFF": {"compression": "tiff_lzw"}, "WEBP": {}}
     kinds |= {name: {} for name, feature in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")) if features.check(feature)}
     for name, options in kinds.items():
         image.save(folder / f"rgb.{name}", name, **options)
     for mode, name in (("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("I;16", "PNG"), ("1", "TIFF")):
-        image.convert("L" if mode == "I;16" else mode).convert(mode).save(folder / f"{mode.replace(';', '')}.{name}", name)
+        image.convert("L" if mode == "I;16" else mode).convert(mode).save(
+            folder / f"{mode.replace(';', '')}.{name}", name
+        )
     image.save(folder / "turning.GIF", "GIF", save_all=True, append_images=[image.rotate(90)])
 
 
@@ -132,7 +139,9 @@ def some_results(name: str) -> Callable[[Path], None]:
         points = np.linspace(0, 100, 136, dtype=np.float32).reshape(68, 2)
         faces = [
             Face((0.0, 0.0, 100.0, 100.0), None, points),
-            Face((1.0, 1.0, 101.0, 101.0), 0.9, points + 1, np.ones(68, np.float32), 0.8, 2, {"yaw": 1.0, "roll": None}),
+            Face(
+                (1.0, 1.0, 101.0, 101.0), 0.9, points + 1, np.ones(68, np.float32), 0.8, 2, {"yaw": 1.0, "roll": None}
+            ),
         ]
         results = [
             formats.ImageResult("a.jpg", 200, 100, faces),
@@ -171,7 +180,9 @@ def texts(*contents: str) -> Callable[[Path], None]:
 
 NUMBERS = '"1e39" "-1e400" "nan" "inf" "1_0" "0x1p9" "-0" "1e-400" "\\xef\\xbb\\xbf" "\\x00" "\\xd9\\xa3"'
 READERS = {
-    "images": Reader(read_image, some_images, '"Exif" "IHDR" "IDAT" "acTL" "\\xff\\xd8" "\\xff\\xc0" "RIFF" "ftypavif"'),
+    "images": Reader(
+        read_image, some_images, '"Exif" "IHDR" "IDAT" "acTL" "\\xff\\xd8" "\\xff\\xc0" "RIFF" "ftypavif"'
+    ),
     "csv": Reader(read_csv, a_sample("training_frames_keypoints.csv", 4), NUMBERS + ' "True" "\\"" ",," "../"'),
     "pts": Reader(read_pts, a_pts, NUMBERS + ' "version:" "n_points:" "{" "}"'),
     **{
@@ -207,9 +218,9 @@ def fuzz(name: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=["face68", "data_load", "PIL", "json"]):
         import PIL.Image
 
-        import data_load
+        import data_load  # noqa: F401 (what the readers import later has to be under watch)
         import face68.formats
-        import face68.images
+        import face68.images  # noqa: F401
     PIL.Image.init()
     read = READERS[name].read
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
@@ -229,7 +240,13 @@ def campaign(name: str, seconds: int, seed: int) -> tuple[int, int, list[Path]]:
     words.write_text(READERS[name].words.replace(" ", "\n") + "\n")
     known = set(place.glob("*-*"))
     line = [sys.executable, __file__, name, "--inside", str(corpus), str(seeds), f"-dict={words}", "-max_len=16384"]
-    limits = [f"-max_total_time={seconds}", f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-seed={seed + 1}"]
+    limits = [
+        f"-max_total_time={seconds}",
+        f"-timeout={SECONDS}",
+        f"-report_slow_units={SECONDS}",
+        f"-rss_limit_mb={MEGABYTES}",
+        f"-seed={seed + 1}",
+    ]
     told = subprocess.run(
         [*line, *limits, f"-artifact_prefix={place}/", "-print_final_stats=1", "-verbosity=0"],
         stdout=subprocess.PIPE,

@@ -101,10 +101,11 @@ def test_an_interrupted_stream_keeps_what_it_had_and_goes_on_later(server, get, 
 def test_a_stream_that_breaks_off_is_tried_again(server, get, tmp_path, monkeypatch):
     server.files, server.cut_archive_at = {}, len(server.archive) // 2
 
-    def heal(seconds):
+    def heal(error, attempt):
         server.cut_archive_at = None
+        return 0
 
-    monkeypatch.setattr(download.time, "sleep", heal)
+    monkeypatch.setattr(download, "wait_before", heal)
     assert get() == len(FILES)
     assert server.requests == ["/archive", "/archive"]
 

@@ -1,0 +1,230 @@
+"""Several processes that train or evaluate together, as torchrun starts them: who this one is, and what they share.
+
+    torchrun --nproc-per-node=2 train.py --epochs 30
+
+A command that runs alone is one process, for which everything here returns at once what it was given.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from face68.files import InputError
+
+PATIENCE = 2  # s in which the first process has said what went wrong, if it went wrong for all
+Value = TypeVar("Value")
+_alone = False  # whether this process does something without the others, see `alone`
+
+
+def count() -> int:
+    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
+
+
+def number() -> int:
+    """This process's, from 0; the first one alone prints and writes."""
+    return dist.get_rank() if dist.is_initialized() and not _alone else 0
+
+
+def is_first() -> bool:
+    return number() == 0
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Within the block the processes that torchrun started are one group. Of all but the first stdout leads nowhere,
+    and they leave it to the first one to say what goes wrong for all.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        if not is_first():
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it lasts as long as the process)
+        yield
+    except InputError:
+        if not is_first():
+            time.sleep(PATIENCE)
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def number_here() -> int:
+    """This process's among those of its machine, from 0."""
+    return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
+
+
+@contextlib.contextmanager
+def first_here() -> Iterator[None]:
+    """The first process of each machine goes through the block before the others, which find what it left: a cache."""
+    if number_here() > 0:
+        dist.barrier()
+    yield
+    if count() > 1 and number_here() == 0:
+        dist.barrier()
+
+
+# --- What they tell each other ----------------------------------------------------------------------------------
+
+
+def mean_of(values: Tensor) -> Tensor:
+    """The mean over the processes, elementwise, without a gradient."""
+    if count() == 1:
+        return values
+    values = values.detach().clone()
+    dist.all_reduce(values)
+    return values / count()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is so for one of them."""
+    return bool(mean_of(torch.tensor(float(flag))) > 0) if count() > 1 else flag
+
+
+def per_process(amount: Tensor) -> Tensor:
+    """An even share of what all processes have of something together, which is at least 1.
+
+    A sum over a process's faces divided by that is a loss whose mean over the processes, to which their gradients are
+    averaged, is the mean over all faces: however many of them each process has.
+    """
+    return mean_of(amount if amount.is_floating_point() else amount.float()).clamp(min=1 / count())
+
+
+def share(size: int) -> list[int]:
+    """Which of 0 … size - 1 are this process's part: all of them are somebody's, none is two's."""
+    return np.array_split(np.arange(size), count())[number()].tolist()
+
+
+def share_of_step(samples: list[int]) -> list[int]:
+    """This process's part of a step's samples. Where they are too few for all, each process has all of them: gradients,
+    losses and statistics are means, and the same (but for the last digits of a variance that BatchNorm keeps).
+    """
+    return samples if len(samples) < count() else [samples[i] for i in share(len(samples))]
+
+
+def joined(part: Value | None) -> list[Value]:
+    """The parts of all processes that have one, in the order of `share`."""
+    if count() == 1:
+        return [part]
+    parts = [None] * count()
+    dist.all_gather_object(parts, part)
+    return [one for one in parts if one is not None]
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process is as if there were no others: it waits for none, and none is told anything."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def first_does(function: Callable[..., Value], *arguments) -> Value | None:
+    """What the first process does alone. The others go on, with None, to where they next wait for each other."""
+    if not is_first():
+        return None
+    with alone():
+        return function(*arguments)
+
+
+# --- A network that they train together --------------------------------------------------------------------------
+
+
+def parallel(model: nn.Module) -> nn.Module:
+    """The network as all processes train it: gradients are their mean, and a batch is normalised as a whole.
+
+    The network itself is changed: its batch normalisation asks the others. Weights and their names stay.
+    """
+    if count() == 1:
+        return model
+    device = next(model.parameters()).device
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if device.type == "cuda" else _normalised_together(model)
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def _normalised_together(model: nn.Module) -> nn.Module:
+    for parent in list(model.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, nn.BatchNorm2d):
+                setattr(parent, name, BatchNormOfAll.like(layer))
+    return model
+
+
+class BatchNormOfAll(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of all processes' faces (on GPUs torch has its own, SyncBatchNorm).
+
+    So N processes with a batch's N parts learn what one would with the whole of it, and no part is too small.
+    """
+
+    @classmethod
+    def like(cls, layer: nn.BatchNorm2d) -> "BatchNormOfAll":
+        """The same layer: its very weights and statistics."""
+        made = cls(layer.num_features, layer.eps, layer.momentum)
+        made.weight, made.bias = layer.weight, layer.bias
+        for name, buffer in layer.named_buffers():
+            setattr(made, name, buffer)
+        return made.train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        mean, variance, size = _moments(x, self.weight.dtype)
+        y = _Normalize.apply(x, self.weight, self.bias, mean, variance, size, self.eps)
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (size / (size - 1)), self.momentum)
+        return y
+
+
+@torch.no_grad()
+def _moments(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
+    """Mean and variance (C,) over all processes' x (B, C, H, W), and over how many values of a channel they are."""
+    channels, size = x.shape[1], x.numel() // x.shape[1]
+    variance, mean = torch.var_mean(x.to(dtype), dim=(0, 2, 3), correction=0)
+    mean, variance = mean.double(), variance.double()  # in which a difference of squares loses nothing
+    sums = torch.cat([size * mean, size * (variance + mean**2), torch.tensor([size], dtype=torch.float64)])
+    dist.all_reduce(sums)
+    size = sums[-1].item()
+    mean, square = (sums[:-1] / size).split(channels)
+    return mean.to(dtype), (square - mean**2).to(dtype), size
+
+
+class _Normalize(torch.autograd.Function):
+    """x (B, C, H, W) → (x - mean) / sqrt(variance + eps) · weight + bias, where mean and variance (C,) are of x itself
+    and of the other processes' `size` values a channel in all.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, variance, size, eps):
+        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
+        ctx.size = size
+        return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+    @staticmethod
+    def backward(ctx, slope):
+        x, weight, mean, scale = ctx.saved_tensors
+        slope = slope.to(weight.dtype)
+        along = (1, -1, 1, 1)
+        normal = (x - mean.view(along)) * scale.view(along)
+        sums = torch.stack([slope.sum(dim=(0, 2, 3)), (slope * normal).sum(dim=(0, 2, 3))])  # (2, C)
+        of_all = sums.clone()
+        dist.all_reduce(of_all)
+        shift, pull = (of_all / ctx.size)[:, :, None, None]
+        slope_of_x = (slope - shift - normal * pull) * (weight * scale).view(along)
+        return slope_of_x.to(x.dtype), sums[1], sums[0], None, None, None, None
