@@ -2,10 +2,12 @@
 
     pip install mediapipe==0.10.14 dlib-bin face-recognition-models
 
-Each takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes.
+Each takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes. Those
+that give faces say what they are made of: `files`, of their models, and `trained_on`, in words.
 """
 
 import importlib.util
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -14,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from face68 import geometry
-from face68.detect import Found
+from face68.detect import FaceDetector, Found
+from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
-from metrics import MISSED, nme
+from face68.network import OnnxMaps, OnnxNetwork, shipped_detector
+from metrics import MISSED, failure_rate, nme
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
@@ -32,16 +36,44 @@ MESH_VERTICES = [
 ]
 
 
+class Ours:
+    """Our detector and a network of ours, as `face68.Landmarker` runs them.
+
+    Raises:
+        InputError: `path` is no network that export.py wrote.
+    """
+
+    name = "ours"
+
+    def __init__(self, path: str | Path):
+        points, detector = OnnxNetwork(path), FaceDetector(shipped_detector())
+        self._landmarker = Landmarker(points, detector)
+        self.files = [points.path, detector.network.path]
+        self.trained_on = f"points: {data_of(points)}; detector: {data_of(detector.network)}"
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        return self._landmarker(image)
+
+
+def data_of(network: OnnxNetwork | OnnxMaps) -> str:
+    """The folders of train.py --data that a network was trained on, as its file says."""
+    return ", ".join(Path(folder).name for folder in json.loads(network.metadata["arguments"])["data"])
+
+
 class MediaPipe:
     """MediaPipe's detector and face mesh (Kartynnik et al., 2019) on a single picture, of which it takes one face."""
 
     name, package = "MediaPipe", "mediapipe==0.10.14"
-    refined = False
+    trained_on = "30,000 phone photos"  # as Kartynnik et al. and, for the refined one, Grishchenko et al. say
+    refined, mesh_file = False, "face_landmark.tflite"
 
     def __init__(self):
-        from mediapipe.python.solutions.face_mesh import FaceMesh
+        from mediapipe.python.solutions import face_mesh
 
-        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=self.refined)
+        self._mesh = face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=self.refined)
+        modules = Path(face_mesh.__file__).parents[2] / "modules"
+        detector_file = modules / "face_detection" / "face_detection_short_range.tflite"
+        self.files = [modules / "face_landmark" / self.mesh_file, detector_file]
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
@@ -71,16 +103,18 @@ class RefinedMediaPipe(MediaPipe):
     """The same with its larger network, which looks at eyes and lips once more (Grishchenko et al., 2020)."""
 
     name = "MediaPipe, refined"
-    refined = True
+    refined, mesh_file = True, "face_landmark_with_attention.tflite"
 
 
 class Dlib:
-    """dlib's detector, at the size of the picture, and its 68 points by regression trees (Kazemi & Sullivan, 2014).
+    """dlib's detector and its 68 points by regression trees (Kazemi & Sullivan, 2014), at the size of the picture.
 
-    The model was trained on 300-W: on photographs of that, the test ones too, it says what it was taught.
+    The model was trained on 300-W: on photographs of that, the test ones too, it says what it was taught. The detector
+    has no file, it is part of the library.
     """
 
-    name, package = "dlib", "dlib-bin face-recognition-models"
+    name, package, trained_on = "dlib", "dlib-bin face-recognition-models", "300-W"
+    doublings = 0  # of the picture, for the detector, whose window has 80 pixels
 
     def __init__(self):
         import dlib
@@ -90,12 +124,18 @@ class Dlib:
         models = importlib.util.find_spec("face_recognition_models")
         if models is None:
             raise ModuleNotFoundError(name="face_recognition_models")
-        file = Path(models.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat"
-        self._predict = dlib.shape_predictor(str(file))
+        self.files = [Path(models.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat"]
+        self._predict = dlib.shape_predictor(str(self.files[0]))
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        shapes = [self._predict(image, rectangle) for rectangle in self._detect(image, 0)]
+        shapes = [self._predict(image, rectangle) for rectangle in self._detect(image, self.doublings)]
         return [as_face([(point.x, point.y) for point in shape.parts()]) for shape in shapes]
+
+
+class EnlargedDlib(Dlib):
+    """The same on the picture made twice as large, as in dlib's own example: slower, and finds smaller faces."""
+
+    name, doublings = "dlib, enlarged", 1
 
 
 class DlibDetector:
@@ -109,7 +149,7 @@ class DlibDetector:
         self._hog = dlib.get_frontal_face_detector()
 
     def __call__(self, image: np.ndarray) -> Found:
-        rectangles, scores, _ = self._hog.run(image, 1, 0.0)  # enlarged twice: its window has 80 pixels
+        rectangles, scores, _ = self._hog.run(image, EnlargedDlib.doublings, 0.0)
         boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
         return Found(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
 
@@ -151,12 +191,16 @@ def without_offsets(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def accuracy(predicted: np.ndarray, truth: np.ndarray) -> dict:
-    """How many faces are found and how well: points (N, 68, 2) px, NaN where a face was missed."""
+    """How many faces are missed, and how good points are: (N, 68, 2) px, NaN where a face was missed.
+
+    nme_found, nme_offsets_off: of the others. In nme_all and fr8 a missed face counts, as one that is off by MISSED.
+    """
     errors = nme(predicted, truth)
     found = ~np.isnan(errors)
-    figures = {"photos": len(errors), "found": found.mean(), "nme_found": math.nan, "nme_offsets_off": math.nan}
+    figures = {"photos": len(errors), "missed": int((~found).sum()), "nme_found": math.nan, "nme_offsets_off": math.nan}
     if found.any():
         figures["nme_found"] = errors[found].mean()
     if found.sum() > 1:
         figures["nme_offsets_off"] = nme(without_offsets(predicted[found], truth[found]), truth[found]).mean()
-    return figures | {"nme_all": np.where(found, errors, MISSED).mean()}
+    counted = np.where(found, errors, MISSED)
+    return figures | {"nme_all": counted.mean(), "fr8": failure_rate(counted)}

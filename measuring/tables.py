@@ -22,6 +22,7 @@ HEAD = b'{\n  "machine": {'  # of a file that `write_tables` wrote
 UNITS = {  # by the first word of a column's name: what its heading says in its place, and how its values are written
     "ms": ("ms", ".2f"),
     "mib": ("MiB", ".0f"),
+    "mb": ("MB", ".1f"),
     "rate": ("photos/s", ".1f"),
     "ratio": ("×", ".2f"),
     "share": ("share", ".1%"),

@@ -15,7 +15,7 @@ from conftest import SAMPLE, SHIPPED, YUNET
 import benchmark
 import plots
 from curation.drawn.films import frames as drawn_frames
-from data_load import fold_of, read_csv
+from data_load import fold_of, open_split, read_csv
 from face68 import geometry
 from face68.files import InputError
 from face68.formats import write_pts
@@ -23,6 +23,7 @@ from face68.frames import film_writer
 from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
+from face68.network import shipped_detector
 from measuring import limits, tables, timing
 
 
@@ -152,6 +153,32 @@ def test_photo_measures_each_detector_and_draws(few, tmp_path, measure, monkeypa
         assert read_image(tmp_path / "pictures" / name).std() > 0
     assert all(name in output.out for name in rows)
     measure(*arguments)  # what it wrote itself it replaces
+
+
+def test_peers_are_compared_on_photos_at_their_own_size(few, tmp_path, measure, monkeypatch):
+    """With a stand-in, which finds the first face where it is, and none after it."""
+    samples = list(open_split(few, "training"))
+    first = Face((0, 0, 1, 1), None, samples[0]["keypoints"])
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        file.write_bytes(bytes(750_000))
+    seen = []
+
+    def find(image):
+        seen.append(image)
+        return [first] if np.array_equal(image, samples[0]["image"]) else []
+
+    find.name, find.files, find.trained_on = "a stand-in", files, "a face"
+    monkeypatch.setattr(benchmark, "installed", lambda *_: [find])
+    output, report = measure("peers", "--data", few, "--split", "training", "--rounds", 2)
+    ours, row = report["tables"]["peers"]
+    assert [image.shape for image in seen] == [sample["image"].shape for sample in samples for _ in range(3)]
+    assert (row["name"], row["photos"], row["missed"]) == ("a stand-in", 3, 2)
+    assert (row["nme_found"], row["nme_all"]) == (0, pytest.approx(0.2)) and row["fr8"] == pytest.approx(2 / 3)
+    assert (row["mb"], row["trained_on"]) == (1.5, "a face")
+    assert ours["missed"] == 0 and ours["ratio_ours"] == 1 and ours["nme_found"] == ours["nme_all"] < 0.1
+    assert ours["mb"] == pytest.approx((SHIPPED.stat().st_size + shipped_detector().stat().st_size) / 1e6)
+    assert "MB" in output.out and "trained on" in output.out
 
 
 @pytest.mark.parametrize("place", ["pictures/speed.png", "report.json"])

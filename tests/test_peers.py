@@ -1,11 +1,14 @@
 """Others' programs are asked as they are meant to be, and compared by a rule that is the same for all."""
 
 import importlib
+import shutil
 
 import numpy as np
 import pytest
+from conftest import PRETRAINED, SHIPPED
 
 from face68 import geometry
+from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
 from measuring import peers
@@ -20,7 +23,7 @@ def here(peer: type):
         pytest.skip(f"{error.name} is not here")
 
 
-@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe, peers.Dlib])
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe, peers.Dlib, peers.EnlargedDlib])
 def test_a_peers_points_are_the_68_points(peer, hopper, landmarker: Landmarker):
     """Each is about where our network has it: a wrong number or order would move it further."""
     (theirs,), (ours,) = here(peer)(hopper), landmarker(hopper)
@@ -42,6 +45,32 @@ def test_mesh_vertices_of_both_halves_mirror_each_other(peer, hopper):
 @pytest.mark.parametrize("peer", [peers.MediaPipe, peers.Dlib])
 def test_a_peer_finds_nothing_in_nothing(peer):
     assert here(peer)(np.full((200, 300, 3), 128, np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "least", "most"), [(peers.MediaPipe, 1, 3), (peers.RefinedMediaPipe, 2, 4), (peers.Dlib, 90, 110)]
+)
+def test_a_peers_models_are_files_of_their_known_size(peer, least, most):
+    peer = here(peer)
+    assert least < sum(file.stat().st_size for file in peer.files) / 1e6 < most
+    assert peer.trained_on
+
+
+def test_dlib_finds_smaller_faces_in_an_enlarged_picture(hopper):
+    small = geometry.resize(hopper, *(side // 5 for side in hopper.shape[:2]))  # a face of about 48 px
+    assert here(peers.Dlib)(small) == []
+    assert len(here(peers.EnlargedDlib)(small)) == 1
+
+
+def test_ours_is_the_library_and_says_what_its_two_files_were_trained_on(hopper, landmarker: Landmarker, tmp_path):
+    network = shutil.copy(SHIPPED, tmp_path / "mine.onnx")
+    ours = peers.Ours(network)
+    (face,), (expected,) = ours(hopper), landmarker(hopper)
+    np.testing.assert_array_equal(face.keypoints, expected.keypoints)
+    assert [file.name for file in ours.files] == ["mine.onnx", "detector.onnx"]
+    assert ours.trained_on == "points: data, 300w; detector: data, 300w, afw, infants"
+    with pytest.raises(InputError, match=r"give another \.onnx file"):
+        peers.Ours(PRETRAINED)
 
 
 def test_dlibs_detector_finds_a_box_on_the_face(hopper, landmarker):
@@ -104,12 +133,13 @@ def test_a_missed_face_counts_30_percent(faces):
     predicted[1] = np.nan
     predicted[0, 0] += (68 * 0.04 * 40, 0)  # an eye distance of 40 px: an NME of 4%
     figures = peers.accuracy(predicted, faces)
-    assert (figures["photos"], figures["found"]) == (6, pytest.approx(5 / 6))
+    assert (figures["photos"], figures["missed"]) == (6, 1)
     assert figures["nme_found"] == pytest.approx(0.04 / 5, rel=1e-3)
     assert figures["nme_all"] == pytest.approx((0.04 + 0.3) / 6, rel=1e-3)
+    assert figures["fr8"] == pytest.approx(1 / 6), "a missed face has failed"
 
 
 def test_where_no_face_is_found_there_is_no_nme_of_those(faces):
     figures = peers.accuracy(np.full_like(faces, np.nan), faces)
-    assert (figures["found"], figures["nme_all"]) == (0, pytest.approx(0.3))
+    assert [figures[key] for key in ("missed", "nme_all", "fr8")] == [6, pytest.approx(0.3), 1]
     assert np.isnan([figures["nme_found"], figures["nme_offsets_off"]]).all()
