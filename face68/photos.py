@@ -31,6 +31,8 @@ class Photo:
     """What became of a source: image and drawing (H, W, 3) uint8 RGB and faces, or what went wrong.
 
     factor: how many times larger the photo is that the faces belong to than `image`.
+    thumbnail: a small drawing, for a sheet of many.
+    size: width and height of the photo, px; known also when its image is held no more.
     """
 
     source: str
@@ -38,12 +40,13 @@ class Photo:
     faces: list[Face] = field(default_factory=list)
     problem: InputError | None = None
     picture: np.ndarray | None = None
+    thumbnail: np.ndarray | None = None
     factor: int = 1
+    size: tuple[int, int] = (0, 0)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, px."""
-        return self.factor * self.image.shape[1], self.factor * self.image.shape[0]
+    def __post_init__(self):
+        if self.image is not None:
+            self.size = self.factor * self.image.shape[1], self.factor * self.image.shape[0]
 
     @property
     def pixels(self) -> int:
@@ -147,7 +150,7 @@ def in_groups(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[l
         pixels += weigh(item)
         del item  # as in `prefetch`
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
-            yield group
-            group, pixels = [], 0
+            whole, group, pixels = [group], [], 0
+            yield whole.pop()  # and none of it is held here
     if group:
         yield group

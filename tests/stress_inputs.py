@@ -234,6 +234,25 @@ def attack_photos(seconds: float, seed: int = 0) -> Counter:
     return counts
 
 
+def attack_giants(seconds: float, seed: int = 0) -> Counter:
+    """Folders of photos just below the largest that is read, 250 megapixels: in less memory than MOST_MEMORY."""
+    face, counts = cv2.imread(str(sorted((SAMPLE / "test").glob("*.jpg"))[0])), Counter()
+    for case, random in cases(seconds, seed):
+        with tempfile.TemporaryDirectory() as folder:
+            photos = Path(folder, "photos")
+            photos.mkdir()
+            for i in range(3):
+                width = int(random.integers(5_000, 50_000))
+                height = int(random.uniform(0.7, 0.99) * 250_000_000 / width)
+                cv2.imwrite(str(photos / f"{i}.jpg"), cv2.resize(face, (width, height)))
+            pictures = ("--no-pictures",) if random.random() < 0.3 else ("--output", "pictures")
+            outcome = run_command(script("predict.py", "--image", photos, *pictures), Path(folder))
+            kind = verdict(outcome)
+            counts[kind] += 1
+            report("giants", seed, case, kind, outcome)
+    return counts
+
+
 # --- Films ----------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +559,7 @@ def attack_interruptions(seconds: float, seed: int = 0) -> Counter:
 
 ATTACKS: dict[str, Callable[[float, int], Counter]] = {
     "photos": attack_photos,
+    "giants": attack_giants,
     "films": attack_films,
     "downloads": attack_downloads,
     "commands": attack_commands,

@@ -24,12 +24,13 @@ def opened(**places) -> Results:
     return Results(draw_faces, **{"pictures": {}, "pts": {}, "sheets": {}, "summaries": {}} | places)
 
 
-def test_a_photo_keeps_its_image_beside_its_picture(tmp_path):
-    one = photo()
+def test_a_picture_takes_the_place_of_the_image_and_the_size_stays(tmp_path):
+    one = photo(faces=2)
     before = one.image.copy()
     opened(pictures={"a.jpg": tmp_path / "a.png"}).write(one)
-    np.testing.assert_array_equal(one.image, before)
+    assert one.image is None and one.size == (200, 100)
     np.testing.assert_array_equal(one.picture, read_image(tmp_path / "a.png"))
+    np.testing.assert_array_equal(one.picture, draw_faces(before, one.faces))
     assert (one.picture != before).any()
 
 
@@ -118,7 +119,7 @@ def test_a_sheet_of_any_names_has_as_many_photos_as_a_page(tmp_path, monkeypatch
     monkeypatch.setattr(results, "PAGE", 2)
     names = ["a\nb.jpg", "\x1b[31m.jpg", "caf\udce9.jpg"]
     run = opened(sheets={name: tmp_path / f"{i}.png" for i, name in enumerate(names)})
-    assert [run.add(photo(name)) for name in names] == [[], [], []] and run.close() == []
+    assert [run.add(run.write(photo(name))) for name in names] == [[], [], []] and run.close() == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "2.png"]
 
 

@@ -44,10 +44,12 @@ class Results:
         self.summaries, self.jsonl, self.earlier, self.overwrite = summaries, jsonl, earlier, overwrite
         self.results = list(earlier)
         self.jsonl_is_begun = False
-        self.page: list[tuple[str, np.ndarray]] = []  # sources, and their thumbnails
+        self.page: list[tuple[str, np.ndarray]] = []  # sources, and their thumbnails, at most a sheet of them
 
     def write(self, photo: Photo) -> Photo:
-        """Draw the photo and write its own files; what goes wrong is its problem. From any thread."""
+        """Draw the photo, which gives up its image for that, and write its own files; what goes wrong is its problem.
+        From any thread.
+        """
         if photo.problem is None:
             try:
                 self._write(photo)
@@ -56,8 +58,13 @@ class Results:
         return photo
 
     def _write(self, photo: Photo) -> None:
+        if self.sheets:
+            small, faces = thumbnail(photo.image, photo.faces)
+            photo.thumbnail = self.draw(small, faces, numbers=False)
         if photo.source in self.pictures:
             photo.picture = self.draw(photo.image, photo.faces)
+        photo.image = None  # of 250 megapixels it takes as much memory as the picture, and Pillow more to encode that
+        if photo.source in self.pictures:
             write_image(self.pictures[photo.source], photo.picture)
         if photo.source in self.pts:
             places = [pts_of_face(self.pts[photo.source], i) for i in range(1, len(photo.faces) + 1)]
@@ -77,7 +84,7 @@ class Results:
         if self.summaries:
             self.results.append(result)
         if self.sheets:
-            problems += attempt(photo.source, self._add_thumbnail, photo)
+            self.page.append((photo.source, photo.thumbnail))
             if len(self.page) == PAGE:
                 problems += self._write_page()
         return problems
@@ -95,10 +102,6 @@ class Results:
             write_jsonl(self.jsonl, self.earlier)  # without the line that an earlier run was cut off in
             self.jsonl_is_begun = True
         append_jsonl(self.jsonl, result)
-
-    def _add_thumbnail(self, photo: Photo) -> None:
-        small, faces = thumbnail(photo.image, photo.faces)
-        self.page.append((photo.source, self.draw(small, faces, numbers=False)))
 
     def _write_page(self) -> list[InputError]:
         if not self.page:
