@@ -495,7 +495,7 @@ class Seeded(Dataset):
 
     def __getitem__(self, key: int) -> dict:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
+            _seed_torch(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
             return self.dataset[key % len(self.dataset)]
 
     def order(self) -> list[int]:
@@ -514,8 +514,17 @@ class Seeded(Dataset):
 
     def digest(self) -> str:
         """Tells these faces from others: a hash of names and labels."""
-        names = "\0".join(self.dataset.names).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(names + self.dataset.keypoints.tobytes()).hexdigest()
+        digest = hashlib.sha256("\0".join(self.dataset.names).encode("utf-8", "surrogateescape"))
+        digest.update(np.ascontiguousarray(self.dataset.keypoints))
+        return digest.hexdigest()
+
+
+def _seed_torch(number: int) -> None:
+    """As `torch.manual_seed` does; where no accelerator is in use the CPU's generator alone, because for each kind of
+    device that nothing has used yet torch would note the whole call stack, which takes as long as the sample.
+    """
+    in_use = torch.cuda.is_initialized() or torch.backends.mps.is_available()
+    (torch.manual_seed if in_use else torch.default_generator.manual_seed)(number)
 
 
 # --- Transforms: the classic ones ------------------------------------------------------------------------------
