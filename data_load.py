@@ -674,6 +674,9 @@ class RandomCropFace:
         return cut_out(sample, matrix, self.policy) | {"is_upright_face": np.float32(0)}
 
 
+LEVELS = np.linspace(0, 1, 256)  # of gray
+
+
 class RandomLight:
     """Another light and another camera: contrast, brightness, gamma, then blur or noise.
 
@@ -691,15 +694,17 @@ class RandomLight:
     def __call__(self, sample: dict) -> dict:
         much = float(torch.rand(())) ** 2
         contrast, brightness, gamma = (much * (2 * torch.rand(3) - 1)).tolist()
-        levels = np.linspace(0, 1, 256) ** (1 + self.gamma) ** gamma
+        levels = LEVELS ** (1 + self.gamma) ** gamma
         levels = (levels - 0.5) * (1 + self.contrast * contrast) + 0.5 + self.brightness * brightness
         image = cv2.LUT(sample["image"], np.clip(levels * 255, 0, 255).astype(np.uint8))
         kind, strength = torch.rand(2).tolist()
         if kind < 0.25:
             image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * strength)
         elif kind < 0.5:
-            noise = torch.randn(image.shape[:2]).numpy()[..., None] * (self.noise * strength)
-            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+            noise = torch.randn(image.shape[:2]).numpy() * (self.noise * strength)
+            noisy = cv2.merge([noise] * image.shape[2])  # which NumPy would spread over the channels far more slowly
+            noisy += image
+            image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return {**sample, "image": image}
 
 
