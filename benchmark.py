@@ -134,6 +134,7 @@ RECIPE = {  # options of train.py that its measurements take too
     "recipe": "loss, optimizer and lr",
     "precision": "of most of what the network computes",
     "batch_size": "faces a step",
+    "workers": "processes that prepare samples",
 }
 
 Tables = dict[str, list[dict]]  # what a command measures: tables by name, their rows with the same columns
@@ -662,8 +663,8 @@ def crowd_times(args) -> list[dict]:
         found = {count: len(landmarker(picture)) for count, picture in pictures.items()}
         steps = {count: partial(landmarker, picture) for count, picture in pictures.items()}
         rows = time_rows(in_turn(timed(steps), args.rounds, warm_up=1), against=())
-    rows = [{"faces": row["name"], "faces_found": found[row["name"]]} | row for row in rows]
-    return [row | {"name": f"shows {row['faces']}"} for row in rows]
+    counts = [{"name": f"shows {count}", "faces": count, "faces_found": found[count]} for count in CROWDS]
+    return [{**row, **of_photo} for row, of_photo in zip(rows, counts, strict=True)]
 
 
 def growth(title: str, xlabel: str, ylabel: str, rows: Sequence[dict], column: str) -> dict:
