@@ -339,7 +339,7 @@ def test_scaling_tells_exponents_and_draws(small_training, measure, tmp_path, mo
     assert all(row["rate"] == pytest.approx(row["faces"] / row["s"]) for row in epochs)
     assert [(row["faces"], row["faces_found"]) for row in photos] == [(1, 1), (4, 4)]
     of_epochs, of_photos = (row["exponent"] for row in report["tables"]["exponents"])
-    assert 0 < of_epochs < 2
+    assert of_epochs == timing.power_law([4, 8, 16], [row["s"] for row in epochs])[0]
     assert of_photos == pytest.approx(math.log(photos[1]["ms"] / photos[0]["ms"]) / math.log(4))
     assert is_marked(tmp_path / "pictures" / "scaling.png")
 
