@@ -619,15 +619,14 @@ def measure_scaling(args) -> Tables:
     them several times if need be. Photos have one size, 1 to 32 faces, one core. The exponent is that of the power law
     through the medians, by least squares of the logarithms: 1 is proportional.
     """
-    laws = {"epochs": epoch_times(args), "photos": crowd_times(args)}
-    rows = {"epochs": laws["epochs"], "photos": laws["photos"]}
+    epochs, photos = epoch_times(args), crowd_times(args)
     panels = [
-        growth("A training epoch", "training faces", "s", laws["epochs"], "s"),
-        growth("A photo", "faces that it shows", "ms, one core", laws["photos"], "ms"),
+        growth("A training epoch", "training faces", "s", epochs, "s"),
+        growth("A photo", "faces that it shows", "ms, one core", photos, "ms"),
     ]
     plots.save_figure(plots.plot_scaling(panels), args.output_dir / SCALING)
     exponents = [{"name": f"{panel['title']}, {panel['xlabel']}", "exponent": panel["exponent"]} for panel in panels]
-    return rows | {"exponents": exponents}
+    return {"epochs": epochs, "photos": photos, "exponents": exponents}
 
 
 def epoch_times(args) -> list[dict]:
@@ -742,7 +741,7 @@ def parse_arguments():
 
 
 def _add_training(c) -> None:
-    c.add_argument("--steps", type=positive_int, default=200, help="that are measured")
+    c.add_argument("--steps", type=positive_int, default=150, help="that are measured")
     c.add_argument("--warm-up", type=whole_number, default=20, help="steps before these")
     c.add_argument(
         "--copies", type=positive_int, nargs="+", default=[1, 10], help="the training faces so many times over"
