@@ -13,9 +13,12 @@
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
+    python benchmark.py training --data data         # where a training step's time goes, its loader, and its memory
+    python benchmark.py scaling --data data          # how time grows with the training faces, and with those of a photo
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
-photo_time.png into --output-dir. Others' programs are measured where they are installed (see measuring/peers.py).
+photo_time.png into --output-dir, `training` training_time.png, `scaling` scaling.png. Others' programs are measured
+where they are installed (see measuring/peers.py).
 
 NME is inter-ocular (by the distance of the outer eye corners), FR@8% the share of faces above 8%. Times are those of
 this machine as it is now: only figures of the same run compare. "ms p10" and "ms p90" enclose the middle 80%, and
@@ -35,15 +38,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 import plots
+import train
+from compute import keep_freed_memory
 from curation.drawn import draw
 from curation.drawn.films import FILMS
 from curation.drawn.films import frames as drawn_frames
-from data_load import DATA_DIR, FOLDS, SPLITS, default_data, open_split, split_by_person
+from data_load import DATA_DIR, FOLDS, SPLITS, Seeded, default_data, open_split, split_by_person
 from exporting import export_network
 from face68 import geometry
 from face68.command.arguments import (
@@ -79,7 +87,7 @@ from measuring.films import (
     tiled,
 )
 from measuring.groups import count, read_marks
-from measuring.limits import crowd, estimate_yaw, shrunk, turned
+from measuring.limits import crowd, estimate_yaw, shrunk, thinned, turned
 from measuring.peers import (
     Dlib,
     DlibDetector,
@@ -92,22 +100,53 @@ from measuring.peers import (
     installed,
 )
 from measuring.pose import heads, pose_row, seen_rotation
-from measuring.tables import as_text, holds_tables, write_tables
-from measuring.timing import Watched, divide, from_cold, in_turn, one_core, part_rows, peak_memory, time_rows, timed
+from measuring.tables import as_text, holds_tables, read_tables, write_tables
+from measuring.timing import (
+    Watched,
+    divide,
+    from_cold,
+    in_turn,
+    memory_now,
+    one_core,
+    part_rows,
+    peak_memory,
+    power_law,
+    time_rows,
+    timed,
+    with_shares,
+)
+from measuring.training import divide_steps, end_epoch, loader_rows, sized
 from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, default_network, open_network
+from runs import Settings
+from tasks import Task, task_of
 
 PREDICT = Path(__file__).resolve().parent / "predict.py"
 MARKS = DATA_DIR / "group_photos.csv"
 SHIPPED_CHECKPOINT = SAVED_MODELS / "pretrained.pt"
 SPEED, PHOTO_TIME, STEADY = "speed.png", "photo_time.png", "steady.png"
-PICTURES = {"photo": (SPEED, PHOTO_TIME), "tracking": (STEADY,)}  # by command
+TRAINING_TIME, SCALING = "training_time.png", "scaling.png"
+PICTURES = {  # by command
+    "photo": (SPEED, PHOTO_TIME),
+    "tracking": (STEADY,),
+    "training": (TRAINING_TIME,),
+    "scaling": (SCALING,),
+}
 FILM = DATA_DIR / "film.mp4"
 WARM_UP = 10  # frames
 
 PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
 CROWD = 8  # faces across and down
+SIZES = (0.25, 0.5, 1, 2, 4)  # of a training set, × --faces
+CROWDS, ACROSS = (1, 2, 4, 8, 16, 32), 6  # faces of a photo, and the places for them across and down
+CPU = torch.device("cpu")
+RECIPE = {  # options of train.py that its measurements take too
+    "recipe": "loss, optimizer and lr",
+    "precision": "of most of what the network computes",
+    "batch_size": "faces a step",
+    "workers": "processes that prepare samples",
+}
 
 Tables = dict[str, list[dict]]  # what a command measures: tables by name, their rows with the same columns
 
@@ -536,6 +575,137 @@ def measure_start(args) -> Tables:
     return {"start": [row | {"mib_peak": np.median(runs[row["name"]][:, 1])} for row in rows]}
 
 
+def measure_training(args) -> Tables:
+    """Where the time of a training step goes on the CPU, samples a second against a plain loader's, and memory.
+
+    Steps are train.py's own, by its options; the first ones don't count. "loading" is all that a step waits for its
+    batch; a validation and the checkpoints of an epoch are shared out among its steps. The plain loader decodes a file
+    at each access, then rescales, crops and normalises; both run on one core. --copies: the training faces so many
+    times over, of several numbers each in a process of its own. "MiB mapped" are programs and decoded images, which the
+    system may take back.
+    """
+    settings = training_settings(args)
+    task = task_of(settings)
+    train_data, val_data = task.load()
+    tables = {}
+    if args.rounds:
+        tables["loaders"] = loader_rows(train_data, settings.batch_size, args.samples, args.rounds)
+    if len(args.copies) == 1:
+        repeated = sized(train_data, args.copies[0] * len(train_data))
+        each = [step_tables(begin(settings, task, repeated), repeated, val_data, args)]
+    else:
+        each = [in_own_process(args, copies) for copies in args.copies]
+    parts, rows = each[0]["parts"], [row for one in each for row in one["training"]]
+    plots.save_figure(plots.plot_parts(parts, "a training step"), args.output_dir / TRAINING_TIME)
+    return {"parts": parts, "training": rows} | tables
+
+
+def training_options(args) -> list[str]:
+    """Those of the options of train.py that were given here, as they would be typed."""
+    given = {f"--{name.replace('_', '-')}": getattr(args, name) for name in ("data", *RECIPE)}
+    return [str(word) for option in given.items() if option[1] is not None for word in option]
+
+
+def training_settings(args) -> Settings:
+    """Those of train.py on the CPU; what isn't given here is its default."""
+    return train.parse_arguments(["--device", CPU.type, *training_options(args)])
+
+
+def begin(settings: Settings, task: Task, data: Seeded) -> train.Training:
+    """A training of train.py's before its first step."""
+    keep_freed_memory()
+    return train.Training(train.create_untrained(settings, CPU), task, settings, data, CPU)
+
+
+def step_tables(training: train.Training, data: Seeded, val_data: Dataset, args) -> Tables:
+    """What a step's time divides into, means in ms; and photos a second, and this process's memory."""
+    laps = divide_steps(train.train_epoch, training, data, args.warm_up, args.steps)
+    steps = {name: values.mean() for name, values in laps.items()}
+    ends = end_epoch(train.describe, training, val_data)
+    ends = {name: ms / training.steps_per_epoch for name, ms in ends.items()}
+    parts = with_shares([{"name": name, "ms": ms} for name, ms in (steps | ends).items()])
+    photos = 1000 * min(training.settings.batch_size, len(data))
+    row = {
+        "name": f"{args.copies[0]} × the faces",
+        "faces": len(data),
+        "rate_steps": photos / sum(steps.values()),
+        "rate": photos / sum(part["ms"] for part in parts),
+    }
+    return {"parts": parts, "training": [row | memory_now() | {"mib_peak": peak_memory()}]}
+
+
+def in_own_process(args, copies: int) -> Tables:
+    """`step_tables` of the training faces so many times over, by this command in a process of its own."""
+    options = {"--copies": copies, "--steps": args.steps, "--warm-up": args.warm_up, "--rounds": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"--output-dir": folder, "--json": Path(folder, "tables.json")}
+        line = [str(word) for option in (options | places).items() for word in option]
+        from_cold([sys.executable, __file__, "training", *training_options(args), *line])
+        return read_tables(places["--json"])
+
+
+def measure_scaling(args) -> Tables:
+    """How the time of a training epoch grows with its faces, and that of a photo with those it shows; the exponents.
+
+    Epochs are train.py's own, without validation, on the CPU, of 1/4, 1/2, 1, 2 and 4 × --faces training faces, some of
+    them several times if need be. Photos have one size, 1 to 32 faces, one core. The exponent is that of the power law
+    through the medians, by least squares of the logarithms: 1 is proportional.
+    """
+    epochs, photos = epoch_times(args), crowd_times(args)
+    panels = [
+        growth("A training epoch", "training faces", "s", epochs, "s"),
+        growth("A photo", "faces that it shows", "ms, one core", photos, "ms"),
+    ]
+    plots.save_figure(plots.plot_scaling(panels), args.output_dir / SCALING)
+    exponents = [{"name": f"{panel['title']}, {panel['xlabel']}", "exponent": panel["exponent"]} for panel in panels]
+    return {"epochs": epochs, "photos": photos, "exponents": exponents}
+
+
+def epoch_times(args) -> list[dict]:
+    """A row for each of SIZES: seconds of a training epoch."""
+    settings = training_settings(args)
+    task = task_of(settings)
+    train_data, _ = task.load()
+    epochs = {}
+    for size in SIZES:
+        faces = max(1, round(size * args.faces))
+        data = sized(train_data, faces)
+        epochs[faces] = partial(train_through, begin(settings, task, data), data)
+    next(iter(epochs.values()))()  # whatever happens once only
+    rows = []
+    for row in time_rows(in_turn(timed(epochs), args.rounds), against=()):
+        faces, seconds = row["name"], row["ms"] / 1000
+        rows.append({"name": f"{faces} faces", "faces": faces, "s": seconds, "rate": faces / seconds})
+    return rows
+
+
+def train_through(training: train.Training, data: Seeded) -> None:
+    """One epoch."""
+    train.train_epoch(training, data, SimpleNamespace(requested=False))
+    training.finish_epoch()
+
+
+def crowd_times(args) -> list[dict]:
+    """A row for each of CROWDS: milliseconds of a photo that shows so many faces."""
+    with one_core():
+        landmarker = Landmarker(open_network(args.network), args.detector)
+        _, many = crowd(read_image(args.photo), ACROSS)
+        pictures = {count: thinned(many, ACROSS, count) for count in CROWDS}
+        found = {count: len(landmarker(picture)) for count, picture in pictures.items()}
+        steps = {count: partial(landmarker, picture) for count, picture in pictures.items()}
+        rows = time_rows(in_turn(timed(steps), args.rounds, warm_up=1), against=())
+    counts = [{"name": f"shows {count}", "faces": count, "faces_found": found[count]} for count in CROWDS]
+    return [{**row, **of_photo} for row, of_photo in zip(rows, counts, strict=True)]
+
+
+def growth(title: str, xlabel: str, ylabel: str, rows: Sequence[dict], column: str) -> dict:
+    """A panel of `plots.plot_scaling`: a column of rows by their faces."""
+    sizes, values = [row["faces"] for row in rows], [row[column] for row in rows]
+    exponent, factor = power_law(sizes, values)
+    law = {"sizes": sizes, "values": values, "exponent": exponent, "factor": factor}
+    return {"title": title, "xlabel": xlabel, "ylabel": ylabel} | law
+
+
 # --- The command ----------------------------------------------------------------------------------------------
 
 
@@ -552,6 +722,8 @@ COMMANDS = {
     "network": compare_network,
     "stream": compare_stream,
     "start": measure_start,
+    "training": measure_training,
+    "scaling": measure_scaling,
 }
 
 
@@ -575,15 +747,22 @@ def parse_arguments():
         c.add_argument("--every", type=positive_int, default=1, help="take only every n-th photo")
     for c in (choices["photo"], choices["detectors"], choices["limits"]):
         c.add_argument("--min-face-score", type=probability, default=MIN_FACE_SCORE, help="as in predict.py")
-    for c in (choices["photo"], choices["limits"], choices["pose"], choices["crowd"]):
+    for c in (choices[name] for name in ("photo", "limits", "pose", "crowd", "scaling")):
         c.add_argument("--detector", choices=DETECTORS, default="auto", help="what finds the faces")
-    for name in ("crowd", "network", "start"):
+    for name in ("crowd", "network", "start", "scaling"):
         choices[name].add_argument("--photo", type=Path, default=demonstration_photo(), help="a photo with a face")
-    for name, rounds in (("photo", 3), ("peers", 3), ("crowd", 20), ("network", 500), ("start", 5)):
+    of_rounds = {"photo": 3, "peers": 3, "crowd": 20, "network": 500, "start": 5, "scaling": 5}
+    for name, rounds in of_rounds.items():
         choices[name].add_argument("--rounds", type=positive_int, default=rounds, help="times that each is measured")
     choices["pose"].add_argument("--heads", type=positive_int, default=200, help="how many are drawn")
-    for c in (choices["photo"], choices["tracking"]):
+    for c in (choices[name] for name in PICTURES):
         c.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    for c in (choices["training"], choices["scaling"]):
+        c.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
+        for name, text in RECIPE.items():
+            c.add_argument(f"--{name.replace('_', '-')}", help=f"{text}, as in train.py")
+    _add_training(choices["training"])
+    choices["scaling"].add_argument("--faces", type=positive_int, default=400, help="training faces of the 1 × epoch")
     choices["films"].add_argument("--film", type=Path, default=FILM, help="a film with one face")
     choices["films"].add_argument("--seconds", type=float_from_zero, default=4.0, help="how much of it")
     choices["tracking"].add_argument(
@@ -594,6 +773,16 @@ def parse_arguments():
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
     return p.parse_args()
+
+
+def _add_training(c) -> None:
+    c.add_argument("--steps", type=positive_int, default=150, help="that are measured")
+    c.add_argument("--warm-up", type=whole_number, default=20, help="steps before these")
+    c.add_argument(
+        "--copies", type=positive_int, nargs="+", default=[1, 10], help="the training faces so many times over"
+    )
+    c.add_argument("--samples", type=positive_int, default=400, help="that each loader gives in a round")
+    c.add_argument("--rounds", type=whole_number, default=5, help="of the loaders; 0: don't measure them")
 
 
 def write_pictures(folder: Path, tables: Tables) -> None:

@@ -495,7 +495,7 @@ class Seeded(Dataset):
 
     def __getitem__(self, key: int) -> dict:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
+            _seed_torch(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
             return self.dataset[key % len(self.dataset)]
 
     def order(self) -> list[int]:
@@ -514,8 +514,17 @@ class Seeded(Dataset):
 
     def digest(self) -> str:
         """Tells these faces from others: a hash of names and labels."""
-        names = "\0".join(self.dataset.names).encode("utf-8", "surrogateescape")
-        return hashlib.sha256(names + self.dataset.keypoints.tobytes()).hexdigest()
+        digest = hashlib.sha256("\0".join(self.dataset.names).encode("utf-8", "surrogateescape"))
+        digest.update(np.ascontiguousarray(self.dataset.keypoints))
+        return digest.hexdigest()
+
+
+def _seed_torch(number: int) -> None:
+    """As `torch.manual_seed` does; where no accelerator is in use the CPU's generator alone, because for each kind of
+    device that nothing has used yet torch would note the whole call stack, which takes as long as the sample.
+    """
+    in_use = torch.cuda.is_initialized() or torch.backends.mps.is_available()
+    (torch.manual_seed if in_use else torch.default_generator.manual_seed)(number)
 
 
 # --- Transforms: the classic ones ------------------------------------------------------------------------------
@@ -665,6 +674,9 @@ class RandomCropFace:
         return cut_out(sample, matrix, self.policy) | {"is_upright_face": np.float32(0)}
 
 
+LEVELS = np.linspace(0, 1, 256)  # of gray
+
+
 class RandomLight:
     """Another light and another camera: contrast, brightness, gamma, then blur or noise.
 
@@ -682,15 +694,17 @@ class RandomLight:
     def __call__(self, sample: dict) -> dict:
         much = float(torch.rand(())) ** 2
         contrast, brightness, gamma = (much * (2 * torch.rand(3) - 1)).tolist()
-        levels = np.linspace(0, 1, 256) ** (1 + self.gamma) ** gamma
+        levels = LEVELS ** (1 + self.gamma) ** gamma
         levels = (levels - 0.5) * (1 + self.contrast * contrast) + 0.5 + self.brightness * brightness
         image = cv2.LUT(sample["image"], np.clip(levels * 255, 0, 255).astype(np.uint8))
         kind, strength = torch.rand(2).tolist()
         if kind < 0.25:
             image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * strength)
         elif kind < 0.5:
-            noise = torch.randn(image.shape[:2]).numpy()[..., None] * (self.noise * strength)
-            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+            noise = torch.randn(image.shape[:2]).numpy() * (self.noise * strength)
+            noisy = cv2.merge([noise] * image.shape[2])  # which NumPy would spread over the channels far more slowly
+            noisy += image
+            image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return {**sample, "image": image}
 
 

@@ -358,8 +358,8 @@ def plot_speed(rows: Sequence[dict]):
     return figure
 
 
-def plot_parts(rows: Sequence[dict]):
-    """What a photo's time divides into, one after the other. A matplotlib Figure.
+def plot_parts(rows: Sequence[dict], what: str = "a photo"):
+    """What the time of something divides into, one after the other. A matplotlib Figure.
 
     rows: name, ms and share of each part, in their order.
     """
@@ -369,9 +369,28 @@ def plot_parts(rows: Sequence[dict]):
         label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
         axes.barh(0, row["ms"], left=start, color=to_hex(color), edgecolor="white", label=label)
         start += row["ms"]
-    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title=f"Where the time of {what} goes")
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def plot_scaling(panels: Sequence[dict]):
+    """How times grow with what there is to do, a panel each: dots, and the power law through them. A matplotlib Figure.
+
+    panels: title, xlabel, ylabel; sizes and values (N,); exponent and factor of the law, factor · size ** exponent.
+    """
+    figure, axes = new_figure(4.8 * len(panels), 4, columns=len(panels))
+    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
+        sizes = np.asarray(panel["sizes"], dtype=np.float64)
+        law = panel["factor"] * sizes ** panel["exponent"]
+        place.plot(sizes, law, color=to_hex(VERMILION), linewidth=1, label=f"exponent {panel['exponent']:.2f}")
+        place.plot(sizes, panel["values"], "o", color=to_hex(BLUE), label="measured")
+        place.set(xscale="log", yscale="log", title=panel["title"], xlabel=panel["xlabel"], ylabel=panel["ylabel"])
+        plain_log_ticks(place.yaxis)
+        plain_log_ticks(place.xaxis)
+        place.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        place.legend(frameon=False, loc="upper left")
     return figure
 
 

@@ -25,7 +25,7 @@ import math
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,8 @@ TENSORBOARD = Path("tensorboard")  # where its events go, unless another folder 
 LOOK = 20  # steps after which the loss is looked at, for which a GPU has to be waited for
 
 
-def parse_arguments() -> Settings:
+def parse_arguments(line: Sequence[str] | None = None) -> Settings:
+    """The settings of a command line, of this process if none is given."""
     p = parser(__doc__)
     p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
     p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
@@ -148,7 +149,7 @@ def parse_arguments() -> Settings:
     p.add_argument("--resume", action="store_true", help="go on from last.pt in --output-dir")
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     add_overwrite(p)
-    args = _follow_recipe(p)
+    args = _follow_recipe(p, line)
     if args.output_dir is None:
         args.output_dir = OWN_DETECTOR.parent if finds_faces(args.model) else SAVED_MODELS
     if args.tensorboard is TENSORBOARD:
@@ -166,12 +167,12 @@ def _flags(recipe: str) -> str:
     return " ".join(f"--{name} {value}" for name, value in RECIPES[recipe].items())
 
 
-def _follow_recipe(p: argparse.ArgumentParser) -> argparse.Namespace:
+def _follow_recipe(p: argparse.ArgumentParser, line: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; what isn't given is the recipe's."""
     p.set_defaults(**RECIPES[p.get_default("recipe")])  # which --help shows
-    args = p.parse_args()
+    args = p.parse_args(line)
     p.set_defaults(**RECIPES[args.recipe])
-    return p.parse_args()
+    return p.parse_args(line)
 
 
 class Training:
@@ -335,9 +336,7 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
             bar.update(len(step))
             if training.step % LOOK == 0:
                 bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")
-            if processes.any_of(interrupt.requested):
-                interrupt.requested = True
-            if interrupt.requested or (settings.dry_run and training.step == 2):
+            if processes.any_of(interrupt.requested) or (settings.dry_run and training.step == 2):
                 break
     losses = training.mean_losses()
     images = min(training.step * settings.batch_size, len(order)) - done

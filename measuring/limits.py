@@ -42,6 +42,16 @@ def crowd(photo: np.ndarray, across: int, side: int = 160) -> tuple[np.ndarray, 
     return one, many
 
 
+def thinned(many: np.ndarray, across: int, count: int) -> np.ndarray:
+    """Of a `crowd` of `across` × `across` faces the first `count`, row by row; gray where the others are."""
+    few = many.copy()
+    height, width = (length // across for length in many.shape[:2])
+    for place in range(count, across**2):
+        top, left = place // across * height, place % across * width
+        few[top : top + height, left : left + width] = 128
+    return few
+
+
 def estimate_yaw(points: np.ndarray) -> np.ndarray:
     """Degrees by which each of many faces is turned, positive to the right of the picture: (N, 68, 2) → (N,).
 

@@ -21,6 +21,8 @@ HEAD = b'{\n  "machine": {'  # of a file that `write_tables` wrote
 
 UNITS = {  # by the first word of a column's name: what its heading says in its place, and how its values are written
     "ms": ("ms", ".2f"),
+    "s": ("s", ".2f"),
+    "exponent": ("exponent", ".2f"),
     "mib": ("MiB", ".0f"),
     "mb": ("MB", ".1f"),
     "rate": ("photos/s", ".1f"),
@@ -62,6 +64,15 @@ def write_tables(path: Path, arguments: dict, tables: dict[str, list[dict]]) -> 
     report = {"machine": describe_machine(), "arguments": arguments, "tables": named}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def read_tables(path: Path) -> dict[str, list[dict]]:
+    """The tables that `write_tables` wrote there, NaN where it has null."""
+    named = json.loads(path.read_text())["tables"]
+    return {
+        name: [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]
+        for name, rows in named.items()
+    }
 
 
 def plain(value):

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -81,6 +82,32 @@ def time_rows(times: dict[str, np.ndarray], against: Iterable[str]) -> list[dict
     return rows
 
 
+def power_law(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """Exponent and factor of factor · size ** exponent, by least squares of the logarithms.
+
+    sizes, values: N ≥ 2 of each, above 0.
+    """
+    exponent, logarithm = np.polyfit(np.log(sizes), np.log(values), 1)
+    return float(exponent), math.exp(logarithm)
+
+
+class Laps:
+    """A stopwatch: seconds of the parts of each round, in `rounds`; what lies between two laps is the latter's."""
+
+    def __init__(self):
+        self.rounds: list[dict[str, float]] = []
+        self._round, self._last = defaultdict(float), time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self._round[part] += now - self._last
+        self._last = now
+
+    def end_round(self) -> None:
+        self.rounds.append(self._round)
+        self._round = defaultdict(float)
+
+
 # --- Processes and memory -------------------------------------------------------------------------------------
 
 
@@ -112,6 +139,19 @@ def peak_memory() -> float:
     except ImportError:
         return math.nan
     return mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def memory_now() -> dict[str, float]:
+    """MiB that this process has in memory: its own, and of mapped files (programs, decoded images), which the system
+    takes back where it needs room and which processes share. NaN where the system doesn't tell: Linux does.
+    """
+    fields = {}
+    with contextlib.suppress(OSError):
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        name: float(fields[field].split()[0]) / 2**10 if field in fields else math.nan
+        for name, field in (("mib_own", "RssAnon"), ("mib_mapped", "RssFile"))
+    }
 
 
 # --- Where a photo's time goes ---------------------------------------------------------------------------------
@@ -159,5 +199,10 @@ def part_rows(runs: Sequence[np.ndarray]) -> list[dict]:
     names = ["decode", "detect", *passes, "combine", "draw", "write"]
     times = np.stack([run for run in runs if len(run) == usual])
     rows = time_rows(dict(zip(names, times.T, strict=True)), against=())
+    return [row | {"runs": f"{len(times)} of {len(runs)}"} for row in with_shares(rows)]
+
+
+def with_shares(rows: Sequence[dict]) -> list[dict]:
+    """Rows of parts with the share that each one's ms have in all."""
     total = sum(row["ms"] for row in rows)
-    return [row | {"share": row["ms"] / total, "runs": f"{len(times)} of {len(runs)}"} for row in rows]
+    return [row | {"share": row["ms"] / total} for row in rows]

@@ -5,17 +5,21 @@ import json
 import math
 import os
 import sys
+import time
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import SAMPLE, SHIPPED, YUNET
 
 import benchmark
 import plots
+import tasks
+import train
 from curation.drawn.films import frames as drawn_frames
-from data_load import fold_of, open_split, read_csv
+from data_load import Seeded, fold_of, open_split, read_csv
 from face68 import geometry
 from face68.files import InputError
 from face68.formats import write_pts
@@ -24,7 +28,7 @@ from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.network import shipped_detector
-from measuring import limits, tables, timing
+from measuring import limits, tables, timing, training
 
 
 @pytest.fixture
@@ -72,6 +76,14 @@ def test_a_crowd_is_a_face_many_times_and_the_other_picture_of_its_size_has_it_o
     assert (one[60:120, 45:90] == tiles[0]).all()
     one[60:120, 45:90] = 128
     assert (one == 128).all()
+
+
+def test_a_thinned_crowd_has_its_first_faces_and_gray(spot):
+    _, many = limits.crowd(spot[0], 3, side=60)
+    few = limits.thinned(many, 3, 4)
+    assert (few[:60] == many[:60]).all() and (few[60:120, :45] == many[60:120, :45]).all()
+    assert (few[60:120, 45:] == 128).all() and (few[120:] == 128).all()
+    assert (limits.thinned(many, 3, 9) == many).all()
 
 
 def test_yaw_is_estimated_from_points_alone():
@@ -276,6 +288,89 @@ def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):
     assert [(row["photos"], row["same_faces"]) for row in rows] == [(8, True), (8, True)]
 
 
+@pytest.fixture
+def small_training(tiny, tmp_path, monkeypatch):
+    """Options of few steps with `tiny`; this process's malloc stays as it is."""
+    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: None)
+    return ("--data", tiny, "--batch-size", 4, "--output-dir", tmp_path / "pictures")
+
+
+def test_a_training_steps_parts_are_all_of_its_time(small_training, measure, tmp_path):
+    options = ("--recipe", "best", "--steps", 3, "--warm-up", 1, "--copies", 2, "--samples", 6, "--rounds", 1)
+    _, report = measure("training", *small_training, *options)
+    parts = {part["name"]: part for part in report["tables"]["parts"]}
+    assert list(parts) == [*training.STEP, "validation", "checkpoints"]
+    assert all(part["ms"] > 0 for part in parts.values())
+    assert sum(part["share"] for part in parts.values()) == pytest.approx(1)
+    (row,) = report["tables"]["training"]
+    steps = sum(parts[name]["ms"] for name in training.STEP)
+    assert row["rate_steps"] == pytest.approx(4 * 1000 / steps) and row["rate"] < row["rate_steps"]
+    assert row["faces"] % 2 == 0 and row["mib_peak"] > 0
+    assert row["mib_own"] is None or row["mib_own"] + row["mib_mapped"] <= 1.05 * row["mib_peak"]
+    ours, plain = report["tables"]["loaders"]
+    assert plain["rate"] == pytest.approx(1000 / plain["ms"])
+    assert ours["ratio_ours: cache, one warp"] == 1 and plain["ratio_ours: cache, one warp"] > 0
+    assert is_marked(tmp_path / "pictures" / "training_time.png")
+
+
+def test_several_copies_are_measured_in_processes_of_their_own(small_training, measure):
+    options = ("--steps", 1, "--warm-up", 0, "--copies", 1, 3, "--rounds", 0)
+    _, report = measure("training", *small_training, *options)
+    one, three = report["tables"]["training"]
+    assert three["faces"] == 3 * one["faces"]
+    assert "loaders" not in report["tables"] and len(report["tables"]["parts"]) == len(training.STEP) + 2
+
+
+def test_a_watched_training_is_the_training_that_it_was(small_training, settings):
+    """Its weights after an epoch and a step are the same, and the parts are all of the time that it took."""
+    weights = []
+    for watched in (False, True):
+        chosen = settings("--model", "net", "--batch-size", 4, "--seed", 3)  # whose dropout draws numbers, too
+        task = tasks.task_of(chosen)
+        data, _ = task.load()
+        begun = benchmark.begin(chosen, task, data)
+        steps = begun.steps_per_epoch + 1
+        if watched:
+            start = time.perf_counter()
+            parts = training.divide_steps(train.train_epoch, begun, data, 0, steps)
+            whole = 1000 * (time.perf_counter() - start)
+            assert {len(values) for values in parts.values()} == {steps} and begun.step == 1
+            assert sum(values.sum() for values in parts.values()) == pytest.approx(whole, rel=0.1)
+        else:
+            benchmark.train_through(begun, data)
+            train.train_epoch(begun, data, SimpleNamespace(requested=True))
+        weights.append(begun.model.state_dict())
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_set_can_be_cut_and_repeated(tiny):
+    data = Seeded(open_split(tiny, "training"), seed=1)
+    assert training.sized(data, 5).dataset.names == data.dataset.names[:5]
+    more = training.sized(data, 30)
+    assert len(more) == 30 and more.dataset.names == (3 * data.dataset.names)[:30]
+    np.testing.assert_array_equal(more.dataset.keypoints[12:24], data.dataset.keypoints)
+
+
+def test_the_plain_loader_gives_what_the_course_does(tiny):
+    sample = training.PlainLoader(open_split(tiny, "training"))[3]
+    assert sample["image"].shape == (1, 224, 224) and sample["image"].max() <= 1
+    assert sample["keypoints"].shape == (68, 2) and sample["keypoints"].abs().max() < 5
+
+
+def test_scaling_tells_exponents_and_draws(small_training, measure, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "CROWDS", (1, 4))
+    monkeypatch.setattr(benchmark, "SIZES", (0.5, 1, 2))
+    _, report = measure("scaling", *small_training, "--faces", 8, "--rounds", 1, "--detector", "haar")
+    epochs, photos = report["tables"]["epochs"], report["tables"]["photos"]
+    assert [row["faces"] for row in epochs] == [4, 8, 16]
+    assert all(row["rate"] == pytest.approx(row["faces"] / row["s"]) for row in epochs)
+    assert [(row["faces"], row["faces_found"]) for row in photos] == [(1, 1), (4, 4)]
+    of_epochs, of_photos = (row["exponent"] for row in report["tables"]["exponents"])
+    assert of_epochs == timing.power_law([4, 8, 16], [row["s"] for row in epochs])[0]
+    assert of_photos == pytest.approx(math.log(photos[1]["ms"] / photos[0]["ms"]) / math.log(4))
+    assert is_marked(tmp_path / "pictures" / "scaling.png")
+
+
 def test_a_detector_that_is_not_here_is_a_line_and_the_one_asked_for_an_error(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("YUNET_FILE", str(tmp_path / "nothing"))
     detectors = benchmark.open_detectors("haar")
@@ -306,6 +401,29 @@ def test_all_are_measured_once_a_round_and_warmed_up_before():
     assert len(turns) == 21 and all(sorted(turn) == ["a", "b", "c"] for turn in turns)
     assert len(set(map(tuple, turns))) > 1, "the order changes"
     assert sorted(np.concatenate(list(said.values()))) == list(range(4, 64))
+
+
+@pytest.mark.parametrize(("exponent", "factor"), [(1, 3.0), (0.5, 0.1), (-2, 7.0), (0, 1.0)])
+def test_a_power_law_is_found_where_there_is_one(exponent, factor):
+    sizes = np.array([1.0, 3, 4, 20])
+    assert timing.power_law(sizes, factor * sizes**exponent) == pytest.approx((exponent, factor), abs=1e-12)
+
+
+def test_a_power_law_passes_between_points_that_are_off():
+    assert timing.power_law([1, 1, 10, 10], [1, 4, 10, 40]) == pytest.approx((1, 2))
+
+
+def test_laps_are_all_the_time_between_the_first_and_the_last():
+    laps, start = timing.Laps(), time.perf_counter()
+    for _ in range(2):
+        for part in ("a", "b", "a"):
+            time.sleep(0.002)
+            laps.lap(part)
+        laps.end_round()
+    whole = time.perf_counter() - start
+    assert [list(one) for one in laps.rounds] == [["a", "b"]] * 2
+    assert all(one["a"] >= 0.004 and one["b"] >= 0.002 for one in laps.rounds)
+    assert sum(sum(one.values()) for one in laps.rounds) == pytest.approx(whole, abs=1e-3)
 
 
 def test_one_core_is_one_core_and_given_back():
@@ -355,5 +473,7 @@ def test_a_written_table_is_json_and_known_again(tmp_path):
     assert report["tables"] == {"t": [{"name": "a", "nme": None, "wrong": 2}]}
     assert report["arguments"] == {"every": 3}
     assert tables.holds_tables(place)
+    ((row,),) = tables.read_tables(place).values()
+    assert math.isnan(row.pop("nme")) and row == {"name": "a", "wrong": 2}
     place.write_text("{}")
     assert not tables.holds_tables(place)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import shutil
@@ -22,6 +23,7 @@ from data_load import (
     RandomLight,
     Rescale,
     Resize,
+    Seeded,
     ToTensor,
     crop_face,
     evaluation_transform,
@@ -421,6 +423,29 @@ def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
     eyes = np.linalg.norm(second.keypoints[3, 36] - second.keypoints[3, 45])
     np.testing.assert_allclose(part.label_shifts[:, 5], [[0, 0], [0.1 * eyes, 0]], atol=1e-4)
     np.testing.assert_array_equal(part.sources, [0, 1])
+
+
+# --- Seeded samples -------------------------------------------------------------------------------------------------
+
+
+def test_a_seeded_sample_is_what_torch_seeded_by_hand_gives_and_leaves_the_global_numbers_alone():
+    data = open_split(SAMPLE, "training").preload()
+    data.transform = training_transform(CropPolicy(), background=0.5)
+    seeded, before = Seeded(data, seed=3), torch.get_rng_state()
+    seeded.epoch = 2
+    for key in (0, 7, 150):
+        sample = seeded[key]
+        assert torch.equal(torch.get_rng_state(), before)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(np.random.SeedSequence([3, 2, key]).generate_state(1)[0].item())
+            by_hand = data[key]
+        assert torch.equal(sample["image"], by_hand["image"]) and torch.equal(sample["keypoints"], by_hand["keypoints"])
+
+
+def test_the_digest_is_that_of_names_and_labels():
+    data = open_split(SAMPLE, "training").subset([1, 0], None)
+    names = "\0".join(data.names).encode()
+    assert Seeded(data, 0).digest() == hashlib.sha256(names + data.keypoints.tobytes()).hexdigest()
 
 
 # --- Background -----------------------------------------------------------------------------------------------------
