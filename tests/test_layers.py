@@ -23,14 +23,14 @@ FILES = {
 }
 
 
-def imports(module: str) -> set[str]:
+def imports_of(path: Path) -> set[str]:
     """What a file imports, wherever in it: modules of ours by their full names, others by their package."""
     found = set()
-    for node in ast.walk(ast.parse(FILES[module].read_text())):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: a relative import"
+            assert node.level == 0, f"{path}: a relative import"
             # `from package import module` names a module, `from module import name` doesn't.
             found |= {
                 f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in FILES else node.module for a in node.names
@@ -38,7 +38,7 @@ def imports(module: str) -> set[str]:
     return {name if name in FILES else name.partition(".")[0] for name in found}
 
 
-IMPORTS = {module: imports(module) for module in FILES}
+IMPORTS = {module: imports_of(path) for module, path in FILES.items()}
 
 
 def of(package: str) -> list[str]:
@@ -54,6 +54,11 @@ def test_the_library_knows_neither_torch_nor_the_root():
     allowed = LIBRARY_NEEDS | set(of("face68")) | sys.stdlib_module_names
     for module in of("face68"):
         assert IMPORTS[module] <= allowed, module
+
+
+def test_an_example_knows_the_library_and_what_it_is_about():
+    for path in REPOSITORY.glob("examples/*.py"):
+        assert imports_of(path) <= LIBRARY_NEEDS | {"ray"} | set(of("face68")) | sys.stdlib_module_names, path
 
 
 def test_what_commands_share_is_known_to_commands_alone():

@@ -26,13 +26,10 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError` and where memory or room for
     what it prints ran out, 130 after Ctrl-C.
 
-    The error goes to stderr as one line; a traceback on a user's screen is a bug of ours. The process is the command's
-    own, so Pillow's settings are too: it reads up to MAX_PIXELS and says nothing by itself.
+    The error goes to stderr as one line; a traceback on a user's screen is a bug of ours.
     """
     sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may lack letters of a file's name
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    set_up_pillow()
     try:
         status = main()
         sys.stdout.flush()
@@ -55,6 +52,13 @@ def run(main: Callable[[], int | None]) -> None:
             sys.exit(0)
         complain([unwritable("standard output", error)])
         sys.exit(2)
+
+
+def set_up_pillow() -> None:
+    """In a process that is a command's own: Pillow reads up to MAX_PIXELS, and says nothing by itself."""
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
