@@ -101,7 +101,8 @@ def parsed(monkeypatch, folder, *arguments):
 
 def measured(args) -> dict:
     """The report on the one that is to be measured."""
-    report, _ = evaluate.measure(args.predictions[0], evaluate.open_data(args), args)
+    data = evaluate.open_data(args)
+    report, _ = evaluate.measure(*evaluate.predict(args.predictions[0], data, args), data, args)
     return report
 
 
