@@ -13,6 +13,7 @@
     python benchmark.py network                      # from crop and box to points, against the network alone
     python benchmark.py stream folder/               # predict.py's stream against a plain loop over the same steps
     python benchmark.py start                        # one photo from cold, and its peak memory, against import torch
+    python benchmark.py ablations --data data        # what each part of the better recipe brings: trains each
     python benchmark.py training --data data         # where a training step's time goes, its loader, and its memory
     python benchmark.py scaling --data data          # how time grows with the training faces, and with those of a photo
 
@@ -61,6 +62,7 @@ from face68.command.arguments import (
     positive_int,
     probability,
     say,
+    seed,
     whole_number,
 )
 from face68.command.inputs import demonstration_photo, find_images, glance_at_source
@@ -75,6 +77,7 @@ from face68.measures import angles, measure
 from face68.network import Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
 from face68.tracking import Tracker
+from measuring.ablations import ABLATIONS, train_each
 from measuring.films import (
     SeenFrame,
     film_row,
@@ -661,6 +664,16 @@ def measure_scaling(args) -> Tables:
     return {"epochs": epochs, "photos": photos, "exponents": exponents}
 
 
+def compare_ablations(args) -> Tables:
+    """What each part of the better recipe brings: NME (inter-ocular) on people that training never saw, after --epochs.
+
+    Trainings of train.py that differ in one option, by each of --seeds in turn; others are its defaults. The mean over
+    the seeds, half of their range, and the seconds of an epoch.
+    """
+    common = ["--data", str(args.data), "--epochs", str(args.epochs)]
+    return {"ablations": train_each(args.only or list(ABLATIONS), common, args.seeds, say)}
+
+
 def epoch_times(args) -> list[dict]:
     """A row for each of SIZES: seconds of a training epoch."""
     settings = training_settings(args)
@@ -724,6 +737,7 @@ COMMANDS = {
     "start": measure_start,
     "training": measure_training,
     "scaling": measure_scaling,
+    "ablations": compare_ablations,
 }
 
 
@@ -757,12 +771,18 @@ def parse_arguments():
     choices["pose"].add_argument("--heads", type=positive_int, default=200, help="how many are drawn")
     for c in (choices[name] for name in PICTURES):
         c.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
-    for c in (choices["training"], choices["scaling"]):
+    for c in (choices["training"], choices["scaling"], choices["ablations"]):
         c.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
+    for c in (choices["training"], choices["scaling"]):
         for name, text in RECIPE.items():
             c.add_argument(f"--{name.replace('_', '-')}", help=f"{text}, as in train.py")
     _add_training(choices["training"])
     choices["scaling"].add_argument("--faces", type=positive_int, default=400, help="training faces of the 1 × epoch")
+    choices["ablations"].add_argument("--epochs", type=positive_int, default=4, help="of each training")
+    choices["ablations"].add_argument("--seeds", type=seed, nargs="+", default=[0, 1], help="one training by each")
+    choices["ablations"].add_argument(
+        "--only", nargs="+", choices=ABLATIONS, metavar="NAME", help=f"of {'; '.join(ABLATIONS)} (default: all)"
+    )
     choices["films"].add_argument("--film", type=Path, default=FILM, help="a film with one face")
     choices["films"].add_argument("--seconds", type=float_from_zero, default=4.0, help="how much of it")
     choices["tracking"].add_argument(
