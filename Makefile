@@ -21,7 +21,7 @@ demo: $(VENV)/installed  ## train on the drawn sample, then find the keypoints o
 test: $(VENV)/installed-dev  ## lint, and run the tests: some minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quarter of an hour
 	$(BIN)/python visualize.py landmarks --output docs/landmarks.png

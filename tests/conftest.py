@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+# Several processes of tests share the cores: threads of each would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import cv2
 import pytest
 import torch
@@ -36,7 +40,7 @@ PUBLIC_SET = SHARED / "dataset" if (SHARED / "dataset").is_dir() else SHARED
 YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 # An example may take long on a busy machine; what is slow by itself shows in the whole run's time.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -72,7 +73,7 @@ def test_a_step_of_several_is_that_of_one(together, tmp_path):
     assert result.stdout == "3 processes agree with one\n"
 
 
-def test_two_train_as_one_does_and_another_number_goes_on(together, command, tiny, tmp_path):
+def test_two_train_as_one_does(together, command, tiny, tmp_path):
     line = ["--data", tiny, "--optimizer", "sgd", "--lr", "0.01", "--batch-size", "5", "--device", "cpu"]
     line += ["--precision", "fp32", "--folds", "3", "--epochs", "2"]
     alone = command("train.py", *line, "--output-dir", "one")
@@ -87,11 +88,26 @@ def test_two_train_as_one_does_and_another_number_goes_on(together, command, tin
         torch.testing.assert_close(torch.tensor(two[column])[1:], torch.tensor(one[column])[1:], rtol=1e-4, atol=0)
     assert two["val_nme"][0] == one["val_nme"][0]  # before training no rounding has grown
 
-    (tmp_path / "two" / "last.pt").write_bytes((tmp_path / "one" / "last.pt").read_bytes())
-    resumed = together(2, REPOSITORY / "train.py", *line, "--output-dir", "two", "--resume")
+
+def test_an_interruption_ends_all_at_one_step_and_another_number_goes_on(command, tiny, tmp_path):
+    line = ["train.py", "--data", tiny, "--model", "net", "--batch-size", "2", "--folds", "3", "--epochs", "9"]
+    line = [*map(str, line), "--device", "cpu", "--output-dir", "out"]
+    torchrun = [*TORCHRUN, "--nproc-per-node=2", str(REPOSITORY / line[0]), *line[1:]]
+    with subprocess.Popen(
+        torchrun, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        told = ""
+        for text in process.stdout:
+            told += text
+            if text.startswith("epoch   1/9"):
+                process.send_signal(signal.SIGTERM)
+    assert "stopped in epoch" in told, told
+    state = load_checkpoint(tmp_path / "out" / "last.pt")["training"]
+    assert f"stopped in epoch {state['epoch'] + 1} after step {state['step']}; --resume" in told
+    resumed = command(*line, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert "resumed two/last.pt: epoch 3, step 0" in resumed.stdout
-    assert load_checkpoint(tmp_path / "two" / "last.pt")["training"]["epoch"] == 2
+    assert f"resumed out/last.pt: epoch {state['epoch'] + 1}, step {state['step']}\n" in resumed.stdout
+    assert load_checkpoint(tmp_path / "out" / "last.pt")["training"]["epoch"] == 9
 
 
 def test_what_is_wrong_for_all_is_said_once(together):
