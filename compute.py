@@ -38,7 +38,7 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         alone = "" if processes.count() == 1 else " for several processes"
         raise InputError(f"--device {name}: torch sees none here{alone}; use --device cpu")
-    if name != "cuda":
+    if name != "cuda" or processes.count() == 1:
         return torch.device(name)
     if processes.number_here() >= torch.cuda.device_count():
         raise InputError(f"--device cuda: {torch.cuda.device_count()} GPUs are here; start as many processes at most")

@@ -72,11 +72,12 @@ def _example(network: TorchNetwork | TorchMaps) -> torch.Tensor:
 
 def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
     example, dim = _example(network), torch.export.Dim
+    sizes = {0: dim("batch", min=1, max=2**31)}  # torch 2.7 takes none without an end
     if isinstance(network, TorchMaps):
         names, outputs = "pictures", ["scores", "faces"]
-        sizes = {0: dim("batch", min=1)} | {i: OnnxMaps.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
+        sizes |= {i: OnnxMaps.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
     else:
-        names, outputs, sizes = "crops", ["keypoints", "errors", "face_scores"], {0: dim("batch", min=1)}
+        names, outputs = "crops", ["keypoints", "errors", "face_scores"]
     try:
         with torch.inference_mode():
             count = len(network.model(example))

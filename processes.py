@@ -44,21 +44,26 @@ def is_first() -> bool:
 def together() -> Iterator[None]:
     """Within the block the processes that torchrun started are one group. Of all but the first stdout leads nowhere,
     and they leave it to the first one to say what goes wrong for all.
+
+    Raises:
+        InputError: another process of them ended; or as the block does.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    if not is_first():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it lasts as long as the process)
     try:
-        if not is_first():
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it lasts as long as the process)
         yield
-    except InputError:
+        dist.barrier()  # what gloo's threads hold of the message before is gone then: torch 2.7 waits for that for ever
+        dist.destroy_process_group()
+    except (InputError, RuntimeError) as error:
         if not is_first():
             time.sleep(PATIENCE)
+        if "closed by peer" in str(error) or "reset by peer" in str(error) or isinstance(error, dist.DistError):
+            raise InputError("another process of this group has ended; see what it says") from error
         raise
-    finally:
-        dist.destroy_process_group()
 
 
 def number_here() -> int:

@@ -22,7 +22,6 @@ import launch
 import contextlib
 import itertools
 import math
-import os
 import subprocess
 import sys
 import time
@@ -236,8 +235,6 @@ def main() -> int:
     network = args.checkpoint or default_network()
     places = [path for path in (args.output, args.jsonl, args.csv) if path]
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a film is said once, and by us:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
     say(f"network: {network}")

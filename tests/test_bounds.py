@@ -8,6 +8,7 @@ import socketserver
 import struct
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -79,10 +80,15 @@ def test_decoded_pixels_are_those_that_come(tmp_path):
     assert images.decoded_pixels(tmp_path / "d.jpg") == images.decoded_pixels(tmp_path / "none") == 0
 
 
+def unknown_home():
+    """As `Path.home` for a user whom the system doesn't know."""
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_without_a_home_a_line_says_what_to_set(monkeypatch):
     for name in ("XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user whom the system doesn't know
+    monkeypatch.setattr(Path, "home", unknown_home)
     with pytest.raises(InputError, match="XDG_CACHE_HOME: is not set, and no home is known"):
         cache_folder()
 
