@@ -105,7 +105,7 @@ def test_a_stream_that_breaks_off_is_tried_again(server, get, tmp_path, monkeypa
         server.cut_archive_at = None
         return 0
 
-    monkeypatch.setattr(download, "wait_before", heal)
+    monkeypatch.setattr(public_set, "wait_before", heal)
     assert get() == len(FILES)
     assert server.requests == ["/archive", "/archive"]
 
