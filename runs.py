@@ -141,6 +141,8 @@ def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
         raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
     if not (state["epoch"] <= arguments["epochs"] and state["step"] <= steps):
         raise senseless(path, f"epoch {state['epoch']}, step {state['step']}")
+    if state["step"] > 0 and state.get("sums") == {}:
+        raise senseless(path, "no losses of the steps before")
     check_finite(state, path, "begin anew, with a lower --lr if training had diverged")
     if state["best_error"] < math.inf:
         load_checkpoint(folder / BEST)
