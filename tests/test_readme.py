@@ -5,6 +5,7 @@ one is accepted by its program; those that aren't TOO_LONG run, and so do the Py
 copy of the repository in which small stand-ins lie under the names that the README uses.
 """
 
+import itertools
 import json
 import re
 import shlex
@@ -18,7 +19,7 @@ from conftest import REPOSITORY, SAMPLE
 from face68.formats import read_json
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PROGRAMS = ("python", "make", "pip", "ruff", "cat")
+PROGRAMS = ("python", "make", "pip", "ruff", "cat", "torchrun")
 # How commands begin that no test runs as they are, and why. What other tests run of them is in brackets.
 TOO_LONG = {
     "make": "sets up an environment; `make test` runs this very test",
@@ -26,6 +27,7 @@ TOO_LONG = {
     "ruff": "is run beside the tests by `make test`",
     "python3 -m venv": "sets up an environment",
     "python -m pytest": "is this very run",
+    "torchrun": "minutes, in two processes [test_processes.py]",
     "python -m curation.mean_face": "needs three sets of real faces",
     "python train.py": "minutes [test_train.py, and the first command of `make demo`]",
     "python benchmark.py": "minutes, and other people's programs [test_benchmark.py]",
@@ -177,6 +179,8 @@ def job(command: str):
     """Script, arguments and what is piped in of a command of ours; None where it is somebody else's."""
     piped, _, last = command.rpartition("|")
     words = shlex.split(last)
+    if words[0] == "torchrun":  # its own options have a = each
+        words = ["python", *itertools.dropwhile(lambda word: word.startswith("--"), words[1:])]
     if words[0] != "python" or not words[1].endswith(".py"):
         return None
     return words[1], words[2:], piped.split()[-1] if piped else None
