@@ -354,7 +354,9 @@ class FoundFaces(NamedTuple):
         return metrics.fit_logistic(np.log(self.scores) - np.log1p(-self.scores), self.is_true)
 
     def __str__(self) -> str:
-        center, side, roll = np.median(self.off, axis=0) if len(self.off) else (np.nan, np.nan, np.nan)
+        if not len(self.off):
+            return f"1 - AP {self.error:.2%} (no face found)"
+        center, side, roll = np.median(self.off, axis=0)
         return f"1 - AP {self.error:.2%} (off: centres {center:.1%} and sides {side:.1%} of the side, roll {roll:.1f}°)"
 
 
