@@ -60,7 +60,7 @@ def test_batches_are_measured_together():
     assert found.count == 2 and found.error == pytest.approx(1 - 0.5 / 2)
     assert "1 - AP 75.00%" in str(found) and "roll 0.0°" in str(found)
     assert found.metrics["val_average_precision"] == pytest.approx(0.25)
-    assert "nan" in str(FoundFaces(np.zeros(0), np.zeros(0, bool), np.zeros((0, 3)), 1)), "before training"
+    assert "no face found" in str(FoundFaces(np.zeros(0), np.zeros(0, bool), np.zeros((0, 3)), 1)), "before training"
 
 
 @pytest.fixture
