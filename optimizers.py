@@ -133,10 +133,12 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    gram = x @ x.T
-    identity = product = torch.eye(len(x), dtype=x.dtype, device=x.device)
-    for _ in range(steps):
+    gram, product = x @ x.T, None
+    identity = torch.eye(len(x), dtype=x.dtype, device=x.device)
+    for step in range(steps):
+        if step:
+            gram = factor @ gram @ factor
         factor = 3.4445 * identity + (2.0315 * gram - 4.7750 * identity) @ gram
-        product, gram = factor @ product, factor @ gram @ factor
+        product = factor @ product if step else factor
     x = product @ x
     return x.T if tall else x
