@@ -133,12 +133,16 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
-    gram, product = x @ x.T, None
-    identity = torch.eye(len(x), dtype=x.dtype, device=x.device)
-    for step in range(steps):
-        if step:
-            gram = factor @ gram @ factor
-        factor = 3.4445 * identity + (2.0315 * gram - 4.7750 * identity) @ gram
-        product = factor @ product if step else factor
+    identity, gram = torch.eye(len(x), dtype=x.dtype, device=x.device), x @ x.T
+    product = factor = _polynomial(gram, identity)
+    for _ in range(steps - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram, identity)
+        product = factor @ product
     x = product @ x
     return x.T if tall else x
+
+
+def _polynomial(gram: Tensor, identity: Tensor) -> Tensor:
+    """What X is multiplied by in a step, where `gram` is X Xᵀ."""
+    return 3.4445 * identity + (2.0315 * gram - 4.7750 * identity) @ gram
