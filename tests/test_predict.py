@@ -8,6 +8,7 @@ import sys
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SHIPPED, digests, encoded, one_line_error
@@ -21,6 +22,9 @@ from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, rea
 from face68.images import read_image, write_image
 from face68.measures import NAMES
 from metrics import nme
+
+# The face in black and white dots is just found; this version's sums in 8 bits leave it just below the limit.
+ROUNDS_OTHERWISE = onnxruntime.__version__.startswith("1.21.")
 
 # --- Input ----------------------------------------------------------------------------------------------------
 
@@ -68,7 +72,7 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
     for name, image in faces.items():
         if name in ("one pixel.bmp", "a line.webp"):
             assert image.faces == []
-        elif "bilevel" not in name or image.faces:  # whose face isn't found where an older OpenCV makes it smaller
+        elif image.faces or not ("bilevel" in name and ROUNDS_OTHERWISE):
             assert (image.width, image.height) == (hopper.shape[1], hopper.shape[0]), name
             limit = 0.06 if "bilevel" in name else 0.03
             assert nme(image.faces[0].keypoints[None], expected[None])[0] < limit, name
