@@ -1,6 +1,5 @@
 """What each part of the better recipe brings: trainings that differ in one thing, by train.py's own options."""
 
-import csv
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from face68.files import InputError
-from runs import CURVE
+from runs import read_history
 
 TRAIN = Path(__file__).resolve().parent.parent / "train.py"
 BASE = ("--recipe", "best")
@@ -35,7 +34,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def train_each(names: Sequence[str], common: Sequence[str], seeds: Sequence[int], tell: Callable[[str], None]):
+def train_each(
+    names: Sequence[str], common: Sequence[str], seeds: Sequence[int], tell: Callable[[str], None]
+) -> list[dict]:
     """Train each variant by each seed, in turn, so that what slows the machine slows all of them.
 
     names: of ABLATIONS; common: options of all; tell: is called with a line after each training.
@@ -52,8 +53,8 @@ def train_each(names: Sequence[str], common: Sequence[str], seeds: Sequence[int]
     for seed in seeds:
         for name in names:
             history = train_once([*BASE, *common, *ABLATIONS[name], "--seed", str(seed)])
-            ends[name].append(float(history[-1]["val_nme"]))
-            seconds[name] += [float(row["seconds"]) for row in history[1:]]
+            ends[name].append(history["val_nme"][-1])
+            seconds[name] += history["seconds"][1:]
             tell(f"{name}, seed {seed}: NME {ends[name][-1]:.2%}, {np.median(seconds[name]):.1f} s an epoch")
     return [
         {
@@ -67,8 +68,8 @@ def train_each(names: Sequence[str], common: Sequence[str], seeds: Sequence[int]
     ]
 
 
-def train_once(options: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of history.csv of a training in a process of its own.
+def train_once(options: Sequence[str]) -> dict[str, list[float]]:
+    """The history of a training in a process of its own, see `runs.read_history`.
 
     Raises:
         InputError: it failed, in the words of train.py.
@@ -78,5 +79,4 @@ def train_once(options: Sequence[str]) -> list[dict[str, str]]:
         done = subprocess.run(line, capture_output=True, text=True)
         if done.returncode:
             raise InputError(f"{' '.join(line[1:])}: {done.stderr.strip().removeprefix('error: ')}")
-        with Path(folder, CURVE).open(newline="") as file:
-            return list(csv.DictReader(file))
+        return read_history(Path(folder))

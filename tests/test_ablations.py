@@ -18,12 +18,11 @@ def test_each_changes_what_it_says_by_options_that_train_takes(name, tiny):
 
 
 def test_means_and_spreads_are_over_seeds(monkeypatch):
-    ends, lines = iter(["0.04", "0.06", "0.05", "0.08"]), []
+    ends, lines = iter([0.04, 0.06, 0.05, 0.08]), []
 
     def fake(options):
         lines.append(options)
-        row = {"seconds": "2.0"}
-        return [row | {"val_nme": "0.6"}, row | {"val_nme": "0.1"}, row | {"val_nme": next(ends)}]
+        return {"seconds": [9.0, 2.0, 2.0], "val_nme": [0.6, 0.1, next(ends)]}
 
     monkeypatch.setattr(ablations, "train_once", fake)
     said = []
