@@ -34,6 +34,10 @@ pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quart
 	@echo "With the public set in data/ also, and copy calibration.png and speed.png from outputs/ to docs/:"
 	@echo "$(BIN)/python evaluate.py --data data --checkpoint saved_models/pretrained.pt --output-dir outputs"
 	@echo "$(BIN)/python benchmark.py photo --data data --every 5"
+	@echo "Likewise training_time.png and scaling.png, and, by the sample alone, long_runs.png:"
+	@echo "$(BIN)/python benchmark.py training --data data --recipe best"
+	@echo "$(BIN)/python benchmark.py scaling --data data --recipe best --faces 320 --rounds 3"
+	@echo "$(BIN)/python tests/long_runs.py"
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
