@@ -215,8 +215,10 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     return predict_all(landmarker, data, args.boxes), landmarker
 
 
-def measure(predicted: Predictions, landmarker: Landmarker | None, data: FacialKeypointsDataset, args):
-    """The report on predictions, a dict, and their points (N, 68, 2) px, with the labels' shift."""
+def measure(
+    predicted: Predictions, landmarker: Landmarker | None, data: FacialKeypointsDataset, args
+) -> tuple[dict, np.ndarray]:
+    """The report on what `predict` returned, and its points (N, 68, 2) px, with the labels' shift."""
     boxes = "file" if landmarker is None else args.boxes
     if boxes == "detector":
         boxes = f"detector ({landmarker.detect.name})"
@@ -287,7 +289,9 @@ def evaluate(args) -> None:
     processes.first_does(tell, args, places, data, predicted, others, tables)
 
 
-def tell(args, places: Sequence[Named], data: FacialKeypointsDataset, predicted: dict, others: dict, tables: dict):
+def tell(
+    args, places: Sequence[Named], data: FacialKeypointsDataset, predicted: dict, others: dict, tables: dict[Path, str]
+) -> None:
     """Print and write what predictions are worth.
 
     predicted: by name what `predict` returned; others: by name the errors of earlier ones; tables: see `check_files`.

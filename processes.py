@@ -121,10 +121,9 @@ def share_of_step(samples: list[int]) -> list[int]:
 
 def joined(part: Value | None) -> list[Value]:
     """The parts of all processes that have one, in the order of `share`."""
-    if count() == 1:
-        return [part]
-    parts = [None] * count()
-    dist.all_gather_object(parts, part)
+    parts = [part] * count()
+    if count() > 1:
+        dist.all_gather_object(parts, part)
     return [one for one in parts if one is not None]
 
 

@@ -3,7 +3,7 @@
     python tests/stress.py                                          # every attack for a minute
     python tests/stress.py kills checkpoints --seconds 300 --seed 1
     python tests/stress.py labels --seed 1 --first 17 --cases 1     # one case again; what it did is kept in --folder
-    python tests/stress.py photos films downloads commands interruptions    # those of stress_inputs.py
+    python tests/stress.py photos giants films downloads commands interruptions    # those of stress_inputs.py
 
 What may come of a case: the work is done and right ("done …"), or refused ("named": exit status 2 and one line that
 names the file). Everything else is a fault: a traceback, a hang, more than 2 GB of memory, a line that names something
