@@ -173,11 +173,16 @@ def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
     check_finite(checkpoint["weights"], path)
     try:
         _check_sizes(checkpoint)
-        model = create_model(checkpoint["model"], **checkpoint["options"])
+        model = _create(checkpoint)
         model.load_state_dict(checkpoint["weights"])
     except Exception as error:  # a network that somebody added may raise anything
         raise misfit(path, error) from error
     return model.eval()
+
+
+def _create(checkpoint: dict) -> nn.Module:
+    """The network that a checkpoint is of, with other weights."""
+    return create_model(checkpoint["model"], checkpoint.get("conventions", ()), **checkpoint["options"])
 
 
 def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
@@ -219,7 +224,7 @@ def _check_sizes(checkpoint: dict) -> None:
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of networks that are refused then
-            model = create_model(checkpoint["model"], **checkpoint["options"])
+            model = _create(checkpoint)
     except (RuntimeError, TypeError) as error:
         if "meta" not in str(error):
             raise
@@ -260,6 +265,7 @@ class TorchNetwork:
         except (KeyError, TypeError, ValueError) as error:
             raise misfit(path, error) from error
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
+        self.conventions = {} if model.conventions is None else model.conventions.known()
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
         del self.checkpoint["weights"]
         try:

@@ -33,18 +33,20 @@ from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
 import image_cache
+from conventions import IBUG, PUBLIC, own_first
 from face68 import geometry
 from face68.files import InputError, atomic_path, files_below, sha256
 from face68.formats import FARTHEST, coordinate, csv_rows, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
-from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular
+from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular, upright_frame
 from image_cache import ImageCache
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
+LYING = 45.0  # degrees of roll: heads that are held so askew lie
 # The folders of 300-W (Sagonas et al., 2013), as its archives unpack, that the field keeps for testing, and what it
 # calls them (Ren et al., "Face alignment at 3000 FPS", 2014).
 SETS_300W = {"common": ("helen/testset/", "lfpw/testset/"), "challenging": ("ibug/",)}
@@ -101,7 +103,7 @@ class FacialKeypointsDataset(Dataset):
 
     `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
     (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
-    sets it is.
+    sets it is. `annotators` names who labelled each of those sets: iBUG, if they are `.pts` files.
 
     Raises:
         InputError: the labels can't be used, or an image is not there (which file, row and column).
@@ -118,7 +120,10 @@ class FacialKeypointsDataset(Dataset):
         self.paths = [Path(root_dir) / name for name in self.names]
         self.label_shifts = label_shift.of(labels)
         self.keypoints = labels - self.label_shifts
-        self.sources = np.zeros(len(labels), dtype=int)
+        self.sources, self.annotators = (
+            np.zeros(len(labels), dtype=int),
+            [IBUG if csv_file is None else Path(root_dir).name],
+        )
         self.transform = transform
         self._caches: list[ImageCache] = []
         if csv_file is not None:
@@ -130,7 +135,14 @@ class FacialKeypointsDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
+        if len(self.conventions) > 1:
+            sample["convention"] = self.conventions.index(self.annotators[self.sources[index]])
         return self.transform(sample) if self.transform else sample
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """The annotators, each once, see `conventions.own_first`. Of several a sample's `convention` is an index."""
+        return own_first(self.annotators)
 
     @property
     def people(self) -> list[str]:
@@ -186,6 +198,7 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
     whole.keypoints = np.concatenate([one.keypoints for one in datasets])
     whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
     whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
+    whole.annotators = [one.annotators[0] for one in datasets]
     whole._caches = [cache for one in datasets for cache in one._caches]
     return whole
 
@@ -213,6 +226,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
         )
     csv_file, images = found
     data = FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
+    data.annotators = [_annotators(Path(directory), csv_file)]
     if csv_file is None and images == Path(directory):
         data = data.subset(
             [i for i, name in enumerate(data.names) if not name.startswith(SETS_300W["full"])], transform
@@ -271,8 +285,18 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
                 f"y_pixels between -{LARGEST_SHIFT.x_pixels:g} and {LARGEST_SHIFT.x_pixels:g}; correct them"
             )
         return shift
-    is_public = csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
-    return PUBLIC_LABEL_SHIFT if is_public else NO_SHIFT
+    return PUBLIC_LABEL_SHIFT if _is_public(csv_file) else NO_SHIFT
+
+
+def _is_public(csv_file: Path | None) -> bool:
+    return csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
+
+
+def _annotators(directory: Path, csv_file: Path | None) -> str:
+    """Who labelled a set: see `conventions`. Of a CSV that is not the public set's it is the folder's name."""
+    if csv_file is None:
+        return IBUG
+    return PUBLIC if _is_public(csv_file) else directory.resolve().name
 
 
 CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS
@@ -487,7 +511,7 @@ class Seeded(Dataset):
     So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
     """
 
-    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: bool = False):
+    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: float = 0.0):
         self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
 
     def __len__(self) -> int:
@@ -499,16 +523,18 @@ class Seeded(Dataset):
             return self.dataset[key % len(self.dataset)]
 
     def order(self) -> list[int]:
-        """This epoch's samples in their order. With `balance`, as many of each source, some of them several times:
-        the copies of a sample have keys of their own, index + copy · size, and so other random numbers.
+        """This epoch's samples in their order. With `balance` b a source of n samples has a share in proportion to
+        n ** (1 - b), with 1 as many as any other, some of them several times: the copies of a sample have keys of their
+        own, index + copy · size, and so other random numbers.
         """
         random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
         if not self.balance:
             return random.permutation(size).tolist()
         sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
+        shares = np.array([len(members) for members in sources]) ** (1 - self.balance)
         keys = []
-        for members in sources:
-            copies = np.arange(size // len(sources))
+        for members, share in zip(sources, shares / shares.sum(), strict=True):
+            copies = np.arange(int(size * share + 1e-9))
             keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
         return random.permutation(np.concatenate(keys)).tolist()
 
@@ -764,14 +790,25 @@ def crop(sample: dict, top: int, left: int, height: int, width: int) -> dict:
     return {**sample, "image": image, "keypoints": keypoints}
 
 
-def crop_face(sample: dict, policy: CropPolicy, mirror: bool = False, **change) -> dict:
-    """The policy's crop around the keypoints; `mirror` and `change` are those of `geometry.crop_matrix`.
+def crop_face(sample: dict, policy: CropPolicy, degrees: float = 0.0, mirror: bool = False, **change) -> dict:
+    """The policy's crop around the keypoints; `degrees`, `mirror` and `change` are those of `geometry.crop_matrix`.
 
-    A mirrored face is renumbered: what was the right eye is the left one now.
+    A face that lies or stands on its head is levelled first, as prediction does. A mirrored one is renumbered: what was
+    the right eye is the left one now.
     """
-    matrix = geometry.crop_matrix(geometry.box_of(sample["keypoints"]), policy, mirror=mirror, **change)
+    box, level = face_frame(sample["keypoints"])
+    degrees += -level if mirror else level  # mirroring comes first
+    matrix = geometry.crop_matrix(box, policy, degrees=degrees, mirror=mirror, **change)
     face = cut_out(sample, matrix, policy)
     return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
+
+
+def face_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where a face of points (68, 2) px is cut out, a box (x0, y0, x1, y1), and by how many degrees it is turned then:
+    none unless it is turned by more than LYING.
+    """
+    box, level = upright_frame(points)
+    return (box, level) if abs(level) > LYING else (geometry.box_of(points), 0.0)
 
 
 def cut_out(sample: dict, matrix: np.ndarray, policy: CropPolicy) -> dict:

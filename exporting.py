@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from checkpoint import TorchMaps, TorchNetwork, load_checkpoint
+from conventions import as_text
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
 from face68.network import FORMAT, OnnxMaps, OnnxNetwork, sealed
@@ -195,6 +196,7 @@ def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
             "normalization": "none: crops are bytes, 0 is black, 255 is white",
             "crop": f"a square of margin × the longer side of the box around the 68 points, {policy.size} px",
         }
+        words["conventions"] = as_text(network.conventions)
         values |= {"policy": checkpoint["policy"], "landmarks": NAMES, "flip": FLIP.tolist()}
     return words | {key: json.dumps(value) for key, value in values.items()}
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from conventions import Conventions
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import NUM_LANDMARKS
@@ -290,18 +291,49 @@ def cell_centres(count: int, like: Tensor) -> Tensor:
     return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
 
 
-MODELS = {"heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
+# The family that we ship: one definition in three sizes. Small crops lose what large photos show, so the more a network
+# may cost, the larger are the crops that it sees.
 
 
-def create_model(name: str, **options) -> nn.Module:
+class Fast(HeatmapNet):
+    """26 million multiply-adds a face."""
+
+    def __init__(self, widths=(8, 16, 44, 56, 80)):
+        super().__init__(widths)
+
+
+class Base(HeatmapNet):
+    """103 million multiply-adds a face."""
+
+    input_size = 128
+
+    def __init__(self, widths=(16, 32, 72, 104, 144)):
+        super().__init__(widths)
+
+
+class Large(HeatmapNet):
+    """400 million multiply-adds a face."""
+
+    input_size = 160
+
+    def __init__(self, widths=(24, 48, 124, 160, 224)):
+        super().__init__(widths)
+
+
+MODELS = {"fast": Fast, "base": Base, "large": Large, "heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
+
+
+def create_model(name: str, conventions: Sequence[str] = (), **options) -> nn.Module:
     """Build a network by its name in `MODELS`; `options` go to its constructor. Both are noted in the network, as
-    `name` and `options`, for checkpoints to hold.
+    `name` and `options`, for checkpoints to hold. If labels follow several conventions, by the names of their
+    annotators, `conventions` learns them; else it is None.
 
     Raises:
         KeyError: there is no such network.
     """
     model = MODELS[name](**options)
     model.name, model.options = name, options
+    model.conventions = Conventions(conventions) if len(conventions) > 1 else None
     return model
 
 

@@ -161,6 +161,11 @@ def parallel(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network that `parallel` was given."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
 def _normalised_together(model: nn.Module) -> nn.Module:
     for parent in list(model.modules()):
         for name, layer in parent.named_children():

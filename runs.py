@@ -52,8 +52,9 @@ class Settings:
     data: list[Path]
     cache_dir: Path
     cache_mb: int
-    balance: bool
+    balance: float
     published_labels: bool
+    one_convention: bool
     folds: int
     val_fold: int
     train_faces: int | None

@@ -6,7 +6,7 @@ checkpoint holds of it, and the pictures of how it learned. The loop in train.py
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple, Protocol
 
@@ -45,7 +45,7 @@ from models import (
     join_outputs,
     predicts_errors,
 )
-from processes import alone, first_here, joined, share
+from processes import alone, first_here, joined, share, unwrapped
 from runs import MEASURES, Settings, distinct_names
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps beside the loss on keypoints, unless --heatmap-weight says another
@@ -90,11 +90,13 @@ class Task(Protocol):
     """column, measure: what is measured, as history.csv and as people call it.
 
     legend: what its pictures show in which colour.
+    conventions: of the labels, once they are loaded, see `models.create_model`.
     """
 
     column: str
     measure: str
     legend: str
+    conventions: Sequence[str]
 
     def load(self) -> tuple[Seeded, Dataset]:
         """The training samples and the validation samples: of other people, and always the same."""
@@ -146,6 +148,8 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
     cache = settings.cache_dir, settings.cache_mb
     with first_here():
         dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
+    if settings.one_convention:
+        dataset.annotators = dataset.annotators[:1] * len(dataset.annotators)
     training, validation = split_by_person(dataset.people, settings.val_fold, settings.folds)
     if not training or not validation:
         raise InputError(
@@ -226,6 +230,7 @@ class PlaceKeypoints:
     def load(self) -> tuple[Seeded, FacialKeypointsDataset]:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
+        self.conventions = dataset.conventions
         if self.settings.published_labels:
             dataset, transform = dataset.as_published(), upright_transform(self.policy)
         else:
@@ -239,13 +244,15 @@ class PlaceKeypoints:
         """That on keypoints and heat maps; and that on the network's own judgement."""
         target, is_upright_face = batch["keypoints"], batch["is_upright_face"]  # (B, 68, 2) normalised, (B,)
         outputs = as_outputs(model(batch["image"]))
+        if "convention" in batch:
+            target = unwrapped(model).conventions.to_own(target, batch["convention"])
         watched = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face)
         beside, parts = torch.zeros(()), {"points": watched}
         if outputs.heatmaps is not None:
             parts["heatmaps"] = heatmap_loss(outputs.heatmaps, target, is_upright_face)
             watched = watched + self.settings.heatmap_weight * parts["heatmaps"]
         if outputs.log_errors is not None:
-            parts["errors"] = error_loss(outputs, target, is_upright_face)
+            parts["errors"] = error_loss(outputs, target.detach(), is_upright_face)
             parts["face"] = face_loss(outputs, is_upright_face)
             beside = parts["errors"] + parts["face"]
         return Losses(watched, beside, parts)
@@ -268,12 +275,12 @@ class PlaceKeypoints:
         model.eval()
         parts, truth = [], []
         for batch in batches(data, self.settings.workers, device):
-            parts.append(as_outputs(model(batch["image"])))
+            parts.append(_as_labelled(model, batch))
             truth.append(batch["keypoints"].cpu())
         return join_outputs(parts), torch.cat(truth)
 
     def describe(self) -> dict:
-        return {"policy": asdict(self.policy)}
+        return {"policy": asdict(self.policy), "conventions": list(self.conventions)}
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data, device: torch.device) -> list[np.ndarray]:
         """Faces from the trained network's best to its worst."""
@@ -297,10 +304,18 @@ class PlaceKeypoints:
     @torch.inference_mode()
     def _predict(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> np.ndarray:
         """Keypoints (N, 68, 2) px of the images of a few faces."""
-        normalised = as_outputs(model.eval()(first_batch(data, device, len(data))["image"])).keypoints.cpu().numpy()
+        normalised = _as_labelled(model.eval(), first_batch(data, device, len(data))).keypoints.cpu().numpy()
         crops = denormalize_keypoints(normalised, self.policy.size, self.policy.size)
         matrices = [geometry.crop_matrix(geometry.box_of(points), self.policy) for points in data.keypoints]
         return np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
+
+
+def _as_labelled(model: nn.Module, batch: dict[str, Tensor]) -> Outputs:
+    """What a network says of a batch, its points as the annotators of each face would have put them."""
+    outputs = as_outputs(model(batch["image"]))
+    if "convention" not in batch:
+        return outputs
+    return outputs._replace(keypoints=model.conventions.from_own(outputs.keypoints, batch["convention"]))
 
 
 def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
@@ -365,6 +380,7 @@ class FindFaces:
 
     column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
     legend = f"{report.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
+    conventions = ()
 
     def __init__(self, settings: Settings):
         self.settings = settings

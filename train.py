@@ -49,6 +49,7 @@ from face68.command.arguments import (
     parser,
     positive_float,
     positive_int,
+    probability,
     seed,
     whole_number,
 )
@@ -78,7 +79,7 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     """The settings of a command line, of this process if none is given."""
     p = parser(__doc__)
     p.add_argument("--epochs", type=positive_int, default=30, help="passes over the training faces")
-    p.add_argument("--model", choices=MODELS, default="heatmap", help="the network, see models.py")
+    p.add_argument("--model", choices=MODELS, default="base", help="the network, see models.py")
     p.add_argument(
         "--model-option",
         action="append",
@@ -119,7 +120,20 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     p.add_argument(
         "--cache-mb", type=whole_number, default=image_cache.BUDGET, help="MB of them to keep for each data set"
     )
-    p.add_argument("--balance", action="store_true", help="show the faces of each data set equally often")
+    p.add_argument(
+        "--balance",
+        type=probability,
+        nargs="?",
+        const=1.0,
+        default=0.0,
+        metavar="HOW_MUCH",
+        help="show faces of small data sets more often than of large ones; 1 or no number: each set equally often",
+    )
+    p.add_argument(
+        "--one-convention",
+        action="store_true",
+        help="take all data sets for labelled alike, not learn how annotators differ",
+    )
     p.add_argument(
         "--published-labels",
         action="store_true",
@@ -349,10 +363,13 @@ def say_which_data(chosen: Path) -> None:
     print(f"data: {chosen} ({'the public set' if chosen == DATA_DIR else drawn})")
 
 
-def create_untrained(settings: Settings, device: torch.device) -> nn.Module:
-    """The network before its first step, always the same: weights by --seed, those of layers that fit by --init."""
+def create_untrained(settings: Settings, device: torch.device, conventions: Sequence[str] = ()) -> nn.Module:
+    """The network before its first step, always the same: weights by --seed, those of layers that fit by --init.
+
+    conventions: of the labels, see `models.create_model`.
+    """
     torch.manual_seed(settings.seed)
-    model = create_model(settings.model, **settings.model_option)
+    model = create_model(settings.model, conventions, **settings.model_option)
     if settings.init is not None:
         anew = start_from(model, load_checkpoint(settings.init), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
@@ -514,9 +531,10 @@ def run(settings: Settings) -> int:
     processes.first_does(check_folder, settings)
     keep_freed_memory()
     device = choose_device(settings.device)
-    task, model = task_of(settings), create_untrained(settings, device)
-    parameters = sum(p.numel() for p in model.parameters())
+    task = task_of(settings)
     train_data, val_data = task.load()
+    model = create_untrained(settings, device, task.conventions)
+    parameters = sum(p.numel() for p in model.parameters())
     training = Training(model, task, settings, train_data, device)
     precision = str(training.precision).removeprefix("torch.")
     print(f"network: {model.name}, {parameters:,} parameters, in {precision} on {device}; git commit {git_commit()}")

@@ -391,7 +391,7 @@ class Haar:
         boxes = _squares((center + 0.5) / factor - 0.5, HAAR["side"] * side / factor)
         return Found(boxes, np.asarray(scores, dtype=np.float64).reshape(-1))
 
-    def _cascade(self) -> cv2.CascadeClassifier:
+    def _cascade(self) -> "cv2.CascadeClassifier":
         if not hasattr(self._of_thread, "cascade"):
             file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
             self._of_thread.cascade = cv2.CascadeClassifier(str(file))

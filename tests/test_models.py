@@ -31,7 +31,7 @@ def test_output_shapes_and_gradients(name):
     assert outputs.keypoints.shape == (2, 68, 2)
     if predicts_errors(name):
         assert outputs.log_errors.shape == (2, 68) and outputs.face_logits.shape == (2,)
-        assert outputs.heatmaps.shape == (2, 68, 28, 28)
+        assert outputs.heatmaps.shape == (2, 68, model.input_size // 4, model.input_size // 4)
     sum(output.sum() for output in outputs if output is not None).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
     assert model.eval()(torch.rand(1, 1, model.input_size, model.input_size)).heatmaps is None
