@@ -49,6 +49,7 @@ from torch.utils.data import Dataset
 import plots
 import train
 from compute import keep_freed_memory
+from conventions import annotated
 from curation.drawn import draw
 from curation.drawn.films import FILMS
 from curation.drawn.films import frames as drawn_frames
@@ -71,10 +72,10 @@ from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
 from face68.frames import FilmReader
 from face68.images import read_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, is_trusted
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, is_trusted
 from face68.landmarks import inter_ocular
 from face68.measures import angles, measure
-from face68.network import Network, OnnxNetwork, shipped_network
+from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
 from face68.tracking import Tracker
 from measuring.ablations import ABLATIONS, train_each
@@ -120,7 +121,7 @@ from measuring.timing import (
 )
 from measuring.training import divide_steps, end_epoch, loader_rows, sized
 from metrics import failure_rate, labelled_face, nme
-from networks import SAVED_MODELS, default_network, open_network
+from networks import SAVED_MODELS, default_network, file_of, open_network
 from runs import Settings
 from tasks import Task, task_of
 
@@ -167,6 +168,16 @@ def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
     for i in rows[:: args.every]:
         yield data.image(i), data.keypoints[i]
+
+
+def annotators(args) -> str:
+    """Who labelled the set, see conventions.py."""
+    return open_split(args.data, args.split).annotators[0]
+
+
+def as_labelled(points: Sequence[np.ndarray], network: Network, annotators: str) -> np.ndarray:
+    """A network's points of N faces, (68, 2) px each, as a set's annotators would have put them: (N, 68, 2)."""
+    return annotated(Predictions(np.stack(points), None, None), network, annotators).keypoints
 
 
 def resized(image: np.ndarray, points: np.ndarray, longer: int) -> tuple[np.ndarray, np.ndarray]:
@@ -216,15 +227,12 @@ def compare_photo(args) -> Tables:
         photos.append(as_jpeg(image))
         truth.append(points)
     with one_core():
-        network = open_network(args.network)
-        detectors = open_detectors(args.detector)
-        if args.detector != "none":
-            del detectors["none"]  # it looks for nothing, and would seem fast
-        ours = {f"ours, {name}": Landmarker(network, d, args.min_face_score) for name, d in detectors.items()}
+        detector = open_detector(args.detector)
+        ours = {n: Landmarker(open_network(p), detector, args.min_face_score) for n, p in args.networks.items()}
         peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
         samples = ((read_image(photo), points) for photo, points in zip(photos, truth, strict=True))
-        rows = system_rows(ours | peers, peers, samples, args.rounds)
-        landmarker = Landmarker(Watched(network), next(iter(detectors.values())), args.min_face_score)
+        rows = system_rows(ours | peers, peers, samples, args)
+        landmarker = Landmarker(Watched(open_network(args.network)), detector, args.min_face_score)
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "drawn.jpg")
             runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
@@ -237,8 +245,9 @@ def compare_peers(args) -> Tables:
     Columns as those of `photo`; in FR@8%, too, a missed face counts. Ours is an .onnx with our own detector.
     """
     with one_core():
-        systems = [Ours(args.network), *installed(MediaPipe, RefinedMediaPipe, Dlib, EnlargedDlib)]
-        rows = system_rows({system.name: system for system in systems}, [Ours.name], labelled(args), args.rounds)
+        ours = [Ours(name, path) for name, path in args.networks.items()]
+        systems = [*ours, *installed(MediaPipe, RefinedMediaPipe, Dlib, EnlargedDlib)]
+        rows = system_rows({system.name: system for system in systems}, [ours[-1].name], labelled(args), args)
     made_of = [{"mb": megabytes(system.files), "trained_on": system.trained_on} for system in systems]
     return {"peers": [row | facts for row, facts in zip(rows, made_of, strict=True)]}
 
@@ -252,11 +261,11 @@ def system_rows(
     systems: dict[str, Callable],
     against: Iterable[str],
     samples: Iterable[tuple[np.ndarray, np.ndarray]],
-    rounds: int,
+    args,
 ) -> list[dict]:
     """A row for each system, RGB image to faces: its times on all photos, its ratios to some, and its accuracy.
 
-    samples: photos (H, W, 3) uint8, each with the points (68, 2) px of its labelled face.
+    samples: photos (H, W, 3) uint8 of the set that `args` name, each with the points (68, 2) px of its labelled face.
     """
     times, predicted, truth = {name: [] for name in systems}, {name: [] for name in systems}, []
     for image, points in samples:
@@ -265,9 +274,12 @@ def system_rows(
             face = labelled_face(find(image), points)
             predicted[name].append(face.keypoints if face else np.full_like(points, np.nan))
         steps = {name: partial(find, image) for name, find in systems.items()}
-        for name, values in in_turn(timed(steps), rounds).items():
+        for name, values in in_turn(timed(steps), args.rounds).items():
             times[name].append(values)
     rows = time_rows({name: np.stack(values) for name, values in times.items()}, against)
+    for name, find in systems.items():
+        if isinstance(find, Landmarker):
+            predicted[name] = as_labelled(predicted[name], find.network, annotators(args))
     return [row | accuracy(np.stack(predicted[row["name"]]), np.stack(truth)) for row in rows]
 
 
@@ -283,15 +295,12 @@ def compare_detectors(args) -> Tables:
     finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
     with one_core():
         rows = [
-            {"name": name} | detector_row(network, detector_of, samples, args.min_face_score)
-            for name, detector_of in finders.items()
+            {"name": name} | detector_row(network, detector_of, samples, args) for name, detector_of in finders.items()
         ]
     return {"detectors": rows}
 
 
-def detector_row(
-    network: Network, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, min_face_score: float
-) -> dict:
+def detector_row(network: Network, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, args) -> dict:
     """How well faces are found and read where a detector says; `detector_of` a photo's points, since one knows them."""
     times, guesses, once = [], [], []
     hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
@@ -301,7 +310,7 @@ def detector_row(
         found = landmarker.detect(image)
         times.append(1000 * (time.perf_counter() - start))
         (all_faces,) = landmarker.faces([image], [found])
-        faces = [face for face in all_faces if is_trusted(face, min_face_score)]
+        faces = [face for face in all_faces if is_trusted(face, args.min_face_score)]
         face = labelled_face(faces, points)
         matched = np.array([face is not None, labelled_face(all_faces, points) is not None])
         hits += matched
@@ -310,14 +319,15 @@ def detector_row(
         guesses.append(face.keypoints)
         once.append(landmarker.predict([image], [face.box]).keypoints[0])
     truth, count = np.stack([points for _, points in samples]), len(samples)
-    errors = nme(np.stack(guesses), truth)
+    guesses, once = (as_labelled(points, network, annotators(args)) for points in (guesses, once))
+    errors = nme(guesses, truth)
     return {
         "photos": count,
         "found": hits[0] / count,
         "found_any_score": hits[1] / count,
         "others_a_photo": others[0] / count,
         "others_any_score": others[1] / count,
-        "nme_one_pass": nme(np.stack(once), truth).mean(),
+        "nme_one_pass": nme(once, truth).mean(),
         "nme": errors.mean(),
         "fr8": failure_rate(errors),
         "ms_to_find": np.median(times),
@@ -335,7 +345,7 @@ def measure_limits(args) -> Tables:
     sides = (96, 64, 48, 32, 24, 16, 12)
     cases |= {f"faces of {side} px": itertools.starmap(partial(shrunk, side=side), samples) for side in sides}
     cases |= by_yaw(samples)
-    return {"limits": [{"name": name} | limit_row(landmarker, case) for name, case in cases.items()]}
+    return {"limits": [{"name": name} | limit_row(landmarker, case, annotators(args)) for name, case in cases.items()]}
 
 
 def by_yaw(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list]:
@@ -348,12 +358,14 @@ def by_yaw(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list]:
     return {name: [samples[i] for i in members] for name, members in cases.items() if len(members)}
 
 
-def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
+def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.ndarray]], annotators: str) -> dict:
     """How many of the labelled faces are found, and how well: NaN where none is."""
     errors = []
     for image, points in samples:
         face = labelled_face(landmarker(image), points)
-        errors.append(nme(face.keypoints, points) if face else math.nan)
+        errors.append(
+            nme(as_labelled([face.keypoints], landmarker.network, annotators)[0], points) if face else math.nan
+        )
     found = np.array(errors)[~np.isnan(errors)]
     return {
         "photos": len(errors),
@@ -506,26 +518,27 @@ def measure_crowd(args) -> Tables:
 
 
 def compare_network(args) -> Tables:
-    """Milliseconds of one pass and of all passes over a face, against the network alone in fp32, in turn."""
+    """Milliseconds of one pass and of all passes over a face, against the base alone in fp32, in turn."""
     photo = read_image(args.photo)
     with tempfile.TemporaryDirectory() as folder:
         export_network(SHIPPED_CHECKPOINT, Path(folder, "fp32.onnx"))
-        fp32 = OnnxNetwork(Path(folder, "fp32.onnx"))
-    shipped = OnnxNetwork(shipped_network())
-    landmarker = Landmarker(shipped)
+        networks = {"base in fp32": OnnxNetwork(Path(folder, "fp32.onnx"))}
+    networks |= {name: OnnxNetwork(path) for name, path in args.networks.items()}
+    landmarker = Landmarker(open_network(args.network))
     found = Given(landmarker.detect(photo).boxes[:1])(photo)
     if not len(found.boxes):
         raise InputError(f"{args.photo}: no face is found there; give --photo another")
-    crop = np.full((1, fp32.policy.size, fp32.policy.size), 128, np.uint8)
     steps = {
-        "fp32 alone": partial(fp32, crop),
-        "as shipped, alone": partial(shipped, crop),
+        f"{name}, alone": partial(network, np.full((1, network.policy.size, network.policy.size), 128, np.uint8))
+        for name, network in networks.items()
+    }
+    steps |= {
         "crop to points, one pass": partial(landmarker.predict, [photo], found.boxes),
         "box to points, all passes": partial(landmarker.faces, [photo], [found]),
     }
     with one_core():
         times = in_turn(timed(steps), args.rounds, warm_up=20)
-    return {"network": time_rows(times, ["fp32 alone"])}
+    return {"network": time_rows(times, ["base in fp32, alone"])}
 
 
 def compare_stream(args) -> Tables:
@@ -670,7 +683,7 @@ def compare_ablations(args) -> Tables:
     Trainings of train.py that differ in one option, by each of --seeds in turn; others are its defaults. The mean over
     the seeds, half of their range, and the seconds of an epoch.
     """
-    common = ["--data", str(args.data), "--epochs", str(args.epochs)]
+    common = ["--epochs", str(args.epochs)] + [part for path in args.data for part in ("--data", str(path))]
     return {"ablations": train_each(args.only or list(ABLATIONS), common, args.seeds, say)}
 
 
@@ -744,7 +757,11 @@ COMMANDS = {
 def parse_arguments():
     p = parser(__doc__)
     p.add_argument(
-        "--checkpoint", type=Path, default=default_network(), dest="network", help="the network, .onnx or .pt"
+        "--checkpoint",
+        type=Path,
+        dest="network",
+        metavar="|".join((*FAMILY, "FILE")),
+        help="the network, .onnx or .pt (default: as predict.py or video.py; photo and peers: all shipped)",
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in COMMANDS.items():
@@ -771,8 +788,11 @@ def parse_arguments():
     choices["pose"].add_argument("--heads", type=positive_int, default=200, help="how many are drawn")
     for c in (choices[name] for name in PICTURES):
         c.add_argument("--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
-    for c in (choices["training"], choices["scaling"], choices["ablations"]):
+    for c in (choices["training"], choices["scaling"]):
         c.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
+    choices["ablations"].add_argument(
+        "--data", type=Path, nargs="+", default=[default_data()], help="folders of the data sets"
+    )
     for c in (choices["training"], choices["scaling"]):
         for name, text in RECIPE.items():
             c.add_argument(f"--{name.replace('_', '-')}", help=f"{text}, as in train.py")
@@ -792,7 +812,13 @@ def parse_arguments():
     choices["groups"].add_argument("folder", type=Path, help="of afw/ and lfpw_train/, photos of 300-W's training part")
     choices["stream"].add_argument("folder", type=Path, help="photos; they are repeated as often as needed")
     choices["stream"].add_argument("--count", type=positive_int, default=1000, help="photos in all")
-    return p.parse_args()
+    args = p.parse_args()
+    size = FOR_FILMS if args.command in ("films", "tracking") else FOR_PHOTOS
+    given, args.networks = args.network, {f"ours, {size}": shipped_network(size) for size in FAMILY}
+    args.network = default_network(size) if given is None else file_of(given)
+    if args.network not in args.networks.values() or given is not None:
+        args.networks = {"ours": args.network}
+    return args
 
 
 def _add_training(c) -> None:
@@ -815,6 +841,8 @@ def as_argument(value):
     """An option's value as JSON knows it."""
     if isinstance(value, list):
         return [as_argument(one) for one in value]
+    if isinstance(value, dict):
+        return {name: as_argument(one) for name, one in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

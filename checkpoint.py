@@ -197,6 +197,8 @@ def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
         InputError: none fits.
     """
     own, given = model.state_dict(), checkpoint["weights"]
+    if model.conventions is not None and list(model.conventions.names) != checkpoint.get("conventions"):
+        given = {name: tensor for name, tensor in given.items() if not name.startswith("conventions.")}  # of others
     layers: dict[str, list[str]] = {}
     for name in own:
         if name != "calibration":

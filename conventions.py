@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from face68.files import InputError
 from face68.landmarker import Predictions
 from face68.landmarks import FLIP, NUM_LANDMARKS
 from face68.network import Network, OnnxNetwork
@@ -25,10 +26,11 @@ class Convention(NamedTuple):
     """How one annotator's labels differ from those of a network's own convention, in sides of the face's square.
 
     offsets: (68, 2) float32, to the person's left and down.
-    scatter: how much further off the points are by chance: labels may be coarse.
+    factor, scatter: an error e that the network expects is √((factor · e)² + scatter²) there, for labels may be coarse.
     """
 
     offsets: np.ndarray
+    factor: float
     scatter: float
 
 
@@ -47,14 +49,14 @@ class Conventions(nn.Module):
 
     names: the annotators, at least two.
 
-    `scatter` (N,) is measured after training, see calibration.py.
+    `errors` (N, 2), factor and scatter of each, are measured after training, see calibration.py.
     """
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
         self.names = tuple(names)
         self.others = nn.Parameter(torch.zeros(len(names) - 1, NUM_LANDMARKS, 2))
-        self.register_buffer("scatter", torch.zeros(len(names)))
+        self.register_buffer("errors", torch.tensor([1.0, 0.0]).repeat(len(names), 1))
 
     def offsets(self) -> Tensor:
         """Of each annotator and point, (N, 68, 2), see `Convention`."""
@@ -63,8 +65,11 @@ class Conventions(nn.Module):
 
     def known(self) -> dict[str, Convention]:
         """By annotator how the labels differ."""
-        values = self.offsets().detach().cpu().numpy(), self.scatter.tolist()
-        return {name: Convention(*of_name) for name, *of_name in zip(self.names, *values, strict=True)}
+        offsets = self.offsets().detach().cpu().numpy()
+        return {
+            name: Convention(*values, *errors)
+            for name, *values, errors in zip(self.names, offsets, self.errors.tolist(), strict=True)
+        }
 
     def to_own(self, labels: Tensor, annotators: Tensor) -> Tensor:
         """Labels (B, 68, 2) as the first annotator would have put them; annotators: (B,), the index of each one's."""
@@ -93,24 +98,33 @@ def frames_of(points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def known_to(network: Network) -> dict[str, Convention]:
-    """By annotator what a network learned of their labels; nothing, if it learned from one alone."""
-    if isinstance(network, OnnxNetwork):
+    """By annotator what a network learned of their labels; nothing, if it learned from one alone.
+
+    Raises:
+        InputError: an exported file says it in another way.
+    """
+    if not isinstance(network, OnnxNetwork):
+        return getattr(network, "conventions", {})
+    try:
         return from_text(network.metadata.get("conventions", "{}"))
-    return network.conventions
+    except ValueError as error:
+        raise InputError(f"{network.path}: has conventions that can't be; export it again") from error
 
 
 def as_text(conventions: dict[str, Convention]) -> str:
     """As exported files hold them."""
-    return json.dumps(
-        {name: {"offsets": one.offsets.round(5).tolist(), "scatter": one.scatter} for name, one in conventions.items()}
-    )
+    return json.dumps({name: one._asdict() | {"offsets": one.offsets.tolist()} for name, one in conventions.items()})
 
 
 def from_text(text: str) -> dict[str, Convention]:
     """Raises ValueError: it isn't what `as_text` writes."""
     try:
         return {
-            name: Convention(np.array(one["offsets"], np.float32).reshape(NUM_LANDMARKS, 2), float(one["scatter"]))
+            name: Convention(
+                np.array(one["offsets"], np.float32).reshape(NUM_LANDMARKS, 2),
+                float(one["factor"]),
+                float(one["scatter"]),
+            )
             for name, one in json.loads(text).items()
         }
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
@@ -128,5 +142,6 @@ def annotated(predicted: Predictions, network: Network, annotators: str) -> Pred
     offsets = torch.from_numpy(convention.offsets).expand_as(points)
     errors = predicted.errors
     if errors is not None:
-        errors = np.hypot(errors, convention.scatter * frames_of(points)[1].numpy()[:, None])
+        sides = frames_of(points)[1].numpy()[:, None]
+        errors = np.hypot(convention.factor * errors, convention.scatter * sides)
     return predicted._replace(keypoints=(points + in_frame_of(points, offsets)).numpy(), errors=errors)

@@ -77,6 +77,7 @@ class LabelShift(NamedTuple):
 
 
 NO_SHIFT = LabelShift()
+ANNOTATORS = "annotators"  # beside these in label_shift.json
 LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
 # Measured by `python prepare.py shift`, see curation/label_shift.py and the README. Uncorrected, mirroring in training
 # would teach two contradicting truths.
@@ -226,7 +227,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
         )
     csv_file, images = found
     data = FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
-    data.annotators = [_annotators(Path(directory), csv_file)]
+    data.annotators = [annotators_of(Path(directory), csv_file)]
     if csv_file is None and images == Path(directory):
         data = data.subset(
             [i for i, name in enumerate(data.names) if not name.startswith(SETS_300W["full"])], transform
@@ -240,6 +241,7 @@ def _open_300w(directory: Path, split: str, transform) -> FacialKeypointsDataset
     if missing:
         raise InputError(f"{directory}: has no {missing[0]}, which {split} needs; give the folder of 300-W's archives")
     data = FacialKeypointsDataset(None, directory, transform, label_shift_of(directory))
+    data.annotators = [annotators_of(directory)]
     return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
 
 
@@ -267,36 +269,58 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
     Raises:
         InputError: label_shift.json is something else.
     """
-    path = directory / "label_shift.json"
-    if path.is_file():
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-            if any(type(value) not in (int, float) for value in content.values()):
-                raise ValueError("a value that is no number")
-            shift = LabelShift(**{name: float(value) for name, value in content.items()})
-        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise InputError(
-                f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5, "slant": 0.01}} or some '
-                "of these"
-            ) from error
-        if not (np.abs(shift) < LARGEST_SHIFT).all():
-            raise InputError(
-                f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1, x_pixels and "
-                f"y_pixels between -{LARGEST_SHIFT.x_pixels:g} and {LARGEST_SHIFT.x_pixels:g}; correct them"
-            )
-        return shift
-    return PUBLIC_LABEL_SHIFT if _is_public(csv_file) else NO_SHIFT
+    said = _said_of_labels(directory)
+    if said is None:
+        return PUBLIC_LABEL_SHIFT if _is_public(csv_file) else NO_SHIFT
+    return LabelShift(**{name: value for name, value in said.items() if name != ANNOTATORS})
+
+
+def annotators_of(directory: Path, csv_file: Path | None = None) -> str:
+    """Who labelled a data set, see conventions.py: as its `label_shift.json` says, `{"annotators": "ibug"}`. Else .pts
+    files are iBUG's, the public set is known, and of another CSV it is the folder's name.
+
+    Raises:
+        InputError: label_shift.json is something else.
+    """
+    said = _said_of_labels(directory) or {}
+    if ANNOTATORS in said:
+        return said[ANNOTATORS]
+    if csv_file is None:
+        return IBUG
+    return PUBLIC if _is_public(csv_file) else directory.resolve().name
 
 
 def _is_public(csv_file: Path | None) -> bool:
     return csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
 
 
-def _annotators(directory: Path, csv_file: Path | None) -> str:
-    """Who labelled a set: see `conventions`. Of a CSV that is not the public set's it is the folder's name."""
-    if csv_file is None:
-        return IBUG
-    return PUBLIC if _is_public(csv_file) else directory.resolve().name
+def _said_of_labels(directory: Path) -> dict[str, float | str] | None:
+    """What label_shift.json says, None where there is none.
+
+    Raises:
+        InputError: it is something else.
+    """
+    path = directory / "label_shift.json"
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        annotators = {ANNOTATORS: content.pop(ANNOTATORS)} if ANNOTATORS in content else {}
+        named = all(isinstance(name, str) and name for name in annotators.values())
+        if not named or any(type(value) not in (int, float) for value in content.values()):
+            raise ValueError("a value that is no number, or no name")
+        shift = LabelShift(**{name: float(value) for name, value in content.items()})
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f'{path}: expected {{"x": 0.01, "y": 0.0, "x_pixels": 0.5, "y_pixels": 0.5, "slant": 0.01, '
+            '"annotators": "ibug"} or some of these'
+        ) from error
+    if not (np.abs(shift) < LARGEST_SHIFT).all():
+        raise InputError(
+            f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1, x_pixels and "
+            f"y_pixels between -{LARGEST_SHIFT.x_pixels:g} and {LARGEST_SHIFT.x_pixels:g}; correct them"
+        )
+    return shift._asdict() | annotators
 
 
 CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS

@@ -48,13 +48,15 @@ import plots
 import processes
 import report as pictures
 from checkpoint import git_commit
+from conventions import annotated, known_to
 from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
 from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
 from face68.command.places import check_places, is_ours
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
-from networks import default_detector, default_network, open_network
+from face68.network import FAMILY, FOR_PHOTOS
+from networks import default_detector, default_network, file_of, open_network
 from predictions import confidence_report, predict_all, read_predictions
 
 FACES = "faces.png"
@@ -65,7 +67,7 @@ TABLES = {"markdown": comparison.write_markdown, "latex": comparison.write_latex
 
 
 class Named(NamedTuple):
-    """What is measured: a network's file, or predictions; without a name it gets that of its file."""
+    """What is measured: a network's file, or predictions; without a name it gets that of its file or size."""
 
     name: str
     path: Path
@@ -79,7 +81,8 @@ def parse_arguments():
         nargs="+",
         action="extend",
         metavar="[NAME=]FILE",
-        help="networks to measure (default, without --predictions: saved_models/best.pt, else pretrained.onnx)",
+        help=f"networks to measure, {', '.join(FAMILY)} or files (default, without --predictions: "
+        f"saved_models/best.pt, else {FOR_PHOTOS})",
     )
     p.add_argument(
         "--predictions",
@@ -148,7 +151,9 @@ def named(text: str) -> Named:
     name, sign, place = text.partition("=")
     if not place and sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PLACE")
-    return Named(name, Path(place)) if sign and not Path(text).exists() else Named("", Path(text))
+    if sign and not Path(text).exists():
+        return Named(name, file_of(place))
+    return Named(text if text in FAMILY else "", file_of(text))
 
 
 def with_names(places: Sequence[Named]) -> list[Named]:
@@ -192,19 +197,23 @@ def open_data(args) -> FacialKeypointsDataset:
     return data
 
 
-def describe_labels(data: FacialKeypointsDataset) -> str:
+def describe_labels(data: FacialKeypointsDataset, landmarker: Landmarker | None) -> str:
     """Of which labels a score is.
 
-    It is against the labels as published: a prediction sits on the face, so it gets their shift, where one is known.
+    It is against the labels as published: a prediction sits on the face, so it gets their shift, where one is known,
+    and where the network knows that these annotators put points elsewhere, that difference.
     """
-    if not data.label_shifts.any():
-        return "as published"
-    x, y = data.label_shifts.mean(axis=(0, 1))
-    return f"as published, their shift (a mean of {x:.2f} px to the right and {y:.2f} down) added to predictions"
+    added = []
+    if data.label_shifts.any():
+        x, y = data.label_shifts.mean(axis=(0, 1))
+        added.append(f"their shift (a mean of {x:.2f} px to the right and {y:.2f} down)")
+    if landmarker is not None and data.annotators[0] in list(known_to(landmarker.network))[1:]:
+        added.append(f"what the network learned of the convention of {data.annotators[0]}")
+    return "as published" + (f", {' and '.join(added)} added to predictions" if added else "")
 
 
 def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictions, Landmarker | None]:
-    """The points to measure, and what predicted them if no file holds them."""
+    """The points to measure, and what predicted them if no file holds them: points as the set's annotators put them."""
     if place in args.predictions:
         predicted, unnamed = read_predictions(place.path, data)
         if unnamed:
@@ -212,7 +221,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
         return predicted, None
     network = open_network(place.path, max(1, (os.cpu_count() or 1) // processes.count()))
     landmarker = Landmarker(network, default_detector(args.detector))
-    return predict_all(landmarker, data, args.boxes), landmarker
+    return annotated(predict_all(landmarker, data, args.boxes), network, data.annotators[0]), landmarker
 
 
 def measure(
@@ -226,7 +235,7 @@ def measure(
     thresholds = [threshold / 100 for threshold in args.threshold]
     found = metrics.summary(points, labels, data.people, args.norm, thresholds)
     fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
-    found |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data)}
+    found |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data, landmarker)}
     if landmarker is not None and predicted.errors is not None:
         measured = metrics.point_errors(points, labels, args.norm)
         found |= confidence_report(landmarker, data, predicted, measured, args.norm)

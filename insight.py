@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from checkpoint import TorchMaps, TorchNetwork
+from conventions import annotated
 from exporting import open_checkpoint
 from face68 import geometry
 from face68.detect import SEARCHES, Found, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarker import Landmarker, upright_frames
+from face68.landmarker import Landmarker, Predictions, upright_frames
 from face68.landmarks import Face, inter_ocular
 from face68.network import Network, Outputs
 from models import as_outputs, spatial_softmax
@@ -239,6 +240,26 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
         for row in range(STEPS)
     ]
     return occlusion._replace(moved=np.stack(rows))
+
+
+# --- Conventions ----------------------------------------------------------------------------------------------
+
+
+def other_conventions(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarray, list[str], dict]:
+    """A network's points (68, 2) px of a crop (S, S) uint8; the annotators that it knows, its own first; and by each
+    other one where they would have put the points, (68, 2) px, with their offsets (68, 2), see `Convention`.
+
+    Raises:
+        InputError: it was trained on the labels of one alone.
+    """
+    names = list(network.conventions)
+    if not names:
+        raise InputError(f"{network.path}: learned from one kind of labels; train it on several: --data, several times")
+    points = Predictions(network(crop[None]).keypoints, None, None)
+    others = {
+        name: (annotated(points, network, name).keypoints[0], network.conventions[name].offsets) for name in names[1:]
+    }
+    return points.keypoints[0], names, others
 
 
 # --- The way of a photo ---------------------------------------------------------------------------------------

@@ -181,6 +181,23 @@ def fit_calibration(log_errors: np.ndarray, distances: np.ndarray, bins: int = 2
     return float(offset), float(slope)
 
 
+def fit_scatter(expected: np.ndarray, measured: np.ndarray, bins: int = 20) -> tuple[float, float]:
+    """Factor f and scatter s with which errors √((f e)² + s²) are as large as measured ones; neither is negative.
+
+    Both are of any shape, in the scatter's unit. By least squares of relative differences of the means of `bins` parts,
+    as `calibration_table` makes them.
+    """
+    table = calibration_table(expected, measured, bins) ** 2
+    terms = np.column_stack([table[:, 0], np.ones(bins)]) / table[:, 1:]
+    best = np.linalg.lstsq(terms, np.ones(bins), rcond=None)[0]
+    if best.min() < 0:  # then one of the two alone is better
+        alone = terms.sum(axis=0) / (terms**2).sum(axis=0)
+        lost = ((alone * terms - 1) ** 2).sum(axis=0)
+        best = np.where(lost == lost.min(), alone, 0.0)
+    factor, scatter = np.sqrt(best).tolist()
+    return factor, scatter
+
+
 def calibration_table(expected: np.ndarray, measured: np.ndarray, bins: int = 10) -> np.ndarray:
     """Points sorted by their expected error and cut into `bins` equal parts: each part's means, (bins, 2)."""
     order = np.argsort(expected, axis=None)

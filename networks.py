@@ -6,23 +6,25 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
-from face68.network import Network, OnnxNetwork, shipped_network
+from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, shipped_network
 
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
 OWN_DETECTOR = SAVED_MODELS / "detector" / "best.onnx"
 
 
-def default_network() -> Path:
-    """The user's own network where there is one, `best.onnx` if it was made from `best.pt`, else the shipped one."""
+def default_network(size: str = FOR_PHOTOS) -> Path:
+    """The user's own network where there is one, `best.onnx` if it was made from `best.pt`, else the shipped one of a
+    size of `FAMILY`.
+    """
     exported = BEST.with_suffix(".onnx")
     if not BEST.is_file():
-        return exported if exported.is_file() else shipped_network()
+        return exported if exported.is_file() else shipped_network(size)
     return exported if exported.is_file() and _was_made_from(BEST, exported) else BEST
 
 
 def default_checkpoint() -> Path:
-    """The user's own `best.pt` where there is one, else the shipped checkpoint: for what an exported file can't do."""
+    """The user's own `best.pt` where there is one, else the shipped base: for what an exported file can't do."""
     return BEST if BEST.is_file() else SAVED_MODELS / "pretrained.pt"
 
 
@@ -36,6 +38,11 @@ def _was_made_from(checkpoint: Path, exported: Path) -> bool:
         return OnnxNetwork(exported).metadata.get("checkpoint_sha256") == sha256(checkpoint)
     except InputError:  # damaged, or of another version: the checkpoint will do
         return False
+
+
+def file_of(name: str | Path) -> Path:
+    """A network's file by what --checkpoint says: that, or a size of `FAMILY`, unless a file has that name."""
+    return shipped_network(str(name)) if str(name) in FAMILY and not Path(name).exists() else Path(name)
 
 
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:

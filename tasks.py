@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 import metrics
 import mosaics
 import report
+from calibration import calibrate
 from compute import batches, first_batch
 from data_load import (
     FacialKeypointsDataset,
@@ -114,6 +116,14 @@ class Task(Protocol):
 
     def describe(self) -> dict:
         """What a checkpoint holds of the task, beside the network."""
+        ...
+
+    def finish(self, best: Path, data: Dataset) -> None:
+        """What is done in the end to the best checkpoint, a file; `data` are the validation samples.
+
+        Raises:
+            InputError: it can't be.
+        """
         ...
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data: Dataset, device: torch.device) -> list[np.ndarray]:
@@ -282,6 +292,9 @@ class PlaceKeypoints:
     def describe(self) -> dict:
         return {"policy": asdict(self.policy), "conventions": list(self.conventions)}
 
+    def finish(self, best: Path, data: FacialKeypointsDataset) -> None:
+        calibrate(best, data)
+
     def sheets(self, untrained: nn.Module, best: nn.Module, data, device: torch.device) -> list[np.ndarray]:
         """Faces from the trained network's best to its worst."""
         order = np.argsort(self.validate(best, data, device).nme)
@@ -421,6 +434,9 @@ class FindFaces:
 
     def describe(self) -> dict:
         return {}
+
+    def finish(self, best: Path, data: Seeded) -> None:
+        """Nothing: it was calibrated as it was validated, on whole mosaics."""
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data: Seeded, device: torch.device) -> list[np.ndarray]:
         """The first mosaics."""

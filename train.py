@@ -551,6 +551,7 @@ def run(settings: Settings) -> int:
             return 130
         if not writes:
             return 0
+        processes.first_does(task.finish, settings.output_dir / runs.BEST, val_data)
         processes.first_does(draw_results, training, val_data)
         export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")

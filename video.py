@@ -62,10 +62,11 @@ from face68.formats import (
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
 from face68.landmarks import Face
 from face68.measures import NAMES, Blinks, measure, measured
+from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
-from networks import default_network, open_landmarker
+from networks import default_network, file_of, open_landmarker
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
 WINDOW = "face68"
@@ -232,7 +233,7 @@ class Window:
 
 def main() -> int:
     args = parse_arguments()
-    network = args.checkpoint or default_network()
+    network = file_of(args.checkpoint) if args.checkpoint else default_network(FOR_FILMS)
     places = [path for path in (args.output, args.jsonl, args.csv) if path]
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)

@@ -11,6 +11,7 @@ import numpy as np
 from face68 import geometry
 from face68.draw import (
     BLUE,
+    INK,
     VERMILION,
     WHITE,
     YELLOW,
@@ -125,6 +126,30 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     detail = f"behind a gray square of {side} × {side} px, at each place of {size} × {size} px"
     _title(figure, f"Which parts of the face move {name_points(points)}", detail, network)
     _value_bar(figure, moved, axes, "mean shift while the square is there, % of the eye distance (inter-ocular)")
+    return figure
+
+
+def plot_conventions(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str):
+    """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
+
+    crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `insight.other_conventions`.
+    """
+    figure, axes = _pictures(2, len(others))
+    for (name, (theirs, offsets)), (face, bars) in zip(others.items(), axes, strict=True):
+        face.imshow(_marked(crop, points, truth=theirs))
+        face.set_title(f"colour: {own}, white: {name}", fontsize=10)
+        bars.axis("on")
+        out = offsets[:, 0] * np.sign(points[:, 0] - np.median(points[REGIONS["nose"], 0]))
+        ways = {"lower": (offsets[:, 1], BLUE, -0.2), "further out": (out, VERMILION, 0.2)}
+        for way, (values, color, beside) in ways.items():
+            means = [100 * values[of_region].mean() for of_region in REGIONS.values()]
+            bars.barh(np.arange(len(REGIONS)) + beside, means, height=0.38, color=to_hex(color), label=way)
+        bars.axvline(0, color=to_hex(INK), linewidth=0.8)
+        bars.set_yticks(range(len(REGIONS)), list(REGIONS))
+        bars.invert_yaxis()
+        bars.legend(frameon=False)
+        bars.set_title(f"{name}, % of the side of the face's square", fontsize=10)
+    _title(figure, "How annotators differ, as the network learned it", "its own points and those of others", network)
     return figure
 
 

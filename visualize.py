@@ -13,6 +13,7 @@ python visualize.py filters                  # the filters that a network begins
 python visualize.py features --layer stem.1  # the maps of a layer
 python visualize.py heatmaps --points 8,30   # where a network believes that points are
 python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
+python visualize.py conventions              # how the annotators of its data sets differ, as a network learned it
 """
 
 import launch
@@ -50,7 +51,7 @@ from face68.overlays import draw_overlays, load_overlay
 from networks import default_checkpoint, open_network
 from plots import COLORS, as_picture, plot_audit, plot_histories
 from report import error_sheet
-from views import plot_features, plot_filters, plot_heat_maps, plot_occlusion, plot_way, rendered
+from views import plot_conventions, plot_features, plot_filters, plot_heat_maps, plot_occlusion, plot_way, rendered
 
 # A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
 COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
@@ -61,6 +62,7 @@ SEEING = {
     "features": "the maps of a layer",
     "heatmaps": "where a network believes that points are",
     "occlusion": "which parts of a face move its points when they are hidden",
+    "conventions": "how the annotators of its data sets differ, as a network learned it",
 }
 POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # what is looked at unless somebody asks for others
 
@@ -394,7 +396,7 @@ def see(args, photo: Path, checkpoint: Path):
     """
     import insight  # here: torch is needed for these alone
 
-    network = insight.open_network(checkpoint, keypoints=args.command in ("photo", "heatmaps", "occlusion"))
+    network = insight.open_network(checkpoint, keypoints=args.command not in ("filters", "features"))
     image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
     if args.command == "photo":
         return plot_way(insight.follow(network, image, photo), name)
@@ -408,6 +410,9 @@ def see(args, photo: Path, checkpoint: Path):
     if args.command == "heatmaps":
         heat = insight.needed_heat_maps(network, picture)
         return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
+    if args.command == "conventions":
+        points, (own, *_), others = insight.other_conventions(network, picture)
+        return plot_conventions(picture, points, others, own, name)
     return plot_occlusion(picture, insight.occlude(network, picture), args.points, name)
 
 

@@ -113,9 +113,14 @@ def try_out(network) -> None:
     network(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
-def shipped_network() -> Path:
-    """The network of keypoints that comes with this package."""
-    return _shipped("pretrained.onnx")
+# The networks of keypoints that come with this package, by size: the more multiply-adds, the fewer errors.
+FAMILY = {"fast": "pretrained_fast.onnx", "base": "pretrained.onnx", "large": "pretrained_large.onnx"}
+FOR_PHOTOS, FOR_FILMS = "large", "base"
+
+
+def shipped_network(size: str = FOR_PHOTOS) -> Path:
+    """The network of keypoints of a size of `FAMILY`."""
+    return _shipped(FAMILY[size])
 
 
 def shipped_detector() -> Path:

@@ -36,23 +36,18 @@ MESH_VERTICES = [
 ]
 
 
-class Ours:
-    """Our detector and a network of ours, as `face68.Landmarker` runs them.
+class Ours(Landmarker):
+    """Our detector and a network of ours, by the name of their row.
 
     Raises:
         InputError: `path` is no network that export.py wrote.
     """
 
-    name = "ours"
-
-    def __init__(self, path: str | Path):
+    def __init__(self, name: str, path: str | Path):
         points, detector = OnnxNetwork(path), FaceDetector(shipped_detector())
-        self._landmarker = Landmarker(points, detector)
-        self.files = [points.path, detector.network.path]
+        super().__init__(points, detector)
+        self.name, self.files = name, [points.path, detector.network.path]
         self.trained_on = f"points: {data_of(points)}; detector: {data_of(detector.network)}"
-
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        return self._landmarker(image)
 
 
 def data_of(network: OnnxNetwork | OnnxMaps) -> str:

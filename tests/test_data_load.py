@@ -38,7 +38,8 @@ from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
-from face68.landmarks import FLIP
+from face68.landmarks import FLIP, upright_frame
+from measuring.limits import turned
 
 
 def dotted(height=200, width=240):
@@ -169,6 +170,24 @@ def test_presets_evaluation_is_repeatable_and_training_is_not():
         assert first["image"].shape == (1, 96, 96)
         assert torch.equal(first["image"], second["image"]) == repeatable
     assert isinstance(evaluation_transform(policy), Compose)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(("degrees", "levelled"), [(0, False), (30, False), (90, True), (180, True), (-120, True)])
+def test_a_face_that_lies_is_levelled(degrees, levelled, mirror):
+    """It looks as the upright one does, and so do its points; one that is held askew stays so."""
+    data = open_split(SAMPLE, "test")
+    image, points = turned(data.image(3), data.keypoints[3], upright_frame(data.keypoints[3])[1])  # level
+    level, whole = {"image": image, "keypoints": points}, CropPolicy(96, 1.2)
+    expected = crop_face(level, whole, mirror=mirror)
+    image, points = turned(image, points, degrees)
+    found = crop_face({"image": image, "keypoints": points}, whole, mirror=mirror)
+    x, y = (found["keypoints"][42:48] - found["keypoints"][36:42]).mean(axis=0)
+    roll = 0 if levelled else -degrees if mirror else degrees
+    assert math.degrees(math.atan2(y, x)) == pytest.approx(roll, abs=0.5)
+    if levelled:
+        np.testing.assert_allclose(found["keypoints"], expected["keypoints"], atol=0.1)
+        assert np.abs(found["image"].astype(float) - expected["image"]).mean() < 4
 
 
 def test_random_crop_face_respects_its_limits():

@@ -17,7 +17,7 @@ def shipped():
 
 
 def test_all_layers_are_the_checkpoints_and_the_calibration_starts_anew(shipped):
-    model = create_model("heatmap")
+    model = create_model("base", shipped["conventions"])
     assert start_from(model, shipped, PRETRAINED) == ""
     assert shipped["weights"]["calibration"].tolist() != [0, 1], "or this shows nothing"
     for name, value in model.state_dict().items():
@@ -27,7 +27,7 @@ def test_all_layers_are_the_checkpoints_and_the_calibration_starts_anew(shipped)
 
 def test_a_layer_that_does_not_fit_starts_anew_as_a_whole(shipped):
     """With another last width the classifier's first layer is of another shape but for its bias."""
-    model = create_model("heatmap", widths=(16, 32, 88, 112, 96))
+    model = create_model("base", widths=(16, 32, 72, 104, 96))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     anew = start_from(model, shipped, PRETRAINED).split(", ")
     assert "face.0" in anew and "stages.3.body.0.0" in anew and "lateral.1.0" in anew
@@ -40,7 +40,7 @@ def test_a_layer_that_does_not_fit_starts_anew_as_a_whole(shipped):
 
 
 def test_a_checkpoint_of_another_network_is_refused(shipped):
-    with pytest.raises(InputError, match="no layer fits --model net; it is a checkpoint of heatmap"):
+    with pytest.raises(InputError, match="no layer fits --model net; it is a checkpoint of base"):
         start_from(create_model("net"), shipped, PRETRAINED)
 
 

@@ -207,6 +207,13 @@ def test_balance_shows_each_data_set_equally_often():
     assert data.order() != keys
 
 
+@pytest.mark.parametrize(("balance", "of_small"), [(0.0, 50), (0.5, 83), (1.0, 125)])  # 0.5: √50 / (√50 + √200)
+def test_balance_may_be_partial(balance, of_small):
+    data = Seeded(join([open_split(SAMPLE, "training"), open_split(SAMPLE, "test")]), seed=0, balance=balance)
+    sources = data.dataset.sources[[key % 250 for key in data.order()]]
+    assert (sources == 1).sum() == of_small
+
+
 def test_a_detector_is_trained_by_the_same_loop(tiny, tmp_path, command):
     """It learns, ends with a file that finds faces, and is exported and used as others are."""
     arguments = ("--model", "detector", "--optimizer", "muon", "--lr", "4e-3", "--epochs", "12", "--precision", "bf16")

@@ -17,6 +17,7 @@ from face68.detect import DETECTORS
 from face68.files import InputError, printable, unwritable
 from face68.formats import unreadable
 from face68.landmarker import MIN_FACE_SCORE
+from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS
 from face68.overlays import DEFAULT_PLACE, PLACES
 
 MAX_PIXELS = 250_000_000  # of a picture that a command reads
@@ -117,7 +118,13 @@ def add_overwrite(options: argparse._ActionsContainer) -> None:
 
 def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
     """The options of every command that finds faces, see `networks.open_landmarker`; returns their group."""
-    p.add_argument("--checkpoint", type=Path, help="network (default: saved_models/best.pt, else pretrained.pt)")
+    p.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="|".join((*FAMILY, "FILE")),
+        help="network, one of those that are shipped or a file (default: saved_models/best.pt if there is one, else "
+        f"{FOR_PHOTOS} for photos, {FOR_FILMS} for films)",
+    )
     p.add_argument("--threads", type=threads, default=1, help="processor threads that the network computes in")
     finding = p.add_argument_group("finding faces")
     finding.add_argument(

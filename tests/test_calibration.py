@@ -1,0 +1,53 @@
+"""Expected errors are true of faces as the detector finds them, of each set's labels."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import PRETRAINED, SAMPLE
+
+from calibration import calibrate
+from checkpoint import load_checkpoint
+from data_load import open_split
+from metrics import fit_scatter
+
+
+@pytest.mark.parametrize(("factor", "scatter"), [(0.7, 0.02), (1.3, 0.0), (0.0, 0.03)])
+def test_factor_and_scatter_are_found_again(factor, scatter):
+    random = np.random.default_rng(0)
+    expected = np.exp(random.normal(-4, 0.6, (400, 68)))
+    measured = np.hypot(factor * expected, scatter) * random.exponential(1.0, expected.shape)
+    found = fit_scatter(expected, measured)
+    assert found == pytest.approx((factor, scatter), abs=0.05)
+    assert found[1] == pytest.approx(scatter, abs=0.004)
+
+
+def test_neither_is_negative():
+    expected = np.linspace(0.01, 0.05, 1000)
+    factor, scatter = fit_scatter(expected, expected - 0.005)  # half as large, to nine tenths
+    assert 0.5 < factor < 0.9 and scatter == 0
+
+
+def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_path):
+    """On drawn faces, which are nothing that the shipped network was calibrated on."""
+    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
+    data.annotators = ["ibug"]
+    shutil.copy(PRETRAINED, path)
+    calibrate(path, data)
+    once = load_checkpoint(path)["weights"]
+    calibrate(path, data)
+    twice = load_checkpoint(path)["weights"]
+    before = load_checkpoint(PRETRAINED)["weights"]
+    assert not torch.equal(before["calibration"], once["calibration"])
+    for name, weights in twice.items():
+        torch.testing.assert_close(weights, once[name], rtol=0, atol=0)
+        if name != "calibration":
+            torch.testing.assert_close(weights, before[name], rtol=0, atol=0)
+
+
+def test_nothing_is_done_where_nothing_can_be_learned(tmp_path):
+    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
+    shutil.copy(PRETRAINED, path)
+    calibrate(path, data.subset([0, 1], None))  # too few
+    assert path.read_bytes() == PRETRAINED.read_bytes()

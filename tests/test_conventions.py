@@ -1,0 +1,209 @@
+"""Annotators differ, and a network learns by how much: in the face's own frame, and for labels of each kind."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
+from hypothesis import given
+from hypothesis import strategies as st
+
+import exporting
+from checkpoint import TorchNetwork, load_checkpoint, start_from
+from conventions import IBUG, PUBLIC, Conventions, annotated, as_text, frames_of, from_text, known_to, own_first
+from data_load import FacialKeypointsDataset, join, open_split, write_csv
+from face68 import geometry
+from face68.files import InputError
+from face68.formats import write_pts
+from face68.landmarker import Predictions
+from face68.landmarks import FLIP, REGIONS, upright_frame
+from face68.network import OnnxNetwork
+from models import create_model
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """Points of four drawn faces, (4, 68, 2) px."""
+    return open_split(SAMPLE, "test").keypoints[::13]
+
+
+def learned(offsets: np.ndarray) -> Conventions:
+    """As if these offsets (68, 2) of a second annotator had been learned."""
+    conventions = Conventions(["one", "other"])
+    with torch.no_grad():
+        conventions.others[0] = torch.from_numpy(offsets)
+    return conventions
+
+
+def test_ibugs_convention_comes_first_else_that_of_the_first_set():
+    assert own_first([PUBLIC, IBUG, "mine", IBUG]) == (IBUG, PUBLIC, "mine")
+    assert own_first(["mine", PUBLIC, "mine"]) == ("mine", PUBLIC)
+
+
+def test_who_labelled_a_set(tmp_path):
+    pts = tmp_path / "faces"
+    pts.mkdir()
+    shutil.copy(SAMPLE / "test" / open_split(SAMPLE, "test").names[0], pts / "a.jpg")
+    write_pts(pts / "a.pts", open_split(SAMPLE, "test").keypoints[0])
+    assert open_split(SAMPLE, "training").annotators == ["sample"]
+    assert open_split(pts, "training").annotators == [IBUG]
+    (pts / "label_shift.json").write_text('{"annotators": "me", "x": 0.01}')
+    both = join([open_split(SAMPLE, "training"), open_split(pts, "training")])
+    assert both.conventions == ("sample", "me") and both.label_shifts[-1].any()
+    assert both[0]["convention"] == 0 and both[len(both) - 1]["convention"] == 1
+    for wrong in ('{"annotators": 3}', '{"annotators": ""}', '{"annotator": "me"}'):
+        (pts / "label_shift.json").write_text(wrong)
+        with pytest.raises(InputError, match=r"label_shift\.json: expected .*annotators"):
+            open_split(pts, "training")
+
+
+def test_a_sample_of_one_kind_names_no_convention():
+    assert "convention" not in FacialKeypointsDataset(SAMPLE / "test_frames_keypoints.csv", SAMPLE / "test")[0]
+
+
+def test_the_frame_is_that_of_the_crops(faces):
+    axes, sides = frames_of(torch.from_numpy(faces))
+    for points, (x, _), side in zip(faces, axes.numpy(), sides.numpy(), strict=True):
+        box, degrees = upright_frame(points)
+        assert side == pytest.approx(box[2] - box[0], rel=1e-4)
+        assert np.degrees(np.arctan2(x[1], x[0])) == pytest.approx(-degrees, abs=1e-3)
+
+
+def test_offsets_by_hand(faces):
+    """A level face: a tenth of its side down, for one point."""
+    level = np.array(faces[:1])
+    level[0, 36:42, 1] = level[0, 42:48, 1] = level[0, 36:48, 1].mean()
+    offsets = np.zeros((68, 2), np.float32)
+    offsets[30] = 0, 0.1  # on the axis: as it is; sideways it could not differ
+    moved = learned(offsets).from_own(torch.from_numpy(level), torch.tensor([1])).detach().numpy()
+    side = np.ptp(level[0], axis=0).max()
+    assert moved[0, 30, 1] - level[0, 30, 1] == pytest.approx(0.1 * side, rel=1e-4)
+    assert np.abs(np.delete(moved - level, 30, axis=1)).max() < 1e-4
+    unmoved = learned(offsets).from_own(torch.from_numpy(level), torch.tensor([0])).detach().numpy()
+    np.testing.assert_array_equal(unmoved, level)
+
+
+@given(degrees=st.floats(-180, 180), scale=st.floats(0.1, 10), mirror=st.booleans(), seed=st.integers(0, 2**16))
+def test_it_does_not_matter_how_a_face_is_turned_enlarged_or_mirrored(degrees, scale, mirror, seed):
+    faces = open_split(SAMPLE, "test").keypoints[[seed % 50]]
+    conventions = learned(np.random.default_rng(seed).normal(0, 0.02, (68, 2)).astype(np.float32))
+    matrix = geometry.similarity((60, 60), (20, 30), scale, degrees, mirror)
+
+    def moved(points):
+        points = geometry.transform_points(points, matrix)
+        return points[:, FLIP] if mirror else points
+
+    def to_own(points):
+        return conventions.to_own(torch.from_numpy(points), torch.tensor([1])).detach().numpy()
+
+    np.testing.assert_allclose(to_own(moved(faces)), moved(to_own(faces)), atol=2e-3 * scale)
+
+
+def test_text_is_read_back_and_other_text_is_none():
+    conventions = learned(np.random.default_rng(0).normal(0, 0.02, (68, 2)).astype(np.float32)).known()
+    for name, one in from_text(as_text(conventions)).items():
+        np.testing.assert_array_equal(one.offsets, conventions[name].offsets)
+        assert one[1:] == conventions[name][1:]
+    for wrong in ("[1]", '{"a": 1}', '{"a": {"offsets": [[1, 2]], "factor": 1, "scatter": 0}}', "{", "[" * 100_000):
+        with pytest.raises(ValueError):
+            from_text(wrong)
+
+
+def test_what_a_network_expects_of_other_labels(faces):
+    """Points move by the offsets, errors grow by factor and scatter; of unknown annotators nothing changes."""
+    network = TorchNetwork(PRETRAINED)
+    errors = np.full((len(faces), 68), 2.0, np.float32)
+    predicted = Predictions(faces, errors, None)
+    assert annotated(predicted, network, "nobody") is predicted
+    offsets, factor, scatter = known_to(network)[PUBLIC]
+    theirs = annotated(predicted, network, PUBLIC)
+    sides = frames_of(torch.from_numpy(faces))[1].numpy()
+    off = np.linalg.norm(theirs.keypoints - faces, axis=-1) / sides[:, None]
+    np.testing.assert_allclose(off, np.tile(np.linalg.norm(offsets, axis=1), (len(faces), 1)), atol=1e-5)
+    expected = np.sqrt((2 * factor) ** 2 + (scatter * sides) ** 2)
+    np.testing.assert_allclose(theirs.errors, np.tile(expected[:, None], (1, 68)), rtol=1e-5)
+    missed = predicted._replace(keypoints=faces * np.nan)
+    assert np.isnan(annotated(missed, network, PUBLIC).keypoints).all()
+
+
+def test_the_shipped_networks_know_both_conventions_and_so_do_their_files():
+    known, exported = known_to(TorchNetwork(PRETRAINED)), known_to(OnnxNetwork(SHIPPED))
+    assert list(known) == list(exported) == [IBUG, PUBLIC]
+    assert not known[IBUG].offsets.any() and known[IBUG][1:] == (1, 0)
+    for one, other in zip(known[PUBLIC], exported[PUBLIC], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    down = known[PUBLIC].offsets[:, 1]
+    assert down[REGIONS["nose"]].mean() > 0.01 > 0 > down[REGIONS["brows"]].mean(), "as 300-W and the public set differ"
+
+
+def test_an_exported_file_that_tells_nonsense_is_named(tmp_path):
+    import onnx
+
+    model = onnx.load(SHIPPED)
+    entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
+    exporting._write(
+        model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"conventions": "[]"}
+    )
+    with pytest.raises(InputError, match=r"a\.onnx: has conventions that can't be"):
+        known_to(OnnxNetwork(tmp_path / "a.onnx"))
+
+
+def test_what_others_taught_is_not_taken_over_by_fine_tuning():
+    shipped = load_checkpoint(PRETRAINED)
+    same, other = (create_model("base", names) for names in ((IBUG, PUBLIC), (IBUG, "mine")))
+    assert start_from(same, shipped, PRETRAINED) == ""
+    assert start_from(other, shipped, PRETRAINED) == "conventions"
+    assert same.conventions.others.any() and not other.conventions.others.any()
+
+
+@pytest.fixture
+def lower_noses(tmp_path):
+    """A copy of the sample's training faces whose annotators put noses lower, by 5% of the face's side."""
+    root = tmp_path / "lower"
+    shutil.copytree(SAMPLE / "training", root / "training")
+    data = open_split(SAMPLE, "training")
+    sides = np.ptp(data.keypoints, axis=1).max(axis=1)
+    data.keypoints[:, list(REGIONS["nose"]), 1] += 0.05 * sides[:, None]
+    write_csv(root / "training_frames_keypoints.csv", data.names, data.keypoints)
+    return root
+
+
+def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, command):
+    """The same pictures with two kinds of labels: one network, right about both; as one convention it can't be."""
+    line = (
+        "--recipe",
+        "best",
+        "--model",
+        "fast",
+        "--epochs",
+        4,
+        "--batch-size",
+        8,
+        "--data",
+        SAMPLE,
+        "--data",
+        lower_noses,
+    )
+    errors = {}
+    for name, more in {"learned": (), "one": ("--one-convention",)}.items():
+        result = command("train.py", *line, *more, "--output-dir", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+        errors[name] = load_checkpoint(tmp_path / name / "best.pt")["metrics"]["val_nme_inter_ocular"]
+    network = TorchNetwork(tmp_path / "learned" / "best.pt")
+    assert list(network.conventions) == ["sample", "lower"]
+    down = network.conventions["lower"].offsets[:, 1]
+    assert down[REGIONS["nose"]] == pytest.approx(0.05, abs=0.015)
+    assert np.abs(np.delete(down, REGIONS["nose"])).max() < 0.01
+    assert errors["learned"] < errors["one"] - 0.003
+    assert TorchNetwork(tmp_path / "one" / "best.pt").conventions == {}
+
+    # The points are the first set's; evaluation adds what the other one's annotators do.
+    for data, added in ((SAMPLE, False), (lower_noses, True)):
+        arguments = ("--checkpoint", tmp_path / "learned" / "best.onnx", "--data", data, "--split", "training")
+        told = command("evaluate.py", *arguments, "--val-fold", 0)
+        assert ("the convention of lower" in told.stdout) == added, told.stdout + told.stderr
+    picture = command("visualize.py", "conventions", "--checkpoint", tmp_path / "learned" / "best.pt")
+    assert picture.returncode == 0, picture.stderr
+    refused = command("visualize.py", "conventions", "--checkpoint", tmp_path / "one" / "best.pt")
+    assert "one kind of labels" in one_line_error(refused)
