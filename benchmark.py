@@ -345,7 +345,8 @@ def measure_limits(args) -> Tables:
     sides = (96, 64, 48, 32, 24, 16, 12)
     cases |= {f"faces of {side} px": itertools.starmap(partial(shrunk, side=side), samples) for side in sides}
     cases |= by_yaw(samples)
-    return {"limits": [{"name": name} | limit_row(landmarker, case, annotators(args)) for name, case in cases.items()]}
+    found = partial(as_labelled, network=landmarker.network, annotators=annotators(args))
+    return {"limits": [{"name": name} | limit_row(landmarker, case, found) for name, case in cases.items()]}
 
 
 def by_yaw(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list]:
@@ -358,14 +359,17 @@ def by_yaw(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list]:
     return {name: [samples[i] for i in members] for name, members in cases.items() if len(members)}
 
 
-def limit_row(landmarker: Landmarker, samples: Iterable[tuple[np.ndarray, np.ndarray]], annotators: str) -> dict:
-    """How many of the labelled faces are found, and how well: NaN where none is."""
+def limit_row(
+    find: Callable, samples: Iterable[tuple[np.ndarray, np.ndarray]], as_labelled: Callable = np.stack
+) -> dict:
+    """How many of the labelled faces are found, and how well: NaN where none is.
+
+    find: what finds the faces of a photo. as_labelled: makes of their points (68, 2) what is compared, see above.
+    """
     errors = []
     for image, points in samples:
-        face = labelled_face(landmarker(image), points)
-        errors.append(
-            nme(as_labelled([face.keypoints], landmarker.network, annotators)[0], points) if face else math.nan
-        )
+        face = labelled_face(find(image), points)
+        errors.append(nme(as_labelled([face.keypoints])[0], points) if face else math.nan)
     found = np.array(errors)[~np.isnan(errors)]
     return {
         "photos": len(errors),

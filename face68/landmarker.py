@@ -50,6 +50,8 @@ class Landmarker:
     detector: a name or file (see `detect.open_detector`), or a detector.
     min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
+    framing: what predicts in the first of several passes, as `network` does; None: the smallest of the networks that
+        come with this package for the others of them, else `network` itself.
     largest: whether only the largest face of an image is wanted.
 
     Raises:
@@ -63,10 +65,14 @@ class Landmarker:
         min_face_score: float = MIN_FACE_SCORE,
         passes: int = PASSES,
         largest: bool = False,
+        framing: Network | None = None,
     ):
         if isinstance(network, str | Path):
+            if framing is None and network in FAMILY:
+                framing = OnnxNetwork(shipped_network(next(iter(FAMILY))))
             network = OnnxNetwork(shipped_network(network) if network in FAMILY else network)
         self.network, self.detector, self.min_face_score = network, detector, min_face_score
+        self.framing = framing or network
         self.passes, self.largest = passes, largest
 
     @cached_property
@@ -137,7 +143,8 @@ class Landmarker:
 
         The network learned that what lies on its side or stands on its head is no face.
         """
-        best = self.predict(images, boxes, [degree or 0.0 for degree in degrees])
+        network = self.framing if self.passes > 1 else self.network
+        best = self.predict(images, boxes, [degree or 0.0 for degree in degrees], network=network)
         if best.face_scores is None:
             return best
         is_told = np.array([degree is not None for degree in degrees])
@@ -145,27 +152,34 @@ class Landmarker:
         if not len(unsure):
             return best
         for quarter in (90, 180, 270):
-            turned = self.predict([images[i] for i in unsure], boxes[unsure], [quarter] * len(unsure))
+            turned = self.predict([images[i] for i in unsure], boxes[unsure], [quarter] * len(unsure), network=network)
             better = turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE)
             for values, others in zip(best, turned, strict=True):
                 values[unsure[better]] = others[better]
         return best
 
     def predict(
-        self, images: Sequence[np.ndarray], boxes, degrees: Sequence[float] | None = None, mirror: bool = False
+        self,
+        images: Sequence[np.ndarray],
+        boxes,
+        degrees: Sequence[float] | None = None,
+        mirror: bool = False,
+        network: Network | None = None,
     ) -> Predictions:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first.
 
         images: (H, W, 3) uint8 RGB.
         mirror: show the network mirrored faces; what it says is mirrored back.
+        network: which one; None: the landmarker's own.
         """
+        network = network or self.network
         degrees = [0.0] * len(images) if degrees is None else degrees
         matrices = [
             # Mirroring comes before turning, and turns the other way.
-            geometry.crop_matrix(box, self.network.policy, degrees=-angle if mirror else angle, mirror=mirror)
+            geometry.crop_matrix(box, network.policy, degrees=-angle if mirror else angle, mirror=mirror)
             for box, angle in zip(boxes, degrees, strict=True)
         ]
-        outputs = self.network(self._crops(images, matrices))
+        outputs = network(_crops(images, matrices, network.policy.size))
         keypoints = np.stack(
             [geometry.transform_points(p, geometry.invert(m)) for p, m in zip(outputs.keypoints, matrices, strict=True)]
         )
@@ -175,14 +189,6 @@ class Landmarker:
         if mirror:
             keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
         return Predictions(keypoints, errors, outputs.face_scores)
-
-    def _crops(self, images: Sequence[np.ndarray], matrices: list[np.ndarray]) -> np.ndarray:
-        """What N matrices (2×3) cut out of N images, as the network sees it: (N, S, S) uint8 gray."""
-        size = self.network.policy.size
-        crops = np.empty((len(images), size, size), np.uint8)
-        for crop, image, matrix in zip(crops, images, matrices, strict=True):
-            cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
-        return crops
 
 
 def certainty(face: Face) -> float:
@@ -223,6 +229,14 @@ def combine(passes: Sequence[Predictions]) -> Predictions:
         return Predictions(keypoints, None, None)
     errors = np.mean([one.errors for one in last], axis=0)
     return Predictions(keypoints, errors, np.max([one.face_scores for one in passes], axis=0))
+
+
+def _crops(images: Sequence[np.ndarray], matrices: list[np.ndarray], size: int) -> np.ndarray:
+    """What N matrices (2×3) cut out of N images, as a network sees it: (N, size, size) uint8 gray."""
+    crops = np.empty((len(images), size, size), np.uint8)
+    for crop, image, matrix in zip(crops, images, matrices, strict=True):
+        cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
+    return crops
 
 
 def upright_frames(keypoints: np.ndarray) -> tuple[Sequence[np.ndarray], Sequence[float]]:

@@ -86,12 +86,17 @@ def test_calibration_corrects_the_log_errors():
     torch.testing.assert_close(model(images).log_errors, 0.5 + 2 * before)
 
 
-def test_the_shipped_network_is_small():
-    model = create_model("heatmap").eval()
-    assert sum(p.numel() for p in model.parameters()) < 2_000_000
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("fast", (26, 0.31)), ("base", (101, 0.95)), ("large", (400.2, 2.34)), ("heatmap", (99, 1.2))],
+)
+def test_the_networks_cost_what_they_say(name, millions):
+    model = create_model(name).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 1, model.input_size, model.input_size))
-    assert counter.get_total_flops() / 2 < 100_000_000, "multiply-adds"
+    costs = counter.get_total_flops() / 2, sum(p.numel() for p in model.parameters())  # multiply-adds, parameters
+    for cost, most in zip(costs, millions, strict=True):
+        assert 0.95 * most < cost / 1e6 < most
 
 
 @pytest.mark.parametrize("shape", [(3, 136), (3, 68, 2), (3, 68, 2, 1)])

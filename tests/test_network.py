@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,15 +18,26 @@ from face68.network import BATCH, FORMAT, OnnxNetwork, is_intact, sealed, shippe
 
 def test_many_crops_are_as_each_alone():
     network = OnnxNetwork(SHIPPED)
-    crops = np.random.default_rng(0).integers(0, 256, (BATCH + 3, 112, 112), dtype=np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (BATCH + 3, 128, 128), dtype=np.uint8)
     together = network(crops)
     assert together.keypoints.shape == (BATCH + 3, 68, 2) and together.face_scores.shape == (BATCH + 3,)
     for i in (0, BATCH - 1, BATCH, BATCH + 2):
         np.testing.assert_allclose(network(crops[i : i + 1]).keypoints[0], together.keypoints[i], atol=1e-3)
 
 
-def test_the_package_ships_one():
-    assert shipped_network() == SHIPPED and OnnxNetwork(shipped_network()).policy.size == 112
+@pytest.mark.parametrize(("size", "crop", "largest"), [("fast", 112, 0.6), ("base", 128, 1.3), ("large", 160, 3.0)])
+def test_the_package_ships_a_family(size, crop, largest):
+    network = OnnxNetwork(shipped_network(size))
+    assert network.policy.size == crop and network.metadata["model"] == size and network.metadata["precision"] == "int8"
+    assert network.path.stat().st_size < largest * 1e6
+    assert networks.file_of(size) == network.path and networks.file_of("a.onnx") == Path("a.onnx")
+
+
+def test_photos_take_the_large_network_and_a_file_may_have_its_name(tmp_path, monkeypatch):
+    assert shipped_network() == shipped_network("large") and shipped_network("base") == SHIPPED
+    monkeypatch.chdir(tmp_path)
+    Path("large").write_text("mine")
+    assert networks.file_of("large") == Path("large")
 
 
 POLICY = '{"size": 8, "margin": 1.2}'
@@ -112,7 +124,7 @@ def test_the_network_of_a_command(tmp_path, monkeypatch):
     """The user's own where there is one, exported if that is the same, else the shipped one."""
     best, exported = tmp_path / "best.pt", tmp_path / "best.onnx"
     monkeypatch.setattr(networks, "BEST", best)
-    assert networks.default_network() == SHIPPED
+    assert networks.default_network() == shipped_network() and networks.default_network("base") == SHIPPED
     best.write_bytes(PRETRAINED.read_bytes())
     assert networks.default_network() == best
     exported.write_bytes(SHIPPED.read_bytes())

@@ -64,13 +64,13 @@ def test_dlib_finds_smaller_faces_in_an_enlarged_picture(hopper):
 
 def test_ours_is_the_library_and_says_what_its_two_files_were_trained_on(hopper, landmarker: Landmarker, tmp_path):
     network = shutil.copy(SHIPPED, tmp_path / "mine.onnx")
-    ours = peers.Ours(network)
+    ours = peers.Ours("ours", network)
     (face,), (expected,) = ours(hopper), landmarker(hopper)
     np.testing.assert_array_equal(face.keypoints, expected.keypoints)
     assert [file.name for file in ours.files] == ["mine.onnx", "detector.onnx"]
-    assert ours.trained_on == "points: data, 300w; detector: data, 300w, afw, infants"
+    assert ours.trained_on == "points: data, 300w, afw, infants; detector: data, 300w, afw, infants"
     with pytest.raises(InputError, match=r"give another \.onnx file"):
-        peers.Ours(PRETRAINED)
+        peers.Ours("ours", PRETRAINED)
 
 
 def test_dlibs_detector_finds_a_box_on_the_face(hopper, landmarker):
