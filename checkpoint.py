@@ -181,8 +181,11 @@ def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
 
 
 def _create(checkpoint: dict) -> nn.Module:
-    """The network that a checkpoint is of, with other weights."""
-    return create_model(checkpoint["model"], checkpoint.get("conventions", ()), **checkpoint["options"])
+    """The network that a checkpoint is of, with other weights. Those of earlier versions name no conventions."""
+    conventions = checkpoint.get("conventions", [])
+    if not (isinstance(conventions, list) and all(isinstance(name, str) for name in conventions)):
+        raise ValueError("conventions that have no names")
+    return create_model(checkpoint["model"], conventions, **checkpoint["options"])
 
 
 def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:

@@ -119,16 +119,16 @@ def as_text(conventions: dict[str, Convention]) -> str:
 def from_text(text: str) -> dict[str, Convention]:
     """Raises ValueError: it isn't what `as_text` writes."""
     try:
-        return {
-            name: Convention(
-                np.array(one["offsets"], np.float32).reshape(NUM_LANDMARKS, 2),
-                float(one["factor"]),
-                float(one["scatter"]),
-            )
-            for name, one in json.loads(text).items()
+        told = {name: (one["offsets"], one["factor"], one["scatter"]) for name, one in json.loads(text).items()}
+        conventions = {
+            name: Convention(np.array(offsets, np.float32).reshape(NUM_LANDMARKS, 2), float(factor), float(scatter))
+            for name, (offsets, factor, scatter) in told.items()
         }
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError("no conventions") from error
+    if not all(np.isfinite([*one.offsets.flat, one.factor, one.scatter]).all() for one in conventions.values()):
+        raise ValueError("numbers that aren't finite")
+    return conventions
 
 
 def annotated(predicted: Predictions, network: Network, annotators: str) -> Predictions:

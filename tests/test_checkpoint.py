@@ -66,6 +66,7 @@ CHANGES = [
     {"weights": {}},
     {"policy": {"size": "large"}},
     {"policy": {"width": 112}},
+    {"conventions": ["ibug"]},  # the weights know two
 ]
 
 
@@ -80,11 +81,9 @@ def test_what_does_not_belong_together_is_one_line(change, tmp_path):
 @pytest.fixture(scope="module")
 def small():
     """A checkpoint of few weights."""
-    options = {"widths": [2, 2, 2, 2, 2]}
-    return load_checkpoint(PRETRAINED) | {
-        "options": options,
-        "weights": create_model("heatmap", **options).state_dict(),
-    }
+    shipped, options = load_checkpoint(PRETRAINED), {"widths": [2, 2, 2, 2, 2]}
+    weights = create_model(shipped["model"], shipped["conventions"], **options).state_dict()
+    return shipped | {"options": options, "weights": weights}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "zip bomb"])

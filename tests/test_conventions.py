@@ -105,7 +105,15 @@ def test_text_is_read_back_and_other_text_is_none():
     for name, one in from_text(as_text(conventions)).items():
         np.testing.assert_array_equal(one.offsets, conventions[name].offsets)
         assert one[1:] == conventions[name][1:]
-    for wrong in ("[1]", '{"a": 1}', '{"a": {"offsets": [[1, 2]], "factor": 1, "scatter": 0}}', "{", "[" * 100_000):
+    good = as_text(conventions)
+    for wrong in (
+        good.replace("1.0", "NaN"),
+        "[1]",
+        '{"a": 1}',
+        '{"a": {"offsets": [[1, 2]], "factor": 1, "scatter": 0}}',
+        "{",
+        "[" * 100_000,
+    ):
         with pytest.raises(ValueError):
             from_text(wrong)
 
