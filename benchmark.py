@@ -106,7 +106,6 @@ from measuring.peers import (
 from measuring.pose import heads, pose_row, seen_rotation
 from measuring.tables import as_text, holds_tables, read_tables, write_tables
 from measuring.timing import (
-    Watched,
     divide,
     from_cold,
     in_turn,
@@ -117,11 +116,12 @@ from measuring.timing import (
     power_law,
     time_rows,
     timed,
+    watched,
     with_shares,
 )
 from measuring.training import divide_steps, end_epoch, loader_rows, sized
 from metrics import failure_rate, labelled_face, nme
-from networks import SAVED_MODELS, default_network, file_of, open_network
+from networks import SAVED_MODELS, default_network, file_of, open_framing, open_network
 from runs import Settings
 from tasks import Task, task_of
 
@@ -195,6 +195,11 @@ def as_jpeg(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def landmarker_of(network: Path, *options) -> Landmarker:
+    """As predict.py has it; options: as `Landmarker` takes them."""
+    return Landmarker(open_network(network), *options, framing=open_framing(network))
+
+
 def open_detectors(first: str = "auto") -> dict[str, Detector]:
     """All detectors by name, the one asked for first; but for those that are not here, of which a line on stderr tells.
 
@@ -228,11 +233,11 @@ def compare_photo(args) -> Tables:
         truth.append(points)
     with one_core():
         detector = open_detector(args.detector)
-        ours = {n: Landmarker(open_network(p), detector, args.min_face_score) for n, p in args.networks.items()}
+        ours = {n: landmarker_of(p, detector, args.min_face_score) for n, p in args.networks.items()}
         peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
         samples = ((read_image(photo), points) for photo, points in zip(photos, truth, strict=True))
         rows = system_rows(ours | peers, peers, samples, args)
-        landmarker = Landmarker(Watched(open_network(args.network)), detector, args.min_face_score)
+        landmarker = watched(landmarker_of(args.network, detector, args.min_face_score))
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "drawn.jpg")
             runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
@@ -288,24 +293,25 @@ def compare_detectors(args) -> Tables:
 
     A face needs a face score of --min-face-score; "any score": as the detector found them, whatever their face score.
     """
-    network = open_network(args.network)
+    landmarker = landmarker_of(args.network)
     samples = list(labelled(args))
     detectors = open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}
     finders = {"truth": lambda points: Given([geometry.box_of(points)])}
     finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
     with one_core():
         rows = [
-            {"name": name} | detector_row(network, detector_of, samples, args) for name, detector_of in finders.items()
+            {"name": name} | detector_row(landmarker, detector_of, samples, args)
+            for name, detector_of in finders.items()
         ]
     return {"detectors": rows}
 
 
-def detector_row(network: Network, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, args) -> dict:
+def detector_row(ours: Landmarker, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, args) -> dict:
     """How well faces are found and read where a detector says; `detector_of` a photo's points, since one knows them."""
     times, guesses, once = [], [], []
     hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
     for image, points in samples:
-        landmarker = Landmarker(network, detector_of(points), min_face_score=0)
+        landmarker = Landmarker(ours.network, detector_of(points), min_face_score=0, framing=ours.framing)
         start = time.perf_counter()
         found = landmarker.detect(image)
         times.append(1000 * (time.perf_counter() - start))
@@ -319,7 +325,7 @@ def detector_row(network: Network, detector_of: Callable[[np.ndarray], Detector]
         guesses.append(face.keypoints)
         once.append(landmarker.predict([image], [face.box]).keypoints[0])
     truth, count = np.stack([points for _, points in samples]), len(samples)
-    guesses, once = (as_labelled(points, network, annotators(args)) for points in (guesses, once))
+    guesses, once = (as_labelled(points, ours.network, annotators(args)) for points in (guesses, once))
     errors = nme(guesses, truth)
     return {
         "photos": count,
@@ -339,7 +345,7 @@ def measure_limits(args) -> Tables:
 
     "wrong": how many of the faces that are returned have an NME above 20%, so that their points are elsewhere.
     """
-    landmarker = Landmarker(open_network(args.network), args.detector, args.min_face_score)
+    landmarker = landmarker_of(args.network, args.detector, args.min_face_score)
     samples = list(labelled(args))
     cases = {f"turned by {d}°": itertools.starmap(partial(turned, degrees=d), samples) for d in range(0, 360, 30)}
     sides = (96, 64, 48, 32, 24, 16, 12)
@@ -385,12 +391,12 @@ def compare_groups(args) -> Tables:
 
     "others" are faces found where nobody marked one; doubtful marks count for nothing.
     """
-    network, marked = open_network(args.network), read_marks(MARKS)
+    ours, marked = landmarker_of(args.network), read_marks(MARKS)
     photos = {name: read_image(args.folder / name) for name in marked}
     sure = sum(not mark.doubtful for marks in marked.values() for mark in marks)
     rows = []
     for name, detector in (open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}).items():
-        landmarker = Landmarker(network, detector)
+        landmarker = Landmarker(ours.network, detector, framing=ours.framing)
         found, others = np.sum([count(landmarker(image), marked[photo]) for photo, image in photos.items()], axis=0)
         figures = {"photos": len(photos), "faces": sure, "found": found / sure, "others_a_photo": others / len(photos)}
         rows.append({"name": name} | figures)
@@ -402,7 +408,7 @@ def measure_pose(args) -> Tables:
 
     Angles are those to the line of sight (see face68/measures.py).
     """
-    landmarker = Landmarker(open_network(args.network), args.detector)
+    landmarker = landmarker_of(args.network, args.detector)
     true, exact, found = [], [], []
     for index, (person, video, frame) in enumerate(heads(args.heads)):
         image, labels = draw(person, video, frame, index)
@@ -426,7 +432,7 @@ def compare_films(args) -> Tables:
     rows = []
     for faces in (1, 2, 4):
         pictures = [tiled(frame, faces) for frame in frames]
-        trackers = {"face68": Tracker(Landmarker(open_network(args.network)))}
+        trackers = {"face68": Tracker(landmarker_of(args.network))}
         trackers |= {peer.name: peer for peer in installed(MediaPipeTracking, faces=faces)}
         with one_core():
             times, found = track_in_turn(trackers, pictures)
@@ -458,7 +464,7 @@ def measure_tracking(args) -> Tables:
     clips, whose truth nobody knows, also in the calmer half of the frames. "×": how much less than off. Lags are in
     frames.
     """
-    landmarker, rows, panels = Landmarker(open_network(args.network)), [], []
+    landmarker, rows, panels = landmarker_of(args.network), [], []
     for name in args.films:
         followed, photos, searched = watch_film(landmarker, name)
         films = {"photos": photos} | filtered(followed)
@@ -512,7 +518,7 @@ def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
 def measure_crowd(args) -> Tables:
     """A photo with 64 faces against one of the same size with one: it is to take at most 40 times as long."""
     with one_core():
-        landmarker = Landmarker(open_network(args.network), args.detector)
+        landmarker = landmarker_of(args.network, args.detector)
         one, many = crowd(read_image(args.photo), CROWD)
         pictures = {"one face": one, f"{CROWD**2} faces": many}
         counts = {name: len(landmarker(picture)) for name, picture in pictures.items()}
@@ -528,7 +534,7 @@ def compare_network(args) -> Tables:
         export_network(SHIPPED_CHECKPOINT, Path(folder, "fp32.onnx"))
         networks = {"base in fp32": OnnxNetwork(Path(folder, "fp32.onnx"))}
     networks |= {name: OnnxNetwork(path) for name, path in args.networks.items()}
-    landmarker = Landmarker(open_network(args.network))
+    landmarker = landmarker_of(args.network)
     found = Given(landmarker.detect(photo).boxes[:1])(photo)
     if not len(found.boxes):
         raise InputError(f"{args.photo}: no face is found there; give --photo another")
@@ -550,7 +556,7 @@ def compare_stream(args) -> Tables:
 
     The stream reads as predict.py --no-pictures does, large JPEG files at a half, quarter or eighth.
     """
-    landmarker = Landmarker(open_network(args.network))
+    landmarker = landmarker_of(args.network)
     paths = find_images(args.folder)
     paths = [str(paths[i % len(paths)]) for i in range(args.count)]
     for path in paths[:8]:
@@ -718,7 +724,7 @@ def train_through(training: train.Training, data: Seeded) -> None:
 def crowd_times(args) -> list[dict]:
     """A row for each of CROWDS: milliseconds of a photo that shows so many faces."""
     with one_core():
-        landmarker = Landmarker(open_network(args.network), args.detector)
+        landmarker = landmarker_of(args.network, args.detector)
         _, many = crowd(read_image(args.photo), ACROSS)
         pictures = {count: thinned(many, ACROSS, count) for count in CROWDS}
         found = {count: len(landmarker(picture)) for count, picture in pictures.items()}

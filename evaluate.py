@@ -56,7 +56,7 @@ from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
 from face68.network import FAMILY, FOR_PHOTOS
-from networks import default_detector, default_network, file_of, open_network
+from networks import default_detector, default_network, file_of, open_framing, open_network
 from predictions import confidence_report, predict_all, read_predictions
 
 FACES = "faces.png"
@@ -219,8 +219,9 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
         if unnamed:
             say(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
         return predicted, None
-    network = open_network(place.path, max(1, (os.cpu_count() or 1) // processes.count()))
-    landmarker = Landmarker(network, default_detector(args.detector))
+    threads = max(1, (os.cpu_count() or 1) // processes.count())
+    network, framing = open_network(place.path, threads), open_framing(place.path, threads)
+    landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
     return annotated(predict_all(landmarker, data, args.boxes), network, data.annotators[0]), landmarker
 
 

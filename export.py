@@ -24,6 +24,7 @@ import torch
 import metrics
 from checkpoint import TorchMaps, TorchNetwork
 from compute import batches
+from conventions import annotated
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
 from exporting import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
 from face68.command.arguments import add_overwrite, parser
@@ -31,6 +32,7 @@ from face68.command.places import check_places
 from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
+from face68.landmarker import Predictions
 from face68.network import OnnxMaps, OnnxNetwork, is_exported
 from mosaics import lay, to_maps
 from networks import BEST
@@ -105,9 +107,15 @@ def samples_of_faces(
     training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset, policy: CropPolicy
 ) -> Samples:
     crops, points = crops_of(kept_aside, COMPARED, policy)
+    annotators = np.array(kept_aside.annotators)[kept_aside.sources[evenly(len(kept_aside), COMPARED)]]
 
     def error(network: OnnxNetwork) -> float:
-        return float(metrics.nme(network(crops).keypoints, points).mean())
+        predicted = Predictions(network(crops).keypoints, None, None)
+        for name in kept_aside.conventions:
+            rows = annotators == name
+            theirs = predicted._replace(keypoints=predicted.keypoints[rows])
+            predicted.keypoints[rows] = annotated(theirs, network, name).keypoints
+        return float(metrics.nme(predicted.keypoints, points).mean())
 
     return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
 

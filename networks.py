@@ -6,7 +6,7 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
-from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, shipped_network
+from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
 
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
@@ -63,6 +63,12 @@ def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Net
     return TorchNetwork(path, device)
 
 
+def open_framing(path: str | Path, threads: int = 1) -> Network | None:
+    """What frames faces for a network's file in the first pass, see `framing_of`."""
+    framing = framing_of(path)
+    return None if framing is None else open_network(framing, threads)
+
+
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """What finds the faces of a command's pictures.
 
@@ -70,4 +76,11 @@ def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: 
     """
     options = {} if args.min_face is None else {"min_face": args.min_face}
     detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), **options)
-    return Landmarker(open_network(network, args.threads), detector, args.min_face_score, passes, args.largest)
+    return Landmarker(
+        open_network(network, args.threads),
+        detector,
+        args.min_face_score,
+        passes,
+        args.largest,
+        open_framing(network, args.threads),
+    )

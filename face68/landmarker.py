@@ -12,7 +12,7 @@ from face68 import geometry
 from face68.detect import Detector, Found, Given, open_detector
 from face68.images import as_rgb
 from face68.landmarks import FLIP, Face, inter_ocular, upright_frame
-from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, shipped_network
+from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
 
 # A face is dropped that the network holds for less likely one than this, and one that is less certain (`certainty`):
 # points that are wrong by the whole face are. Chosen on validation people: of 1,073 upright photos and 1,320 turned
@@ -50,9 +50,9 @@ class Landmarker:
     detector: a name or file (see `detect.open_detector`), or a detector.
     min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
-    framing: what predicts in the first of several passes, as `network` does; None: the smallest of the networks that
-        come with this package for the others of them, else `network` itself.
     largest: whether only the largest face of an image is wanted.
+    framing: what predicts in the first of three passes, which only frames the face for the second; None: `network`
+        itself, but of networks that come with this package the smallest.
 
     Raises:
         InputError: the network can't be used; when faces are first looked for, also that the detector can't.
@@ -68,9 +68,9 @@ class Landmarker:
         framing: Network | None = None,
     ):
         if isinstance(network, str | Path):
-            if framing is None and network in FAMILY:
-                framing = OnnxNetwork(shipped_network(next(iter(FAMILY))))
-            network = OnnxNetwork(shipped_network(network) if network in FAMILY else network)
+            path = shipped_network(network) if network in FAMILY else network
+            network, smaller = OnnxNetwork(path), framing_of(path)
+            framing = framing or (smaller and OnnxNetwork(smaller))
         self.network, self.detector, self.min_face_score = network, detector, min_face_score
         self.framing = framing or network
         self.passes, self.largest = passes, largest
@@ -130,7 +130,25 @@ class Landmarker:
         return max(x1 - x0, y1 - y0) * self.network.policy.margin >= self.network.policy.size
 
     def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        """What N ≥ 1 faces have in the end, one in each image: see `faces`. degrees: None where nobody knows."""
+        """What N ≥ 1 faces have in the end, one in each image: see `faces`. degrees: None where nobody knows.
+
+        Where no pass is sure of a face, a detector that told its roll may have taken chin for forehead: then all passes
+        are made of the half turn, too, and the surer points count.
+        """
+        best = self._passes(images, boxes, degrees)
+        if best.face_scores is None:
+            return best
+        is_told = np.array([degree is not None for degree in degrees])
+        unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & is_told)
+        if len(unsure):
+            half_turned = [degrees[i] + 180 for i in unsure]
+            turned = self._passes([images[i] for i in unsure], boxes[unsure], half_turned)
+            better = _clearness(turned) > _clearness(best)[unsure]
+            for values, others in zip(best, turned, strict=True):
+                values[unsure[better]] = others[better]
+        return best
+
+    def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
         said = [self.first_pass(images, boxes, degrees)]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
@@ -143,7 +161,7 @@ class Landmarker:
 
         The network learned that what lies on its side or stands on its head is no face.
         """
-        network = self.framing if self.passes > 1 else self.network
+        network = self.framing if self.passes > 2 else self.network  # of two, points are the mean
         best = self.predict(images, boxes, [degree or 0.0 for degree in degrees], network=network)
         if best.face_scores is None:
             return best
@@ -152,7 +170,8 @@ class Landmarker:
         if not len(unsure):
             return best
         for quarter in (90, 180, 270):
-            turned = self.predict([images[i] for i in unsure], boxes[unsure], [quarter] * len(unsure), network=network)
+            unsure_images = [images[i] for i in unsure]
+            turned = self.predict(unsure_images, boxes[unsure], [quarter] * len(unsure), network=network)
             better = turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE)
             for values, others in zip(best, turned, strict=True):
                 values[unsure[better]] = others[better]
@@ -198,7 +217,12 @@ def certainty(face: Face) -> float:
     detector = 1.0 if face.score is None else min(face.score, 1.0)  # Haar's sums are nearly all above 1
     if face.errors is None:
         return detector
-    return detector * face.face_score * float(inter_ocular(face.keypoints) / face.errors.mean())
+    return detector * float(_clearness(Predictions(face.keypoints, face.errors, face.face_score)))
+
+
+def _clearness(predicted: Predictions) -> np.ndarray:
+    """Of each face its score × distance of the eyes / mean expected error: what of `certainty` the network says."""
+    return predicted.face_scores * inter_ocular(predicted.keypoints) / predicted.errors.mean(axis=-1)
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -123,6 +123,14 @@ def shipped_network(size: str = FOR_PHOTOS) -> Path:
     return _shipped(FAMILY[size])
 
 
+def framing_of(network: str | Path) -> Path | None:
+    """What frames faces for a network of `FAMILY`, a file, in the first pass: the smallest of them, which costs a sixth
+    of the largest and 0.01 to 0.02 points of its NME. None: that network itself, or one that is none of them.
+    """
+    smallest, *others = map(shipped_network, FAMILY)
+    return smallest if Path(network).resolve() in [path.resolve() for path in others] else None
+
+
 def shipped_detector() -> Path:
     """The network that finds faces and comes with this package."""
     return _shipped("detector.onnx")

@@ -19,7 +19,7 @@ from face68 import geometry
 from face68.detect import FaceDetector, Found
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
-from face68.network import OnnxMaps, OnnxNetwork, shipped_detector
+from face68.network import OnnxMaps, OnnxNetwork, framing_of, shipped_detector
 from metrics import MISSED, failure_rate, nme
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
@@ -45,8 +45,10 @@ class Ours(Landmarker):
 
     def __init__(self, name: str, path: str | Path):
         points, detector = OnnxNetwork(path), FaceDetector(shipped_detector())
-        super().__init__(points, detector)
-        self.name, self.files = name, [points.path, detector.network.path]
+        framing = framing_of(path)
+        super().__init__(points, detector, framing=framing and OnnxNetwork(framing))
+        self.name = name
+        self.files = [points.path, detector.network.path, *([framing] if framing else [])]
         self.trained_on = f"points: {data_of(points)}; detector: {data_of(detector.network)}"
 
 

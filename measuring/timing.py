@@ -158,10 +158,10 @@ def memory_now() -> dict[str, float]:
 
 
 class Watched:
-    """A network (`face68.network.Network`) that notes when each of its calls has ended."""
+    """A network (`face68.network.Network`) that notes in `ends` when each of its calls has ended."""
 
-    def __init__(self, network: Network):
-        self.network, self.ends = network, []
+    def __init__(self, network: Network, ends: list[float]):
+        self.network, self.ends = network, ends
         self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
 
     def __call__(self, crops: np.ndarray) -> Outputs:
@@ -170,10 +170,17 @@ class Watched:
         return outputs
 
 
+def watched(landmarker: Landmarker) -> Landmarker:
+    """The landmarker with its networks watched together, as `divide` needs them."""
+    ends = []
+    landmarker.network, landmarker.framing = Watched(landmarker.network, ends), Watched(landmarker.framing, ends)
+    return landmarker
+
+
 def divide(landmarker: Landmarker, photo: bytes, picture: Path) -> np.ndarray:
     """Milliseconds of each part of a JPEG file's way to a picture with its points, see `part_rows`.
 
-    landmarker: of a `Watched` network.
+    landmarker: see `watched`.
     """
     landmarker.network.ends.clear()
     marks = [time.perf_counter()]

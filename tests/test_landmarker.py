@@ -13,8 +13,17 @@ from data_load import read_csv
 from face68 import detect, geometry
 from face68.files import InputError
 from face68.images import read_image, write_image
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions, certainty, combine, distinct
+from face68.landmarker import (
+    MIN_FACE_SCORE,
+    SURELY_A_FACE,
+    Landmarker,
+    Predictions,
+    certainty,
+    combine,
+    distinct,
+)
 from face68.landmarks import FLIP, Face, upright_frame
+from face68.network import shipped_network
 from metrics import nme
 
 
@@ -250,3 +259,25 @@ def test_the_shipped_network_on_real_faces(real_data, landmarker):
     images = [read_image(real_data / "test" / name) for name in names]
     predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
     assert nme(predicted.keypoints, keypoints).mean() < 0.065
+
+
+def test_a_smaller_network_frames_faces_for_the_shipped_ones(hopper):
+    """In the first of three passes; a network of somebody else frames its own."""
+    large, base = Landmarker("large"), Landmarker(shipped_network("base"))
+    assert large.framing.metadata["model"] == base.framing.metadata["model"] == "fast"
+    assert Landmarker("fast").framing.metadata["model"] == "fast"
+    own = Landmarker(TorchNetwork(PRETRAINED))
+    assert own.framing is own.network
+    (framed,) = large(hopper)
+    (by_itself,) = Landmarker(large.network)(hopper)
+    assert 0 < nme(framed.keypoints[None], by_itself.keypoints[None])[0] < 0.01
+    once = Landmarker("large", passes=1).predict([hopper], [framed.box]).keypoints
+    np.testing.assert_array_equal(once, Landmarker(large.network, passes=1).predict([hopper], [framed.box]).keypoints)
+
+
+def test_a_face_whose_roll_was_told_the_wrong_way_round_is_found(hopper, landmarker):
+    (face,) = landmarker(hopper)
+    box = geometry.box_of(face.keypoints)[None]
+    for degrees in (0.0, 180.0):
+        told = landmarker.all_passes([hopper], box, [degrees])
+        assert nme(told.keypoints, face.keypoints[None])[0] < 0.02 and told.face_scores[0] > SURELY_A_FACE
