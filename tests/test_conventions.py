@@ -1,5 +1,6 @@
 """Annotators differ, and a network learns by how much: in the face's own frame, and for labels of each kind."""
 
+import json
 import shutil
 
 import numpy as np
@@ -167,12 +168,12 @@ def test_what_others_taught_is_not_taken_over_by_fine_tuning():
 
 @pytest.fixture
 def lower_noses(tmp_path):
-    """A copy of the sample's training faces whose annotators put noses lower, by 5% of the face's side."""
+    """A copy of the sample's training faces whose annotators put noses lower, by 10% of the face's side."""
     root = tmp_path / "lower"
     shutil.copytree(SAMPLE / "training", root / "training")
     data = open_split(SAMPLE, "training")
     sides = np.ptp(data.keypoints, axis=1).max(axis=1)
-    data.keypoints[:, list(REGIONS["nose"]), 1] += 0.05 * sides[:, None]
+    data.keypoints[:, list(REGIONS["nose"]), 1] += 0.1 * sides[:, None]
     write_csv(root / "training_frames_keypoints.csv", data.names, data.keypoints)
     return root
 
@@ -193,24 +194,27 @@ def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, command):
         "--data",
         lower_noses,
     )
-    errors = {}
+    noses = {}
     for name, more in {"learned": (), "one": ("--one-convention",)}.items():
         result = command("train.py", *line, *more, "--output-dir", tmp_path / name)
         assert result.returncode == 0, result.stderr
-        errors[name] = load_checkpoint(tmp_path / name / "best.pt")["metrics"]["val_nme_inter_ocular"]
+        for data in (SAMPLE, lower_noses):
+            arguments = ("--checkpoint", tmp_path / name / "best.onnx", "--data", data, "--split", "training")
+            told = command("evaluate.py", *arguments, "--val-fold", 0, "--json", "a.json", "--overwrite")
+            # The points are the first set's; evaluation adds what the other one's annotators do.
+            added = "the convention of lower" in told.stdout
+            assert added == (name == "learned" and data == lower_noses), told.stdout + told.stderr
+            noses[name, data] = json.loads((tmp_path / "a.json").read_text())["nme_by_region"]["nose"]
+    for data in (SAMPLE, lower_noses):
+        assert noses["learned", data] < 0.8 * noses["one", data], noses
+
     network = TorchNetwork(tmp_path / "learned" / "best.pt")
     assert list(network.conventions) == ["sample", "lower"]
     down = network.conventions["lower"].offsets[:, 1]
-    assert down[REGIONS["nose"]] == pytest.approx(0.05, abs=0.015)
-    assert np.abs(np.delete(down, REGIONS["nose"])).max() < 0.01
-    assert errors["learned"] < errors["one"] - 0.003
+    assert down[REGIONS["nose"]] == pytest.approx(0.1, abs=0.03)
+    assert np.abs(np.delete(down, REGIONS["nose"])).mean() < 0.01
     assert TorchNetwork(tmp_path / "one" / "best.pt").conventions == {}
 
-    # The points are the first set's; evaluation adds what the other one's annotators do.
-    for data, added in ((SAMPLE, False), (lower_noses, True)):
-        arguments = ("--checkpoint", tmp_path / "learned" / "best.onnx", "--data", data, "--split", "training")
-        told = command("evaluate.py", *arguments, "--val-fold", 0)
-        assert ("the convention of lower" in told.stdout) == added, told.stdout + told.stderr
     picture = command("visualize.py", "conventions", "--checkpoint", tmp_path / "learned" / "best.pt")
     assert picture.returncode == 0, picture.stderr
     refused = command("visualize.py", "conventions", "--checkpoint", tmp_path / "one" / "best.pt")
