@@ -765,10 +765,10 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
     "other output": other(gives="boxes"),
     "67 points": other(points=67),
 }
-for _policy in ('"112"', "20000", "-1", "null", "1e400", "NaN", "112.0", "[]", "224", "true"):
+for _policy in ('"128"', "20000", "-1", "null", "1e400", "NaN", "128.0", "[]", "224", "true"):
     NETWORKS[f"size {_policy}"] = rewritten(policy=f'{{"size": {_policy}, "margin": 1.2}}')
-    if _policy != "112.0":
-        NETWORKS[f"margin {_policy}"] = rewritten(policy=f'{{"size": 112, "margin": {_policy}}}')
+    if _policy != "128.0":
+        NETWORKS[f"margin {_policy}"] = rewritten(policy=f'{{"size": 128, "margin": {_policy}}}')
 HARMLESS_NETWORKS = {"margin true", "a line"}
 
 

@@ -27,7 +27,7 @@ from face68.frames import film_writer
 from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
-from face68.network import shipped_detector
+from face68.network import shipped_detector, shipped_network
 from measuring import limits, tables, timing, training
 
 
@@ -188,7 +188,8 @@ def test_peers_are_compared_on_photos_at_their_own_size(few, tmp_path, measure, 
     assert (row["nme_found"], row["nme_all"]) == (0, pytest.approx(0.2)) and row["fr8"] == pytest.approx(2 / 3)
     assert (row["mb"], row["trained_on"]) == (1.5, "a face")
     assert ours["missed"] == 0 and ours["ratio_ours"] == 1 and ours["nme_found"] == ours["nme_all"] < 0.1
-    assert ours["mb"] == pytest.approx((SHIPPED.stat().st_size + shipped_detector().stat().st_size) / 1e6)
+    files = SHIPPED, shipped_network("fast"), shipped_detector()
+    assert ours["mb"] == pytest.approx(sum(file.stat().st_size for file in files) / 1e6)
     assert "MB" in output.out and "trained on" in output.out
 
 
@@ -281,7 +282,7 @@ def test_drawn_films_are_followed_and_compared_with_their_truth(measure, monkeyp
 
 
 def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):
-    monkeypatch.setattr(benchmark, "Landmarker", lambda network: Landmarker(network, "none"))
+    monkeypatch.setattr(benchmark, "Landmarker", lambda network, **options: Landmarker(network, "none", **options))
     _, report = measure("stream", photos, "--count", 8)
     rows = report["tables"]["stream"]
     assert [(row["photos"], row["same_faces"]) for row in rows] == [(8, True), (8, True)]
@@ -437,7 +438,7 @@ def test_one_core_is_one_core_and_given_back():
 
 
 def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
-    watched = Landmarker(timing.Watched(landmarker.network), landmarker.detect)
+    watched = timing.watched(Landmarker(landmarker.network, landmarker.detect, framing=landmarker.framing))
     run = timing.divide(watched, benchmark.as_jpeg(hopper), tmp_path / "drawn.jpg")
     assert len(run) == 5 + len(watched.network.ends) > 5 and (run > 0).all()
     assert (read_image(tmp_path / "drawn.jpg") != read_image(benchmark.as_jpeg(hopper))).any()

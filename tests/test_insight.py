@@ -115,8 +115,8 @@ def test_filters_are_the_weights_that_work_first_and_what_they_find(small):
 def test_the_mean_of_a_heat_map_is_its_point(shipped, hopper):
     crop = insight.shown_to(shipped, hopper, "hopper")
     heat = insight.heat_maps(shipped, crop)
-    assert heat.shape == (68, 28, 28) and heat.sum(axis=(1, 2)) == pytest.approx(np.ones(68), abs=1e-4)
-    centres = 4 * np.arange(28) + 1.5  # px of the crop: a cell covers 4
+    assert heat.shape == (68, 32, 32) and heat.sum(axis=(1, 2)) == pytest.approx(np.ones(68), abs=1e-4)
+    centres = 4 * np.arange(32) + 1.5  # px of the crop: a cell covers 4
     x, y = heat.sum(axis=1) @ centres, heat.sum(axis=2) @ centres
     before = shipped(crop[None]).keypoints[0]
     assert np.column_stack([x, y]) == pytest.approx(before, abs=0.01)
@@ -267,7 +267,9 @@ def test_commands_draw_the_photograph_by_default(command, look):
     assert (picture[-10:] < 255).any()  # nothing is empty at its foot
 
 
-@pytest.mark.parametrize("command", [command for command in visualize.SEEING if command != "heatmaps"])
+@pytest.mark.parametrize(
+    "command", [command for command in visualize.SEEING if command not in ("heatmaps", "conventions")]
+)
 def test_a_network_of_ones_own_is_looked_into_too(command, look, small):
     assert look(command, "--checkpoint", small, "--image", demonstration_photo()).std() > 20
 

@@ -11,6 +11,7 @@ from face68 import geometry
 from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
+from face68.network import OnnxNetwork
 from measuring import peers
 from metrics import nme
 
@@ -65,7 +66,7 @@ def test_dlib_finds_smaller_faces_in_an_enlarged_picture(hopper):
 def test_ours_is_the_library_and_says_what_its_two_files_were_trained_on(hopper, landmarker: Landmarker, tmp_path):
     network = shutil.copy(SHIPPED, tmp_path / "mine.onnx")
     ours = peers.Ours("ours", network)
-    (face,), (expected,) = ours(hopper), landmarker(hopper)
+    (face,), (expected,) = ours(hopper), Landmarker(OnnxNetwork(SHIPPED))(hopper)
     np.testing.assert_array_equal(face.keypoints, expected.keypoints)
     assert [file.name for file in ours.files] == ["mine.onnx", "detector.onnx"]
     assert ours.trained_on == "points: data, 300w, afw, infants; detector: data, 300w, afw, infants"

@@ -168,7 +168,7 @@ def test_resume_with_other_settings_or_faces_is_refused(tiny, tmp_path, command)
         return one_line_error(train(command, tiny, tmp_path / "run", "--epochs", "1", *more, "--resume"))
 
     assert "with --lr 0.002, not with --lr 0.5" in refusal("--lr", "0.5")
-    assert "without --balance, not with --balance" in refusal("--balance")
+    assert "with --balance 0.0, not with --balance 1.0" in refusal("--balance")
     labels = tiny / "training_frames_keypoints.csv"
     labels.write_text("\n".join(labels.read_text().splitlines()[:-1]) + "\n")
     assert "other faces or labels" in refusal()
