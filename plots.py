@@ -351,7 +351,8 @@ def plot_speed(rows: Sequence[dict]):
         (dot,) = axes.plot(row["ms"], percent, "o")
         axes.plot([row["ms_p10"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
         side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
-        axes.annotate(row["name"], (row["ms"], percent), textcoords="offset points", ha="center", **side)
+        place = row["ms"], percent
+        axes.annotate(row["name"], place, color=dot.get_color(), textcoords="offset points", ha="center", **side)
     axes.margins(x=0.2)
     axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
     plain_log_ticks(axes.xaxis)

@@ -46,7 +46,7 @@ class Landmarker:
             face.box, face.score, face.keypoints  # (x0, y0, x1, y1) px, the detector's score, (68, 2) float32 px
 
     network: what predicts, an .onnx file that export.py wrote, or one that comes with this package: "fast", "base" or
-        "large". A pass takes about 0.4, 0.8 and 2.4 ms.
+        "large". A pass takes about 0.6, 1.0 and 2.6 ms.
     detector: a name or file (see `detect.open_detector`), or a detector.
     min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
