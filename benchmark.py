@@ -640,7 +640,7 @@ def training_settings(args) -> Settings:
 def begin(settings: Settings, task: Task, data: Seeded) -> train.Training:
     """A training of train.py's before its first step."""
     keep_freed_memory()
-    return train.Training(train.create_untrained(settings, CPU), task, settings, data, CPU)
+    return train.Training(train.create_untrained(settings, CPU, task.conventions), task, settings, data, CPU)
 
 
 def step_tables(training: train.Training, data: Seeded, val_data: Dataset, args) -> Tables:

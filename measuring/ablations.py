@@ -27,9 +27,14 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "no loss on heat maps": ("--heatmap-weight", "0"),
     "a quarter of that loss": ("--heatmap-weight", "0.05"),
     "four times that loss": ("--heatmap-weight", "0.8"),
-    "half the channels": ("--model-option", "widths=8,16,44,56,80"),
+    "half the channels": ("--model-option", "widths=8,16,36,52,72"),
+    "the fast network": ("--model", "fast"),
+    "the large network": ("--model", "large"),
+    "the former network, of 112 px": ("--model", "heatmap"),
     "half the faces": ("--train-faces", "1400"),
     "a quarter of the faces": ("--train-faces", "700"),
+    "several sets, as if labelled alike": ("--one-convention",),
+    "small sets more often": ("--balance", "0.25"),
     "classic: Adam and mean squared error": ("--recipe", "classic"),
 }
 

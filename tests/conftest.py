@@ -135,8 +135,8 @@ def trained():
 
     def run(settings):
         task = tasks.task_of(settings)
-        model = train.create_untrained(settings, torch.device("cpu"))
         train_data, val_data = task.load()
+        model = train.create_untrained(settings, torch.device("cpu"), task.conventions)
         training = train.Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
             training.log = runs.open_tensorboard(settings.tensorboard, 0)

@@ -58,7 +58,7 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
     for name, content in bad.items():
         (folder / name).write_bytes(content)
     before = digests(folder)
-    arguments = ("--checkpoint", SHIPPED, "--output", "out", "--json", "all.json")
+    arguments = ("--checkpoint", "large", "--output", "out", "--json", "all.json")
     result = command("predict.py", "--image", folder, "missing.jpg", "no*match", *arguments)
     assert result.returncode == 2
     lines = result.stderr.splitlines()
