@@ -46,7 +46,7 @@ class Landmarker:
             face.box, face.score, face.keypoints  # (x0, y0, x1, y1) px, the detector's score, (68, 2) float32 px
 
     network: what predicts, an .onnx file that export.py wrote, or one that comes with this package: "fast", "base" or
-        "large". A pass takes about 0.6, 1.0 and 2.6 ms.
+        "large", of which a pass takes about 0.6, 1.0 and 2.6 ms; None: "large".
     detector: a name or file (see `detect.open_detector`), or a detector.
     min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
@@ -60,13 +60,14 @@ class Landmarker:
 
     def __init__(
         self,
-        network: Network | str | Path = FOR_PHOTOS,
+        network: Network | str | Path | None = None,
         detector: str | Path | Detector = "auto",
         min_face_score: float = MIN_FACE_SCORE,
         passes: int = PASSES,
         largest: bool = False,
         framing: Network | None = None,
     ):
+        network = FOR_PHOTOS if network is None else network
         if isinstance(network, str | Path):
             path = shipped_network(network) if network in FAMILY else network
             network, smaller = OnnxNetwork(path), framing_of(path)
