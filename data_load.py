@@ -820,11 +820,18 @@ def crop_face(sample: dict, policy: CropPolicy, degrees: float = 0.0, mirror: bo
     A face that lies or stands on its head is levelled first, as prediction does. A mirrored one is renumbered: what was
     the right eye is the left one now.
     """
-    box, level = face_frame(sample["keypoints"])
-    degrees += -level if mirror else level  # mirroring comes first
-    matrix = geometry.crop_matrix(box, policy, degrees=degrees, mirror=mirror, **change)
+    matrix = face_matrix(sample["keypoints"], policy, degrees, mirror, **change)
     face = cut_out(sample, matrix, policy)
     return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
+
+
+def face_matrix(
+    points: np.ndarray, policy: CropPolicy, degrees: float = 0.0, mirror: bool = False, **change
+) -> np.ndarray:
+    """The 2×3 matrix from the image to the crop of a face of points (68, 2) px, see `crop_face`."""
+    box, level = face_frame(points)
+    degrees += -level if mirror else level  # mirroring comes first
+    return geometry.crop_matrix(box, policy, degrees=degrees, mirror=mirror, **change)
 
 
 def face_frame(points: np.ndarray) -> tuple[np.ndarray, float]:

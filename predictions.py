@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import metrics
-from data_load import FacialKeypointsDataset, random_background
+from data_load import FacialKeypointsDataset, face_frame, random_background
 from face68 import geometry
 from face68.detect import WholeFrame
 from face68.files import InputError, files_below
@@ -41,9 +41,9 @@ def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str
 
 def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> Predictions:
     if boxes == "truth":
-        return _predict(landmarker, data, lambda image, points: geometry.box_of(points))
+        return _predict(landmarker, data, lambda image, points: face_frame(points))
     if boxes == "frame":
-        return _predict(landmarker, data, lambda image, points: WholeFrame()(image).boxes[0])
+        return _predict(landmarker, data, lambda image, points: (WholeFrame()(image).boxes[0], 0.0))
     rows = {str(path): i for i, path in enumerate(data.paths)}
     found = find_faces(landmarker, rows, lambda source: data.image(rows[source]))
     faces = []
@@ -54,11 +54,14 @@ def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: st
     return as_predictions(faces)
 
 
-def _predict(landmarker: Landmarker, data, box: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Predictions:
-    """One pass in the box that `box` gives of each image and its keypoints."""
+def _predict(
+    landmarker: Landmarker, data, frame: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]]
+) -> Predictions:
+    """One pass in the box that `frame` gives of each image and its keypoints, turned by degrees first."""
     images, points, parts = prefetch(data.image, range(len(data))), iter(data.keypoints), []
     for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
-        parts.append(landmarker.predict(group, [box(image, next(points)) for image in group]))
+        framed = [frame(image, next(points)) for image in group]
+        parts.append(landmarker.predict(group, *zip(*framed, strict=True)))
     return _as_one(parts)
 
 
@@ -72,7 +75,9 @@ def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> n
     with torch.random.fork_rng(devices=[]):  # a measurement leaves the caller's random numbers as they were
         torch.manual_seed(0)
         return _predict(
-            landmarker, data, lambda image, points: random_background(geometry.box_of(points), *image.shape[:2])
+            landmarker,
+            data,
+            lambda image, points: (random_background(geometry.box_of(points), *image.shape[:2]), 0.0),
         ).face_scores
 
 

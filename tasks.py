@@ -25,13 +25,13 @@ from data_load import (
     FacialKeypointsDataset,
     Seeded,
     evaluation_transform,
+    face_matrix,
     join,
     open_split,
     split_by_person,
     training_transform,
     upright_transform,
 )
-from face68 import geometry
 from face68.detect import Circles, as_circles, peaks
 from face68.files import InputError
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
@@ -319,7 +319,7 @@ class PlaceKeypoints:
         """Keypoints (N, 68, 2) px of the images of a few faces."""
         normalised = _as_labelled(model.eval(), first_batch(data, device, len(data))).keypoints.cpu().numpy()
         crops = denormalize_keypoints(normalised, self.policy.size, self.policy.size)
-        matrices = [geometry.crop_matrix(geometry.box_of(points), self.policy) for points in data.keypoints]
+        matrices = [face_matrix(points, self.policy) for points in data.keypoints]
         return np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
 
 

@@ -76,11 +76,12 @@ def sample_sheet(dataset, count: int, seed: int, network: Path | None = None) ->
     network: an .onnx or .pt, whose predictions in crops around the keypoints are shown beside them.
     """
     data = dataset.subset(np.random.default_rng(seed).permutation(len(dataset))[:count], None)
-    boxes = [geometry.box_of(points) for points in data.keypoints]
     if network is not None:
-        images = [data.image(i) for i in range(len(data))]
-        predicted = Landmarker(open_network(network)).predict(images, boxes).keypoints
+        from predictions import predict_all  # here: those who only draw shouldn't wait for torch
+
+        predicted = predict_all(Landmarker(open_network(network)), data, "truth").keypoints
         return error_sheet(data, range(len(data)), predicted, data.keypoints, f"{network.name} on {len(data)} faces")
+    boxes = [geometry.box_of(points) for points in data.keypoints]
     tiles = [face_tile(data.image(i), data.keypoints[i], box=box) for i, box in enumerate(boxes)]
     title = f"{len(data)} of {len(dataset)} faces with their labels: jaw, brows, nose, eyes, mouth in a colour each"
     return contact_sheet(tiles, captions=[Path(name).stem for name in data.names], title=title)
