@@ -36,6 +36,8 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
     network.model.model.calibration.copy_(torch.tensor([0.0, 1.0]))
     data = data.subset(np.unique(np.linspace(0, len(data) - 1, FACES).astype(int)), None)
     found = predict_all(Landmarker(network, default_detector(), min_face_score=0), data, "detector")
+    if found.errors is None:  # no face at all
+        return
     is_sure = np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE
     annotators = np.array(data.annotators)[data.sources]
     for i, name in enumerate(data.conventions):  # the network's own is the first one

@@ -10,6 +10,8 @@ from conftest import PRETRAINED, SAMPLE
 from calibration import calibrate
 from checkpoint import load_checkpoint
 from data_load import open_split
+from face68.formats import write_pts
+from face68.images import write_image
 from metrics import fit_scatter
 
 
@@ -50,4 +52,16 @@ def test_nothing_is_done_where_nothing_can_be_learned(tmp_path):
     path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
     shutil.copy(PRETRAINED, path)
     calibrate(path, data.subset([0, 1], None))  # too few
+    assert path.read_bytes() == PRETRAINED.read_bytes()
+
+
+def test_nothing_is_done_where_no_face_is_found(tmp_path):
+    """Gray pictures, labelled all the same."""
+    points = open_split(SAMPLE, "test").keypoints[0]
+    for i in range(10):
+        write_image(tmp_path / "gray" / f"{i}.png", np.full((240, 240, 3), 128, np.uint8))
+        write_pts(tmp_path / "gray" / f"{i}.pts", points)
+    path = tmp_path / "a.pt"
+    shutil.copy(PRETRAINED, path)
+    calibrate(path, open_split(tmp_path / "gray", "training"))
     assert path.read_bytes() == PRETRAINED.read_bytes()
