@@ -121,7 +121,7 @@ from measuring.timing import (
 )
 from measuring.training import divide_steps, end_epoch, loader_rows, sized
 from metrics import failure_rate, labelled_face, nme
-from networks import SAVED_MODELS, default_network, file_of, open_framing, open_network
+from networks import SAVED_MODELS, chosen_network, open_framing, open_network
 from runs import Settings
 from tasks import Task, task_of
 
@@ -236,7 +236,7 @@ def compare_photo(args) -> Tables:
         ours = {n: landmarker_of(p, detector, args.min_face_score) for n, p in args.networks.items()}
         peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
         samples = ((read_image(photo), points) for photo, points in zip(photos, truth, strict=True))
-        rows = system_rows(ours | peers, peers, samples, args)
+        rows = system_rows(ours | peers, peers, samples, args.rounds, annotators(args))
         landmarker = watched(landmarker_of(args.network, detector, args.min_face_score))
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "drawn.jpg")
@@ -252,7 +252,8 @@ def compare_peers(args) -> Tables:
     with one_core():
         ours = [Ours(name, path) for name, path in args.networks.items()]
         systems = [*ours, *installed(MediaPipe, RefinedMediaPipe, Dlib, EnlargedDlib)]
-        rows = system_rows({system.name: system for system in systems}, [ours[-1].name], labelled(args), args)
+        named = {system.name: system for system in systems}
+        rows = system_rows(named, [ours[-1].name], labelled(args), args.rounds, annotators(args))
     made_of = [{"mb": megabytes(system.files), "trained_on": system.trained_on} for system in systems]
     return {"peers": [row | facts for row, facts in zip(rows, made_of, strict=True)]}
 
@@ -266,11 +267,12 @@ def system_rows(
     systems: dict[str, Callable],
     against: Iterable[str],
     samples: Iterable[tuple[np.ndarray, np.ndarray]],
-    args,
+    rounds: int,
+    annotators: str,
 ) -> list[dict]:
     """A row for each system, RGB image to faces: its times on all photos, its ratios to some, and its accuracy.
 
-    samples: photos (H, W, 3) uint8 of the set that `args` name, each with the points (68, 2) px of its labelled face.
+    samples: photos (H, W, 3) uint8, each with the points (68, 2) px of its face, which `annotators` labelled.
     """
     times, predicted, truth = {name: [] for name in systems}, {name: [] for name in systems}, []
     for image, points in samples:
@@ -279,12 +281,12 @@ def system_rows(
             face = labelled_face(find(image), points)
             predicted[name].append(face.keypoints if face else np.full_like(points, np.nan))
         steps = {name: partial(find, image) for name, find in systems.items()}
-        for name, values in in_turn(timed(steps), args.rounds).items():
+        for name, values in in_turn(timed(steps), rounds).items():
             times[name].append(values)
     rows = time_rows({name: np.stack(values) for name, values in times.items()}, against)
     for name, find in systems.items():
         if isinstance(find, Landmarker):
-            predicted[name] = as_labelled(predicted[name], find.network, annotators(args))
+            predicted[name] = as_labelled(predicted[name], find.network, annotators)
     return [row | accuracy(np.stack(predicted[row["name"]]), np.stack(truth)) for row in rows]
 
 
@@ -293,20 +295,26 @@ def compare_detectors(args) -> Tables:
 
     A face needs a face score of --min-face-score; "any score": as the detector found them, whatever their face score.
     """
-    landmarker = landmarker_of(args.network)
+    landmarker, min_face_score, theirs = landmarker_of(args.network), args.min_face_score, annotators(args)
     samples = list(labelled(args))
     detectors = open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}
     finders = {"truth": lambda points: Given([geometry.box_of(points)])}
     finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
     with one_core():
         rows = [
-            {"name": name} | detector_row(landmarker, detector_of, samples, args)
+            {"name": name} | detector_row(landmarker, detector_of, samples, min_face_score, theirs)
             for name, detector_of in finders.items()
         ]
     return {"detectors": rows}
 
 
-def detector_row(ours: Landmarker, detector_of: Callable[[np.ndarray], Detector], samples: Sequence, args) -> dict:
+def detector_row(
+    ours: Landmarker,
+    detector_of: Callable[[np.ndarray], Detector],
+    samples: Sequence,
+    min_face_score: float,
+    annotators: str,
+) -> dict:
     """How well faces are found and read where a detector says; `detector_of` a photo's points, since one knows them."""
     times, guesses, once = [], [], []
     hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
@@ -316,7 +324,7 @@ def detector_row(ours: Landmarker, detector_of: Callable[[np.ndarray], Detector]
         found = landmarker.detect(image)
         times.append(1000 * (time.perf_counter() - start))
         (all_faces,) = landmarker.faces([image], [found])
-        faces = [face for face in all_faces if is_trusted(face, args.min_face_score)]
+        faces = [face for face in all_faces if is_trusted(face, min_face_score)]
         face = labelled_face(faces, points)
         matched = np.array([face is not None, labelled_face(all_faces, points) is not None])
         hits += matched
@@ -325,7 +333,7 @@ def detector_row(ours: Landmarker, detector_of: Callable[[np.ndarray], Detector]
         guesses.append(face.keypoints)
         once.append(landmarker.predict([image], [face.box]).keypoints[0])
     truth, count = np.stack([points for _, points in samples]), len(samples)
-    guesses, once = (as_labelled(points, ours.network, annotators(args)) for points in (guesses, once))
+    guesses, once = (as_labelled(points, ours.network, annotators) for points in (guesses, once))
     errors = nme(guesses, truth)
     return {
         "photos": count,
@@ -825,7 +833,7 @@ def parse_arguments():
     args = p.parse_args()
     size = FOR_FILMS if args.command in ("films", "tracking") else FOR_PHOTOS
     given, args.networks = args.network, {f"ours, {size}": shipped_network(size) for size in FAMILY}
-    args.network = default_network(size) if given is None else file_of(given)
+    args.network = chosen_network(given, size)
     if args.network not in args.networks.values() or given is not None:
         args.networks = {"ours": args.network}
     return args

@@ -14,7 +14,7 @@ import metrics
 from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from conventions import annotated, frames_of
 from data_load import FacialKeypointsDataset
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
+from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from networks import default_detector
 from predictions import predict_all
 
@@ -38,23 +38,20 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
     found = predict_all(Landmarker(network, default_detector(), min_face_score=0), data, "detector")
     if found.errors is None:  # no face at all
         return
+    points = annotated(found, network, data.labelled_by).keypoints
+    halves = network.policy.margin / 2 * frames_of(torch.from_numpy(points))[1].numpy()[:, None]  # of crops, px
+    expected = found.errors / halves  # as the network says it
+    measured = np.linalg.norm(points - data.keypoints, axis=-1) / halves
     is_sure = np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE
-    annotators = np.array(data.annotators)[data.sources]
-    for i, name in enumerate(data.conventions):  # the network's own is the first one
-        rows = np.flatnonzero(is_sure & (annotators == name))
+    own, *others = (np.flatnonzero(is_sure & (data.labelled_by == name)) for name in data.conventions)
+    if len(own) < FEWEST:
+        return
+    offset, slope = metrics.fit_calibration(np.log(expected[own]), measured[own])
+    weights["calibration"] = torch.tensor([offset, slope])
+    expected = np.exp(offset + slope * np.log(expected))
+    for i, rows in enumerate(others, start=1):
         if len(rows) >= FEWEST:
-            of_name = Predictions(*(values[rows] for values in found))
-            points = annotated(of_name, network, name).keypoints
-            half = network.policy.margin / 2 * frames_of(torch.from_numpy(points))[1].numpy()[:, None]  # a crop's, px
-            expected = of_name.errors / half  # as the network says it
-            measured = np.linalg.norm(points - data.keypoints[rows], axis=-1) / half
-            if i == 0:
-                offset, slope = metrics.fit_calibration(np.log(expected), measured)
-                weights["calibration"] = torch.tensor([offset, slope])
-            else:
-                factor, scatter = metrics.fit_scatter(np.exp(offset + slope * np.log(expected)), measured)
-                scatter *= network.policy.margin / 2  # in sides of the square
-                weights["conventions.errors"][i] = torch.tensor([factor, scatter])
-        elif i == 0:
-            return
+            factor, scatter = metrics.fit_scatter(expected[rows], measured[rows])
+            scatter *= network.policy.margin / 2  # in sides of the square
+            weights["conventions.errors"][i] = torch.tensor([factor, scatter])
     save_checkpoint(path, checkpoint)

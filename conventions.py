@@ -34,6 +34,9 @@ class Convention(NamedTuple):
     scatter: float
 
 
+AS_OWN = Convention(np.zeros((NUM_LANDMARKS, 2), np.float32), 1.0, 0.0)
+
+
 def own_first(annotators: Sequence[str]) -> tuple[str, ...]:
     """The conventions of a network that learns from sets by these annotators; the first one is its own: iBUG's if it is
     among them, else that of the first set.
@@ -131,17 +134,19 @@ def from_text(text: str) -> dict[str, Convention]:
     return conventions
 
 
-def annotated(predicted: Predictions, network: Network, annotators: str) -> Predictions:
-    """What a network says of N faces, in px, as it expects it of these annotators' labels: the same, if it doesn't know
-    them.
+def annotated(predicted: Predictions, network: Network, annotators: str | Sequence[str]) -> Predictions:
+    """What a network says of N faces, in px, as it expects it of the annotators' labels: the same, if it knows none.
+
+    annotators: of all faces, or of each one.
     """
-    convention = known_to(network).get(annotators)
-    if convention is None:
+    known, names = known_to(network), np.broadcast_to(annotators, len(predicted.keypoints))
+    if not known.keys() & set(names):
         return predicted
+    offsets, *of_errors = zip(*(known.get(name, AS_OWN) for name in names), strict=True)
+    factors, scatters = np.array(of_errors, np.float32)[..., None]  # (N, 1)
     points = torch.from_numpy(np.asarray(predicted.keypoints, np.float32))
-    offsets = torch.from_numpy(convention.offsets).expand_as(points)
     errors = predicted.errors
     if errors is not None:
-        sides = frames_of(points)[1].numpy()[:, None]
-        errors = np.hypot(convention.factor * errors, convention.scatter * sides)
-    return predicted._replace(keypoints=(points + in_frame_of(points, offsets)).numpy(), errors=errors)
+        errors = np.hypot(factors * errors, scatters * frames_of(points)[1].numpy()[:, None])
+    points = points + in_frame_of(points, torch.from_numpy(np.stack(offsets)))
+    return predicted._replace(keypoints=points.numpy(), errors=errors)

@@ -77,7 +77,6 @@ class LabelShift(NamedTuple):
 
 
 NO_SHIFT = LabelShift()
-ANNOTATORS = "annotators"  # beside these in label_shift.json
 LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
 # Measured by `python prepare.py shift`, see curation/label_shift.py and the README. Uncorrected, mirroring in training
 # would teach two contradicting truths.
@@ -96,6 +95,7 @@ class FacialKeypointsDataset(Dataset):
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
     label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
+    annotators: who put them there, see conventions.py; None: iBUG, if they are `.pts` files, else of the folder's name.
 
     Without `label_shift` the labels are as published, those of the public set beside the face by a known bit.
     `open_split("data", "training", transform)` gives the same faces with labels corrected: train on those.
@@ -104,7 +104,7 @@ class FacialKeypointsDataset(Dataset):
 
     `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
     (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
-    sets it is. `annotators` names who labelled each of those sets: iBUG, if they are `.pts` files.
+    sets it is. `annotators` names who labelled each of those sets, `labelled_by` (N,) each face.
 
     Raises:
         InputError: the labels can't be used, or an image is not there (which file, row and column).
@@ -116,15 +116,14 @@ class FacialKeypointsDataset(Dataset):
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
         label_shift: LabelShift = NO_SHIFT,
+        annotators: str | None = None,
     ):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
         self.label_shifts = label_shift.of(labels)
         self.keypoints = labels - self.label_shifts
-        self.sources, self.annotators = (
-            np.zeros(len(labels), dtype=int),
-            [IBUG if csv_file is None else Path(root_dir).name],
-        )
+        self.sources = np.zeros(len(labels), dtype=int)
+        self.annotators = [annotators or (IBUG if csv_file is None else Path(root_dir).name)]
         self.transform = transform
         self._caches: list[ImageCache] = []
         if csv_file is not None:
@@ -136,14 +135,19 @@ class FacialKeypointsDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
-        if len(self.conventions) > 1:
-            sample["convention"] = self.conventions.index(self.annotators[self.sources[index]])
+        conventions = self.conventions
+        if len(conventions) > 1:
+            sample["convention"] = conventions.index(self.annotators[self.sources[index]])
         return self.transform(sample) if self.transform else sample
 
     @property
     def conventions(self) -> tuple[str, ...]:
         """The annotators, each once, see `conventions.own_first`. Of several a sample's `convention` is an index."""
         return own_first(self.annotators)
+
+    @property
+    def labelled_by(self) -> np.ndarray:
+        return np.array(self.annotators)[self.sources]
 
     @property
     def people(self) -> list[str]:
@@ -226,8 +230,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
             f"{split}/, or images with .pts files, or get the public set: python prepare.py download"
         )
     csv_file, images = found
-    data = FacialKeypointsDataset(csv_file, images, transform, label_shift_of(Path(directory), csv_file))
-    data.annotators = [annotators_of(Path(directory), csv_file)]
+    data = FacialKeypointsDataset(csv_file, images, transform, *labels_of(Path(directory), csv_file))
     if csv_file is None and images == Path(directory):
         data = data.subset(
             [i for i, name in enumerate(data.names) if not name.startswith(SETS_300W["full"])], transform
@@ -240,8 +243,7 @@ def _open_300w(directory: Path, split: str, transform) -> FacialKeypointsDataset
     missing = [folder for folder in SETS_300W[split] if not (directory / folder).is_dir()]
     if missing:
         raise InputError(f"{directory}: has no {missing[0]}, which {split} needs; give the folder of 300-W's archives")
-    data = FacialKeypointsDataset(None, directory, transform, label_shift_of(directory))
-    data.annotators = [annotators_of(directory)]
+    data = FacialKeypointsDataset(None, directory, transform, *labels_of(directory))
     return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
 
 
@@ -261,53 +263,29 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
 
 
 def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
-    """How far a data set's labels lie off the faces.
-
-    It stands in the folder's `label_shift.json`, as `{"x": 0.01, "y_pixels": 0.5}`, with the names of `LabelShift`; of
-    the public set it is known.
-
-    Raises:
-        InputError: label_shift.json is something else.
-    """
-    said = _said_of_labels(directory)
-    if said is None:
-        return PUBLIC_LABEL_SHIFT if _is_public(csv_file) else NO_SHIFT
-    return LabelShift(**{name: value for name, value in said.items() if name != ANNOTATORS})
+    """How far a data set's labels lie off the faces, see `labels_of`."""
+    return labels_of(directory, csv_file)[0]
 
 
-def annotators_of(directory: Path, csv_file: Path | None = None) -> str:
-    """Who labelled a data set, see conventions.py: as its `label_shift.json` says, `{"annotators": "ibug"}`. Else .pts
-    files are iBUG's, the public set is known, and of another CSV it is the folder's name.
+def labels_of(directory: Path, csv_file: Path | None = None) -> tuple[LabelShift, str]:
+    """How far a data set's labels lie off the faces, and who put them there, see conventions.py.
+
+    Both stand in the folder's `label_shift.json`, as `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`, with the
+    names of `LabelShift`; of the public set they are known. Else .pts files are iBUG's, a CSV is of the folder's name.
 
     Raises:
         InputError: label_shift.json is something else.
     """
-    said = _said_of_labels(directory) or {}
-    if ANNOTATORS in said:
-        return said[ANNOTATORS]
-    if csv_file is None:
-        return IBUG
-    return PUBLIC if _is_public(csv_file) else directory.resolve().name
-
-
-def _is_public(csv_file: Path | None) -> bool:
-    return csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
-
-
-def _said_of_labels(directory: Path) -> dict[str, float | str] | None:
-    """What label_shift.json says, None where there is none.
-
-    Raises:
-        InputError: it is something else.
-    """
+    is_public = csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
+    annotators = IBUG if csv_file is None else PUBLIC if is_public else directory.resolve().name
     path = directory / "label_shift.json"
     if not path.is_file():
-        return None
+        return PUBLIC_LABEL_SHIFT if is_public else NO_SHIFT, annotators
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        annotators = {ANNOTATORS: content.pop(ANNOTATORS)} if ANNOTATORS in content else {}
-        named = all(isinstance(name, str) and name for name in annotators.values())
-        if not named or any(type(value) not in (int, float) for value in content.values()):
+        annotators = content.pop("annotators", annotators)
+        is_named = isinstance(annotators, str) and annotators
+        if not is_named or any(type(value) not in (int, float) for value in content.values()):
             raise ValueError("a value that is no number, or no name")
         shift = LabelShift(**{name: float(value) for name, value in content.items()})
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -320,7 +298,7 @@ def _said_of_labels(directory: Path) -> dict[str, float | str] | None:
             f"{path}: x and y, fractions of the eye distance, and the slant are between -1 and 1, x_pixels and "
             f"y_pixels between -{LARGEST_SHIFT.x_pixels:g} and {LARGEST_SHIFT.x_pixels:g}; correct them"
         )
-    return shift._asdict() | annotators
+    return shift, annotators
 
 
 CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS

@@ -222,7 +222,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     threads = max(1, (os.cpu_count() or 1) // processes.count())
     network, framing = open_network(place.path, threads), open_framing(place.path, threads)
     landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
-    return annotated(predict_all(landmarker, data, args.boxes), network, data.annotators[0]), landmarker
+    return annotated(predict_all(landmarker, data, args.boxes), network, data.labelled_by), landmarker
 
 
 def measure(

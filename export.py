@@ -107,14 +107,10 @@ def samples_of_faces(
     training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset, policy: CropPolicy
 ) -> Samples:
     crops, points = crops_of(kept_aside, COMPARED, policy)
-    annotators = np.array(kept_aside.annotators)[kept_aside.sources[evenly(len(kept_aside), COMPARED)]]
+    annotators = kept_aside.labelled_by[evenly(len(kept_aside), COMPARED)]
 
     def error(network: OnnxNetwork) -> float:
-        predicted = Predictions(network(crops).keypoints, None, None)
-        for name in kept_aside.conventions:
-            rows = annotators == name
-            theirs = predicted._replace(keypoints=predicted.keypoints[rows])
-            predicted.keypoints[rows] = annotated(theirs, network, name).keypoints
+        predicted = annotated(Predictions(network(crops).keypoints, None, None), network, annotators)
         return float(metrics.nme(predicted.keypoints, points).mean())
 
     return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)

@@ -176,7 +176,7 @@ class Pyramid(nn.Module):
 
 
 class HeatmapNet(Pyramid):
-    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network we ship.
+    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and what we ship.
 
     The pyramid's cells each tell 2×2 cells of every landmark's heat map (sub-pixel convolution: Shi et al., 2016,
     arXiv:1609.05158), for a wide map at 1/8 costs less than one at 1/4 and knows as much. The point is the mean
@@ -303,7 +303,7 @@ class Fast(HeatmapNet):
 
 
 class Base(HeatmapNet):
-    """103 million multiply-adds a face."""
+    """101 million multiply-adds a face."""
 
     input_size = 128
 
@@ -320,6 +320,7 @@ class Large(HeatmapNet):
         super().__init__(widths)
 
 
+# "heatmap" is what was shipped before these, and what checkpoints of that time name.
 MODELS = {"fast": Fast, "base": Base, "large": Large, "heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
 
 

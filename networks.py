@@ -45,6 +45,11 @@ def file_of(name: str | Path) -> Path:
     return shipped_network(str(name)) if str(name) in FAMILY and not Path(name).exists() else Path(name)
 
 
+def chosen_network(checkpoint: Path | None, size: str = FOR_PHOTOS) -> Path:
+    """The network's file of a command: what --checkpoint says, else `default_network`."""
+    return default_network(size) if checkpoint is None else file_of(checkpoint)
+
+
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:
     """What runs a network's file: an .onnx in ONNX Runtime on the CPU, a .pt in torch on a device.
 

@@ -52,7 +52,7 @@ from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import find_faces, prefetch
-from networks import default_network, file_of, open_landmarker
+from networks import chosen_network, open_landmarker
 
 
 def parse_arguments():
@@ -171,7 +171,7 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
 def main() -> int:
     args = parse_arguments()
     inputs, single = open_inputs(args)
-    network = file_of(args.checkpoint) if args.checkpoint else default_network()
+    network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
     landmarker = open_landmarker(network, args, args.box, args.passes)
     say(f"network: {network}")

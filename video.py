@@ -66,7 +66,7 @@ from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
-from networks import default_network, file_of, open_landmarker
+from networks import chosen_network, open_landmarker
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
 WINDOW = "face68"
@@ -233,7 +233,7 @@ class Window:
 
 def main() -> int:
     args = parse_arguments()
-    network = file_of(args.checkpoint) if args.checkpoint else default_network(FOR_FILMS)
+    network = chosen_network(args.checkpoint, FOR_FILMS)
     places = [path for path in (args.output, args.jsonl, args.csv) if path]
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)

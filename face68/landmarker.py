@@ -147,9 +147,7 @@ class Landmarker:
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
             frames, rolls = upright_frames(self.first_pass(few, boxes[unsure], half_turned).keypoints)
             turned = self._passes(few, np.stack(frames), rolls)
-            better = _clearness(turned) > _clearness(best)[unsure]
-            for values, others in zip(best, turned, strict=True):
-                values[unsure[better]] = others[better]
+            _replace(best, unsure, turned, _clearness(turned) > _clearness(best)[unsure])
         return best
 
     def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
@@ -173,12 +171,10 @@ class Landmarker:
         unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & ~is_told)
         if not len(unsure):
             return best
+        few = [images[i] for i in unsure]
         for quarter in (90, 180, 270):
-            unsure_images = [images[i] for i in unsure]
-            turned = self.predict(unsure_images, boxes[unsure], [quarter] * len(unsure), network=network)
-            better = turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE)
-            for values, others in zip(best, turned, strict=True):
-                values[unsure[better]] = others[better]
+            turned = self.predict(few, boxes[unsure], [quarter] * len(few), network=network)
+            _replace(best, unsure, turned, turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE))
         return best
 
     def predict(
@@ -257,6 +253,12 @@ def combine(passes: Sequence[Predictions]) -> Predictions:
         return Predictions(keypoints, None, None)
     errors = np.mean([one.errors for one in last], axis=0)
     return Predictions(keypoints, errors, np.mean([one.face_scores for one in last], axis=0))
+
+
+def _replace(best: Predictions, rows: np.ndarray, others: Predictions, better: np.ndarray) -> None:
+    """Put what others say of some rows in place, where it is better: (R,) each."""
+    for values, instead in zip(best, others, strict=True):
+        values[rows[better]] = instead[better]
 
 
 def _crops(images: Sequence[np.ndarray], matrices: list[np.ndarray], size: int) -> np.ndarray:
