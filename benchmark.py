@@ -106,6 +106,7 @@ from measuring.peers import (
 from measuring.pose import heads, pose_row, seen_rotation
 from measuring.tables import as_text, holds_tables, read_tables, write_tables
 from measuring.timing import (
+    clocked,
     divide,
     from_cold,
     in_turn,
@@ -116,7 +117,6 @@ from measuring.timing import (
     power_law,
     time_rows,
     timed,
-    watched,
     with_shares,
 )
 from measuring.training import divide_steps, end_epoch, loader_rows, sized
@@ -237,7 +237,7 @@ def compare_photo(args) -> Tables:
         peers = {peer.name: peer for peer in installed(MediaPipe, RefinedMediaPipe, Dlib)}
         samples = ((read_image(photo), points) for photo, points in zip(photos, truth, strict=True))
         rows = system_rows(ours | peers, peers, samples, args.rounds, annotators(args))
-        landmarker = watched(landmarker_of(args.network, detector, args.min_face_score))
+        landmarker = clocked(landmarker_of(args.network, detector, args.min_face_score))
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "drawn.jpg")
             runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]

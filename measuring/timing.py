@@ -157,7 +157,7 @@ def memory_now() -> dict[str, float]:
 # --- Where a photo's time goes ---------------------------------------------------------------------------------
 
 
-class Watched:
+class Clocked:
     """A network (`face68.network.Network`) that notes in `ends` when each of its calls has ended."""
 
     def __init__(self, network: Network, ends: list[float]):
@@ -170,17 +170,17 @@ class Watched:
         return outputs
 
 
-def watched(landmarker: Landmarker) -> Landmarker:
-    """The landmarker with its networks watched together, as `divide` needs them."""
+def clocked(landmarker: Landmarker) -> Landmarker:
+    """The landmarker with its networks clocked together, as `divide` needs them."""
     ends = []
-    landmarker.network, landmarker.framing = Watched(landmarker.network, ends), Watched(landmarker.framing, ends)
+    landmarker.network, landmarker.framing = Clocked(landmarker.network, ends), Clocked(landmarker.framing, ends)
     return landmarker
 
 
 def divide(landmarker: Landmarker, photo: bytes, picture: Path) -> np.ndarray:
     """Milliseconds of each part of a JPEG file's way to a picture with its points, see `part_rows`.
 
-    landmarker: see `watched`.
+    landmarker: see `clocked`.
     """
     landmarker.network.ends.clear()
     marks = [time.perf_counter()]

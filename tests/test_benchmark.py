@@ -438,9 +438,9 @@ def test_one_core_is_one_core_and_given_back():
 
 
 def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
-    watched = timing.watched(Landmarker(landmarker.network, landmarker.detect, framing=landmarker.framing))
-    run = timing.divide(watched, benchmark.as_jpeg(hopper), tmp_path / "drawn.jpg")
-    assert len(run) == 5 + len(watched.network.ends) > 5 and (run > 0).all()
+    clocked = timing.clocked(Landmarker(landmarker.network, landmarker.detect, framing=landmarker.framing))
+    run = timing.divide(clocked, benchmark.as_jpeg(hopper), tmp_path / "drawn.jpg")
+    assert len(run) == 5 + len(clocked.network.ends) > 5 and (run > 0).all()
     assert (read_image(tmp_path / "drawn.jpg") != read_image(benchmark.as_jpeg(hopper))).any()
     rows = timing.part_rows([run, run, run[:-1]])
     assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
