@@ -12,20 +12,21 @@ import numpy as np
 from face68.landmarks import OUTER_EYE_CORNERS
 
 # Hertz, and hertz for a speed of one distance of the eyes a second. Chosen on photos of kept-out people that were moved
-# and on drawn films, see the README.
+# and on drawn films, see docs/films.md.
 SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
 SPEED_CUTOFF = 2.0
+SURE = 0.5  # of the usual certainty: so certain points are filtered alike, or a jaw would lag in fast motion
 BOTH_WAYS = 2.0  # times as high cut-offs where points are filtered forwards and backwards: twice filtered is enough
 
 
 class SteadyPoints:
     """The points of one face over time, filtered.
 
-    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, and the more
-    certain it is, the less it is filtered. The head's place, size and roll by double exponential smoothing (Holt, 1957;
-    LaViola, 2003, for tracking), which goes on as fast as it went and so doesn't lag behind a steady motion; the
-    farther off that is, the less it is filtered, likewise.
+    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, the less it
+    is filtered; what is much less certain than the others, as a hidden point, is filtered more. The head's place, size
+    and roll by double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking), which goes on as fast as it went
+    and so doesn't lag behind a steady motion; the farther off that is, the less it is filtered, likewise.
 
     cutoffs: what all cut-off frequencies are multiplied with.
     """
@@ -63,7 +64,7 @@ class SteadyPoints:
         scale, place = similarity_between(self._shape, points, weights)
         shape = (points - place) / scale
         self._shape_speeds += share(SPEED_CUTOFF, gap) * ((shape - self._shape) / gap - self._shape_speeds)
-        sureness = np.sqrt(weights / weights.mean())  # what is less certain is filtered more
+        sureness = np.minimum(1.0, np.sqrt(weights / weights.mean()) / SURE)
         cutoffs = self.cutoffs * (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
         self._shape = self._shape + share(cutoffs, gap) * (shape - self._shape)
 
