@@ -16,7 +16,7 @@ from face68.landmarks import OUTER_EYE_CORNERS
 SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
 SPEED_CUTOFF = 2.0
-SURE = 0.5  # of the usual certainty: so certain points are filtered alike, or a jaw would lag in fast motion
+SURE = 0.5  # of the usual certainty: points of more are filtered alike, or a jaw would lag in fast motion
 BOTH_WAYS = 2.0  # times as high cut-offs where points are filtered forwards and backwards: twice filtered is enough
 
 
