@@ -7,6 +7,7 @@
 import contextlib
 import json
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -62,10 +63,11 @@ def is_exported(path: str | Path) -> bool:
 
 
 LARGEST = 1e9  # px, far beyond what a network says of a crop or a picture
+ROUNDING = 1e-5  # by which a probability may lie outside of 0 … 1: ONNX Runtime's own Sigmoid gives 1.0000001
 
 
 def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
-    """What was said about several batches as if about one of `count` crops.
+    """What was said about several batches as if about one of `count` crops, scores rounded to 0 … 1.
 
     Raises:
         InputError: that can't be said of crops; `path` is the network's.
@@ -74,29 +76,31 @@ def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
     sane = (
         (joined.keypoints, (count, NUM_LANDMARKS, 2), -LARGEST, LARGEST),
         (joined.errors, (count, NUM_LANDMARKS), 1 / LARGEST, LARGEST),
-        (joined.face_scores, (count,), 0, 1),
+        (joined.face_scores, (count,), -ROUNDING, 1 + ROUNDING),
     )
     _check_said([one for one in sane if one[0] is not None], path)
     if not np.ptp(joined.keypoints, axis=1).any(axis=1).all():
         raise InputError(f"{path}: places all points of a face in one; give another network")
-    return joined
+    return joined if joined.face_scores is None else joined._replace(face_scores=joined.face_scores.clip(0, 1))
 
 
 def check_maps(
     maps: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...], path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxMaps`.
+    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxMaps`, scores rounded to 0 … 1.
 
     Raises:
         InputError: that can't be said of pictures; `path` is the detector's.
     """
     count, _, height, width = shape
+    scores, faces = maps
     cells = height // 8, width // 8
-    _check_said([(maps[0], (count, *cells), 0, 1), (maps[1], (count, 5, *cells), -LARGEST, LARGEST)], path)
-    return maps
+    sane = (scores, (count, *cells), -ROUNDING, 1 + ROUNDING), (faces, (count, 5, *cells), -LARGEST, LARGEST)
+    _check_said(sane, path)
+    return scores.clip(0, 1), faces
 
 
-def _check_said(said: list[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
+def _check_said(said: Sequence[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
     """See that each array has its shape, and values from a least to a largest; not a number is none of these."""
     for values, shape, least, largest in said:
         if values.shape != shape or not (least <= values.min() and values.max() <= largest):

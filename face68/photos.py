@@ -74,9 +74,17 @@ def find_faces(
     def search(source: str, whole: bool = glance is None) -> tuple[Photo, Found]:
         try:
             image, factor = Reduced(read(source), 1) if whole else glance(source)
-            return Photo(source, image, factor=factor), detect(image)
         except Exception as error:
             return Photo(source, problem=as_problem(source, error)), NOTHING
+        try:
+            return Photo(source, image, factor=factor), detect(image)
+        except Exception as error:
+            return failed(source, error), NOTHING
+
+    def failed(source: str, error: Exception) -> Photo:
+        """The detector or the network names itself and not the photo."""
+        problem = InputError(f"{source}: {error}") if isinstance(error, InputError) else as_problem(source, error)
+        return Photo(source, problem=problem)
 
     def predict(group: list[tuple[Photo, Found]]) -> list[Photo]:
         searched = [(photo, found) for photo, found in group if photo.problem is None]
@@ -86,7 +94,7 @@ def find_faces(
             if len(group) > 1:  # the others have done nothing wrong
                 return [photo for one in group for photo in predict([one])]
             ((photo, _),) = group
-            return [Photo(photo.source, problem=as_problem(photo.source, error))]
+            return [failed(photo.source, error)]
         for (photo, _), faces in zip(searched, together, strict=True):
             photo.faces = faces
         return [in_full(photo) if photo.factor > 1 else photo for photo, _ in group]

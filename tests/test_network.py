@@ -13,7 +13,19 @@ from stress import HARMLESS_NETWORKS, NETWORKS, tiny
 
 import networks
 from face68.files import InputError, sha256
-from face68.network import BATCH, FORMAT, OnnxNetwork, is_intact, sealed, shipped_detector, shipped_network
+from face68.landmarker import Landmarker
+from face68.network import (
+    BATCH,
+    FORMAT,
+    OnnxMaps,
+    OnnxNetwork,
+    check_maps,
+    is_intact,
+    join_outputs,
+    sealed,
+    shipped_detector,
+    shipped_network,
+)
 
 
 def test_many_crops_are_as_each_alone():
@@ -38,6 +50,39 @@ def test_photos_take_the_large_network_and_a_file_may_have_its_name(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     Path("large").write_text("mine")
     assert networks.file_of("large") == Path("large")
+
+
+def quite_sure(path: Path, shipped: Path) -> Path:
+    """A shipped network whose scores are all the sigmoid of a number for which ONNX Runtime's own gives 1.0000001."""
+    model = onnx.load(shipped)
+    nodes = model.graph.node
+    i, sigmoid = next((i, node) for i, node in enumerate(nodes) if node.output[0] in ("scores", "face_scores"))
+    logit = onnx.helper.make_node("Clip", [sigmoid.input[0], "logit", "logit"], ["clipped"])
+    sigmoid.input[0] = "clipped"
+    nodes.insert(i, logit)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(17.631031), "logit"))
+    del model.metadata_props[-1]  # the checksum
+    onnx.save(model, path)
+    return path
+
+
+def test_a_score_that_is_rounded_above_1_is_1(tmp_path, hopper):
+    """Of a photo at 330° it refused the whole run; a probability that is wrong by more is refused as before."""
+    network = OnnxNetwork(quite_sure(tmp_path / "net.onnx", shipped_network("fast")))
+    faces = Landmarker(network).batch([hopper, hopper[:, ::-1]])
+    assert [[face.face_score for face in of_image] for of_image in faces] == [[1], [1]]
+    pictures = np.zeros((1, 3, 32, 32), np.uint8)
+    scores, places = OnnxMaps(quite_sure(tmp_path / "maps.onnx", shipped_detector()))(pictures)
+    assert (scores == 1).all()
+    said = network(np.zeros((1, 112, 112), np.uint8))
+    for score, rounded in ((np.nextafter(np.float32(1), 2), 1), (-np.float32(1e-7), 0)):
+        (found,) = join_outputs([said._replace(face_scores=np.array([score]))], 1, "net").face_scores
+        assert found == rounded and (check_maps((scores * score, places), pictures.shape, "maps")[0] == rounded).all()
+    for score in (np.float32(1.001), np.float32(-0.001), np.float32(np.nan)):
+        with pytest.raises(InputError, match="says of a picture what can't be"):
+            join_outputs([said._replace(face_scores=np.array([score]))], 1, "net")
+        with pytest.raises(InputError, match="says of a picture what can't be"):
+            check_maps((scores * score, places), pictures.shape, "maps")
 
 
 POLICY = '{"size": 8, "margin": 1.2}'

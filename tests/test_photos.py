@@ -96,19 +96,25 @@ def test_whatever_goes_wrong_with_a_photo_is_its_line():
         def detect(self, image):
             if image[0, 0, 0] == 2:
                 raise RuntimeError("detector")
+            if image[0, 0, 0] == 5:
+                raise InputError("maps.onnx: says what can't be")
             return super().detect(image)
 
         def faces(self, images, found):
             if any(image is not None and image[0, 0, 0] == 3 for image in images):
                 raise MemoryError
+            if any(image is not None and image[0, 0, 0] == 6 for image in images):
+                raise InputError("net.onnx: says what can't be")
             return super().faces(images, found)
 
-    sources = ["1", "unreadable", "2", "3", "4"]
+    sources = ["1", "unreadable", "2", "3", "4", "5", "6"]
     found = {photo.source: photo for photo in photos.find_faces(Breaking(), sources, read)}
     assert list(found) == sources
     for source, told in (("unreadable", "OSError: the disk is gone"), ("2", "detector"), ("3", "MemoryError")):
         line = str(found[source].problem)
         assert line.startswith(f"{source}: failed (") and told in line and found[source].faces == []
+    for source, network in (("5", "maps"), ("6", "net")):
+        assert str(found[source].problem) == f"{source}: {network}.onnx: says what can't be", "the photo is named"
     assert [found[source].faces[0].box[0] for source in ("1", "4")] == [1, 4]
 
 
