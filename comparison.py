@@ -3,12 +3,12 @@
 Reports are those of evaluate.py, by name; the others are compared with the first. Pairs are `metrics.differences`.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import metrics
 from face68.files import atomic_path, printable
+from face68.formats import csv_writer
 from measuring import tables
 
 MARKDOWN_HEAD, LATEX_HEAD = "<!-- face68 evaluate.py -->\n", "% face68 evaluate.py; needs \\usepackage{booktabs}\n"
@@ -121,7 +121,7 @@ def write_csv(path: Path, reports: dict[str, dict], pairs: Sequence[dict]) -> No
     figures = ["nme_median", *(metrics.at(f, t) for t in top["thresholds"] for f in ("failure_rate", "auc"))]
     behind = ["difference", "difference_low", "difference_high"]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_writer(file)
         writer.writerow([*CSV_COLUMNS, *figures, *behind])
         for name, report in reports.items():
             low, high = report["nme_95_interval_over_people"]

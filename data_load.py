@@ -36,7 +36,7 @@ import image_cache
 from conventions import IBUG, PUBLIC, own_first
 from face68 import geometry
 from face68.files import InputError, atomic_path, files_below, sha256
-from face68.formats import FARTHEST, coordinate, csv_rows, read_pts, unreadable
+from face68.formats import FARTHEST, coordinate, csv_rows, csv_writer, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular, upright_frame
@@ -442,7 +442,7 @@ def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray, dec
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv_writer(file)
         writer.writerow(["", *range(2 * NUM_LANDMARKS)])
         writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from face68 import geometry
+from face68.files import printable
 from face68.geometry import CropPolicy
 from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON, Face
 from face68.measures import pose_axes
@@ -413,6 +414,8 @@ def _wrap(text: str, font, width: float) -> list[str]:
 
 
 def _shorten(text: str, font, width: float) -> str:
+    """A line of at most `width` pixels; a file name may hold anything, and Pillow fails at letters without a form."""
+    text = printable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

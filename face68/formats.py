@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TextIO
 
 import numpy as np
@@ -263,7 +264,7 @@ def write_faces_csv(
         InputError: the file can't be written.
     """
     with atomic_path(path) as temporary, _open_csv(temporary, "w") as file:
-        csv.writer(file, lineterminator="\n").writerow(columns)
+        csv_writer(file).writerow(columns)
         for result in results:
             _write_rows(file, result, columns)
 
@@ -282,7 +283,7 @@ def append_faces_csv(path: str | Path, result: ImageResult, columns: Sequence[st
 
 
 def _write_rows(file: TextIO, result: ImageResult, columns: Sequence[str]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv_writer(file)
     for face in result.faces:
         values = _csv_values(result, face)
         writer.writerow([values.get(column) for column in columns])  # None is written as an empty cell
@@ -290,6 +291,11 @@ def _write_rows(file: TextIO, result: ImageResult, columns: Sequence[str]) -> No
 
 def _open_csv(path: Path, mode: str) -> TextIO:
     return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+def csv_writer(file: TextIO):
+    """A csv.writer whose lines end in "\\n". Until Python 3.13 it quotes a "\\r" in a name only where lines end in it."""
+    return csv.writer(SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n")))
 
 
 def _csv_values(result: ImageResult, face: Face) -> dict[str, object]:

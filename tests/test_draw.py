@@ -273,7 +273,7 @@ def test_a_sheet_shows_each_image_whole_in_its_own_tile():
 
 def test_a_caption_is_dark_ink_below_its_tile_only():
     plain = [gray(8, 8) + 80] * 2
-    sheet = draw.contact_sheet(plain, tile=128, captions=["Zoë, 3.1%", "a very long name " * 9])
+    sheet = draw.contact_sheet(plain, tile=128, captions=["Zoë\r\n, 3.1%", "a very long \udce9name " * 9])
     ink = (sheet < 150).all(axis=2)
     assert not ink[: 4 + 128].any()
     assert ink[:, 4 : 4 + 128].sum() > 50

@@ -136,6 +136,20 @@ def test_csv_round_trip_is_exact(tmp_path, names, points):
     np.testing.assert_array_equal(read_points, points[: len(names)])
 
 
+ODD_NAMES = ["a\rb.jpg", "a\nb.jpg", "a\r\nb.jpg", '"\r".jpg', "caf\udce9, 1.jpg"]
+
+
+def test_what_ends_lines_may_be_in_a_name(tmp_path, keypoints):
+    """Python before 3.13 writes a "\\r" without quotes, and no reader finds the rest of the file."""
+    write_csv(tmp_path / "labels.csv", ODD_NAMES, np.stack([keypoints[0]] * len(ODD_NAMES)))
+    assert read_csv(tmp_path / "labels.csv")[0] == ODD_NAMES
+    face = Face((0, 0, 9, 9), 1.0, keypoints[0])
+    write_faces_csv(tmp_path / "faces.csv", [ImageResult(name, 9, 9, [face]) for name in ODD_NAMES])
+    append_faces_csv(tmp_path / "faces.csv", ImageResult("\r", 9, 9, [face]), FACES_CSV_COLUMNS)
+    assert [result.image for result in read_faces_csv(tmp_path / "faces.csv")] == [*ODD_NAMES, "\r"]
+    assert (tmp_path / "faces.csv").read_bytes().count(b"\r\n") == 1, "lines end as before"
+
+
 def test_csv_columns_are_x0_y0_x1_y1(tmp_path):
     path = tmp_path / "points.csv"
     values = ",".join(str(i) for i in range(136))
