@@ -19,8 +19,14 @@ from face68 import geometry
 from face68.files import MARK, InputError, atomic_path, is_stream
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2"),
+        *(".ppm", ".pgm"),
+    )
 )
+HEIC_SUFFIXES = frozenset((".heic", ".heif"))  # of phones; Pillow doesn't read them
+_HEIC_HEADS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+AS_JPEG = "save as JPEG (ImageMagick: mogrify -format jpg *.heic; iPhone: Settings, Camera, Formats, Most Compatible)"
 # Pillow's names of what is read, by content: other formats of its are rare in photos, and one runs Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")  # the first ones are loaded already
 if importlib.util.find_spec("PIL.AvifImagePlugin"):  # since Pillow 11.3
@@ -136,6 +142,8 @@ def _read(source: str | Path | bytes, name: str, decode: Callable[[Image.Image],
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Image.UnidentifiedImageError as error:
+        if data[4:12] in _HEIC_HEADS:
+            raise InputError(f"{name}: is HEIC, which isn't read; {AS_JPEG}") from error
         raise InputError(f"{name}: is not an image; give a JPEG, PNG, TIFF, WebP, BMP or GIF file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # where warnings are errors
         limit = Image.MAX_IMAGE_PIXELS * (2 if isinstance(error, Image.DecompressionBombError) else 1)

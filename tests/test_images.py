@@ -204,6 +204,8 @@ def test_what_is_no_image_gives_one_line_that_names_it(tmp_path, smooth):
     path.write_text("just text")
     assert one_line_error(path).startswith(f"{path}: is not an image")
     assert one_line_error(b"just bytes").startswith("the image: is not an image")
+    path.write_bytes(b"\0\0\0\x24ftypheic\0\0\0\0mif1heic")
+    assert one_line_error(path).startswith(f"{path}: is HEIC, which isn't read; save as JPEG")
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])

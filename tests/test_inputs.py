@@ -1,7 +1,9 @@
 """Files, folders, globs and "-" on a command line stand for photos, each once and under a name of its own."""
 
+import errno
 import ntpath
-from pathlib import PureWindowsPath
+import os
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -28,6 +30,29 @@ def test_find_images_says_when_there_is_nothing(tmp_path):
         find_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         find_images(tmp_path / "missing")
+
+
+def test_what_is_left_out_of_a_folder_is_told(tmp_path, monkeypatch):
+    for name in ("a.JFIF", "b.jpe", "phone/c.heic", "phone/d.HEIF", "locked/e.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def as_a_user(path):  # root may read all
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", as_a_user)
+    inputs = find_inputs([str(tmp_path)], recursive=True)
+    assert list(map(str, inputs.names)) == ["a.JFIF", "b.jpe"]
+    locked, heic = map(str, inputs.problems)
+    assert locked == f"{tmp_path / 'locked'}: can't be read (Permission denied); check the path"
+    assert heic.startswith(f"{tmp_path}: 2 HEIC photos are left out; save as JPEG")
+    (told,) = find_inputs([str(tmp_path / "locked")]).problems
+    assert str(told) == locked, "and not that it holds no images"
+    with pytest.raises(InputError, match="phone: 2 HEIC photos"):
+        find_images(tmp_path / "phone")
 
 
 def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import glob
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,10 @@ import numpy as np
 
 from face68.detect import SEARCHES
 from face68.files import InputError, is_stream
+from face68.formats import unreadable
 from face68.images import (
+    AS_JPEG,
+    HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     MAX_BYTES,
     Reduced,
@@ -49,8 +52,8 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
             if argument == STDIN:
                 found = [STDIN]
             elif Path(argument).is_dir():
-                found = find_images(argument, recursive)
-                folders.add(_absolute(argument))
+                if found := find_images(argument, recursive, problems.append):
+                    folders.add(_absolute(argument))
             elif glob.has_magic(argument) and not Path(argument).exists():
                 found = _match(argument)
             else:
@@ -128,22 +131,35 @@ def weigh_glance(source: str) -> int:
     return 0 if source == STDIN else decoded_pixels(source, SEARCHES[-1])
 
 
-def find_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+def _refuse(problem: InputError) -> None:
+    raise problem
+
+
+def find_images(
+    folder: str | Path, recursive: bool = False, tell: Callable[[InputError], None] = _refuse
+) -> list[Path]:
     """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped,
     and what is no file, as pipes and devices, which may never end.
 
+    tell: is told of folders that can't be read, of HEIC photos, and where there are no images.
+
     Raises:
-        InputError: no such folder, or none in it.
+        InputError: no such folder; and what `tell` raises.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path")
-    found = []
-    for parent, folders, files in os.walk(folder):
+    found, errors, heic = [], [], 0
+    for parent, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         places = [Path(parent, name) for name in files if is_image_name(name)]
         found += [path for path in places if not is_stream(path)]
-    if not found:
+        heic += sum(Path(name).suffix.lower() in HEIC_SUFFIXES for name in files)
+    for error in errors:
+        tell(unreadable(error.filename, error))
+    if heic:
+        tell(InputError(f"{folder}: {heic} HEIC photos are left out; {AS_JPEG}"))
+    elif not found and not errors:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"{folder}: holds no images ({suffixes}); give another folder")
+        tell(InputError(f"{folder}: holds no images ({suffixes}); give another folder"))
     return sorted(found)
