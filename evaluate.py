@@ -51,7 +51,7 @@ from checkpoint import git_commit
 from conventions import annotated, known_to
 from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
 from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
-from face68.command.places import check_places, is_ours
+from face68.command.places import check_places, is_ours, tell_new_folders
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
@@ -280,6 +280,7 @@ def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
     files = [args.output_dir / name for name in PICTURES] + ([args.report / PAGE] if args.report else [])
     files += [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
     check_places(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
+    tell_new_folders(path for path in (args.json, args.markdown, args.latex, args.csv) if path)
     return tables
 
 

@@ -1,5 +1,6 @@
 """Which trained network a command runs, and what runs it. Without torch, for those who run an exported one."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
 
+DRAWN = ("data", "sample")  # where the drawn faces lie in any checkout
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
 OWN_DETECTOR = SAVED_MODELS / "detector" / "best.onnx"
@@ -48,6 +50,26 @@ def file_of(name: str | Path) -> Path:
 def chosen_network(checkpoint: Path | None, size: str = FOR_PHOTOS) -> Path:
     """The network's file of a command: what --checkpoint says, else `default_network`."""
     return default_network(size) if checkpoint is None else file_of(checkpoint)
+
+
+def described(network: Network) -> str:
+    """The line by which a command says which network it took: its size where it is shipped, its file, and what it is
+    of no use for.
+    """
+    sizes = [size for size in FAMILY if shipped_network(size).resolve() == network.path.resolve()]
+    line = f"{sizes[0]}, {network.path}" if sizes else str(network.path)
+    return f"{line}: trained on the drawn sample, of no use on photos" if _is_of_drawings(network) else line
+
+
+def _is_of_drawings(network: Network) -> bool:
+    """Whether a network began anew and has seen nothing but the drawn sample, by what its file says."""
+    try:
+        told = network.metadata["arguments"] if isinstance(network, OnnxNetwork) else network.checkpoint["arguments"]
+        arguments = json.loads(told) if isinstance(told, str) else told
+        places = arguments["data"]
+        return not arguments["init"] and all(Path(place).parts[-2:] == DRAWN for place in places) and bool(places)
+    except (KeyError, TypeError, ValueError, RecursionError):  # another version's
+        return False
 
 
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:

@@ -1,11 +1,11 @@
 """Find every face of a photo, or of many, and draw its 68 keypoints, or glasses, a hat, … on it.
 
     python predict.py                                             # on a photograph that comes with matplotlib
-    python predict.py --image photo.jpg --output marked.png --json points.json
-    python predict.py --image folder/ other.jpg --recursive       # every image of a folder and its folders, and another
-    python predict.py --image folder/ --no-pictures --jsonl points.jsonl --resume
-    python predict.py --image photo.jpg --overlay sunglasses --overlay hat
-    cat photo.jpg | python predict.py --image - --detector none   # the frame is the face
+    python predict.py photo.jpg --output marked.png --json points.json
+    python predict.py folder/ other.jpg --recursive               # every image of a folder and its folders, and another
+    python predict.py folder/ --no-pictures --jsonl points.jsonl --resume
+    python predict.py photo.jpg --overlay sunglasses --overlay hat
+    cat photo.jpg | python predict.py - --detector none           # the frame is the face
 
 From Python:
 
@@ -16,7 +16,8 @@ From Python:
 import launch
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,14 @@ from face68.command.inputs import (
     weigh_glance,
     weigh_source,
 )
-from face68.command.places import check_places, place_pictures, place_pts, place_sheets
+from face68.command.places import (
+    OUTPUTS,
+    check_places,
+    place_pictures,
+    place_pts,
+    place_sheets,
+    tell_new_folders,
+)
 from face68.command.results import Results
 from face68.detect import Given
 from face68.draw import draw_faces
@@ -51,20 +59,20 @@ from face68.formats import FACES_CSV_COLUMNS, read_jsonl, write_coco, write_face
 from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
-from face68.photos import find_faces, prefetch
-from networks import chosen_network, open_landmarker
+from face68.photos import Photo, find_faces, prefetch
+from networks import chosen_network, described, open_landmarker
 
 
 def parse_arguments():
     p = parser(__doc__)
     p.add_argument(
-        "--image",
-        nargs="+",
-        action="extend",
+        "places",
+        nargs="*",
         metavar="PLACE",
         help="photos, folders of photos, globs, or - for standard input; a name that starts with a dash as "
         "./-name.jpg (default: a photo that matplotlib ships)",
     )
+    p.add_argument("--image", nargs="+", action="extend", metavar="PLACE", help="the same")
     p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
     finding = add_finding(p)
     finding.add_argument(
@@ -104,7 +112,8 @@ def parse_arguments():
     )
     add_overlay(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with each picture")
-    args = p.parse_args()
+    p.usage = p.format_usage().removeprefix("usage: ").replace("%", "%%")  # as the next line does, but for the %
+    args = p.parse_intermixed_args()  # photos before and behind options
     if args.resume and not args.jsonl:
         p.error("--resume goes on with a --jsonl file; name it")
     if args.overlay and (args.boxes or args.numbers or args.confidence):
@@ -128,7 +137,7 @@ def box(text: str) -> tuple[float, ...]:
 
 def open_inputs(args) -> tuple[Inputs, bool]:
     """The photos, and whether it is a single one that was named itself."""
-    named = args.image or [str(demonstration_photo())]
+    named = [*args.places, *(args.image or ())] or [str(demonstration_photo())]
     inputs = find_inputs(named, args.recursive)
     return inputs, inputs.sources == named and len(named) == 1
 
@@ -148,12 +157,13 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     earlier = read_jsonl(args.jsonl) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
-    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output)
+    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output, pictures.values())
     pts = place_pts(inputs, args.pts) if args.pts else {}
     of_photos = [path for plan in (pictures, sheets, pts) for source, path in plan.items() if source not in done]
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
     photos = [source for source in inputs.sources if source != STDIN]
     check_places([*named, *of_photos], [network, *photos], args.overwrite)
+    tell_new_folders(named)
     columns = (*FACES_CSV_COLUMNS, *(NAMES if args.measures else ()))
     writers = {args.json: write_json, args.csv: partial(write_faces_csv, columns=columns), args.coco: write_coco}
     return Results(
@@ -168,23 +178,39 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     )
 
 
+def watched(photos: Iterable[Photo], total: int) -> Iterator[Photo]:
+    """The photos; of several, on a terminal, with a bar on stderr that makes room for each one's own lines."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from photos
+        return
+    from tqdm import tqdm  # here, because its import takes as long as a photo
+
+    with tqdm(total=total, unit="photo", leave=False) as bar:
+        for photo in photos:
+            bar.clear()
+            yield photo
+            del photo  # as in `main`
+            bar.update()
+            bar.refresh()
+
+
 def main() -> int:
     args = parse_arguments()
     inputs, single = open_inputs(args)
     network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
     landmarker = open_landmarker(network, args, args.box, args.passes)
-    say(f"network: {network}")
+    say(f"network: {described(landmarker.network)}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]
     if args.resume:
         say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
-    failed = complain(inputs.problems)
+    failed, faces = complain(inputs.problems), []  # how many each photo has
     in_pixels = args.box or (args.min_face or 0) >= 1
     glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture takes the whole photo
     found = find_faces(landmarker, todo, read_source, glance, weigh_glance if glance else weigh_source)
     try:
-        for photo in prefetch(results.write, found, weigh=lambda photo: photo.pixels):
+        for photo in watched(prefetch(results.write, found, weigh=lambda photo: photo.pixels), len(todo)):
             if photo.problem:
                 failed += complain([photo.problem])
                 continue
@@ -192,6 +218,7 @@ def main() -> int:
                 photo.faces = measured(photo.faces)
             with uninterrupted():  # the files about all photos are to agree
                 failed += complain(results.add(photo))
+            faces.append(len(photo.faces))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
             picture = results.pictures.get(photo.source)
             say(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
@@ -202,6 +229,11 @@ def main() -> int:
             del photo  # it may be large, and the next one is far
     finally:
         failed += complain(results.close())
+        places = [args.output or OUTPUTS] if results.pictures and faces and not single else []
+        places += [*([args.pts] if args.pts and any(faces) else []), *results.files]
+        if places or len(todo) > 1:
+            written = f", results: {', '.join(map(str, places))}" if places else ""
+            say(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{written}")
     return 2 if failed else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 import metrics
 from data_load import FacialKeypointsDataset, face_frame, random_background
@@ -21,7 +22,7 @@ from face68.formats import read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import NUM_LANDMARKS, Face
 from face68.photos import find_faces, in_groups, prefetch
-from processes import joined, share
+from processes import is_first, joined, share
 
 # --- Of a network ---------------------------------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: st
     if boxes == "frame":
         return _predict(landmarker, data, lambda image, points: (WholeFrame()(image).boxes[0], 0.0))
     rows = {str(path): i for i, path in enumerate(data.paths)}
-    found = find_faces(landmarker, rows, lambda source: data.image(rows[source]))
+    found = _watched(find_faces(landmarker, rows, lambda source: data.image(rows[source])), landmarker, len(data))
     faces = []
     for photo, points in zip(found, data.keypoints, strict=True):
         if photo.problem:
@@ -58,11 +59,18 @@ def _predict(
     landmarker: Landmarker, data, frame: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]]
 ) -> Predictions:
     """One pass in the box that `frame` gives of each image and its keypoints, turned by degrees first."""
-    images, points, parts = prefetch(data.image, range(len(data))), iter(data.keypoints), []
+    images = _watched(prefetch(data.image, range(len(data))), landmarker, len(data))
+    points, parts = iter(data.keypoints), []
     for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
         framed = [frame(image, next(points)) for image in group]
         parts.append(landmarker.predict(group, *zip(*framed, strict=True)))
     return _as_one(parts)
+
+
+def _watched(items: Iterable, landmarker: Landmarker, total: int) -> Iterable:
+    """The items with a bar on stderr, on a terminal, by the first process."""
+    name, hidden = landmarker.network.path.stem, None if is_first() else True
+    return tqdm(items, desc=name, total=total, unit="face", leave=False, disable=hidden)
 
 
 def _as_one(parts: Sequence[Predictions]) -> Predictions:

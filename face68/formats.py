@@ -294,7 +294,7 @@ def _open_csv(path: Path, mode: str) -> TextIO:
 
 
 def csv_writer(file: TextIO):
-    """A csv.writer whose lines end in "\\n". Until Python 3.13 it quotes a "\\r" in a name only where lines end in it."""
+    """A csv.writer whose lines end in "\\n". Python before 3.13 quotes a "\\r" in a name only where lines end in it."""
     return csv.writer(SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n")))
 
 

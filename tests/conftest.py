@@ -183,6 +183,13 @@ def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+class Terminal(io.StringIO):
+    """In place of stderr."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def digests(folder: Path) -> dict[Path, str]:
     """The SHA-256 of every file in a folder and its folders: equal before and after, nothing has changed."""
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}

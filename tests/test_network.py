@@ -1,5 +1,6 @@
 """What runs a network: exported files and what is none, the choice of a network, and a process without torch."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SHIPPED
+from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
 from stress import HARMLESS_NETWORKS, NETWORKS, tiny
 
 import networks
+from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from face68.files import InputError, sha256
 from face68.landmarker import Landmarker
 from face68.network import (
@@ -182,6 +184,30 @@ def test_the_network_of_a_command(tmp_path, monkeypatch):
     exported.write_bytes(b"broken")
     best.write_bytes(PRETRAINED.read_bytes())
     assert networks.default_network() == best
+
+
+@pytest.mark.parametrize(
+    ("arguments", "drawn"),
+    [
+        ({"data": ["data/sample"], "init": None}, True),
+        ({"data": [str(SAMPLE)], "init": None}, True),
+        ({"data": ["data/sample", "300w"], "init": None}, False),
+        ({"data": [str(SAMPLE)], "init": "saved_models/pretrained.pt"}, False),
+        ({"data": [], "init": None}, False),
+        ({}, False),
+        ([], False),
+    ],
+)
+def test_a_network_that_saw_drawn_faces_only_is_of_no_use_on_photos(tmp_path, arguments, drawn):
+    model = onnx.load(shipped_network("fast"))
+    entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
+    onnx.helper.set_model_props(model, entries | {"arguments": json.dumps(arguments)})
+    onnx.save(model, tmp_path / "best.onnx")
+    warning = ": trained on the drawn sample, of no use on photos" if drawn else ""
+    assert networks.described(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
+    if isinstance(arguments, dict):
+        save_checkpoint(tmp_path / "best.pt", load_checkpoint(PRETRAINED) | {"arguments": arguments})
+        assert networks.described(TorchNetwork(tmp_path / "best.pt")) == f"{tmp_path / 'best.pt'}{warning}"
 
 
 def test_a_checkpoint_computes_in_as_many_threads_as_are_asked_for():

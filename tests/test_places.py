@@ -139,6 +139,17 @@ def test_pictures_are_named_after_photos_in_a_format_that_says_whose_they_are(na
         place_pictures(inputs, Path("mine.png"), single=False)
 
 
+def test_photos_with_names_of_results_are_no_hindrance(named):
+    """A folder with contact_sheet_1.jpg, or with a.gif and a.gif.png, was refused whole."""
+    inputs = named("a.gif", "a.gif.png", "a.gif_2.png", "contact_sheet_1.jpg", "sub/a.gif")
+    pictures = place_pictures(inputs, Path("out"), single=False)
+    names = ["a.gif_3.png", "a.gif.png", "a.gif_2.png", "contact_sheet_1.jpg", "sub/a.gif.png"]
+    assert list(pictures.values()) == [Path("out", name) for name in names]
+    sheets = place_sheets(inputs, Path("out"), pictures.values())
+    assert list(sheets.values())[:2] == [Path("out/contact_sheet_1_2.jpg"), Path("out/contact_sheet_2.jpg")]
+    check_places([*pictures.values(), *sheets.values()])
+
+
 def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
     places = place_sheets(named("a.jpg", "b.jpg"), None)
     assert [str(place) for place in places.values()] == ["outputs/contact_sheet_1.jpg", "outputs/contact_sheet_2.jpg"]

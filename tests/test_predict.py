@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import PRETRAINED, REPOSITORY, SHIPPED, digests, encoded, one_line_error
+from conftest import PRETRAINED, REPOSITORY, SHIPPED, Terminal, digests, encoded, one_line_error
 from PIL import Image
 
 import predict
@@ -221,7 +221,7 @@ def test_names_that_play_with_the_terminal(tmp_path, call, photos):
     (photos / "bad\x1b[2J\n.jpg").write_bytes(b"")
     result = call("--image", "photos", "--json", "all.json", detector="none")
     assert r"photos/bad\x1b[2J\n.jpg: is empty" in one_line_error(result)
-    assert len(result.stdout.splitlines()) == 1 + 6 and "\x1b" not in result.stdout + result.stderr
+    assert len(result.stdout.splitlines()) == 1 + 6 + 1 and "\x1b" not in result.stdout + result.stderr
     assert r"photos/a\nb.jpg: 1 face -> outputs/a\nb.jpg" in result.stdout
     names = {image.image for image in read_json(tmp_path / "all.json")}
     assert {"photos/a\nb.jpg", "photos/\x1b[31mred.jpg"} <= names, "results hold the names themselves"
@@ -297,6 +297,31 @@ def test_the_command_on_the_photograph_that_comes_with_matplotlib(tmp_path, comm
         assert image.faces[0].score == pytest.approx(face.score, abs=1e-3)
         np.testing.assert_allclose(image.faces[0].errors, face.errors, atol=0.01)
     np.testing.assert_allclose(read_pts(tmp_path / "pts" / "grace_hopper.pts"), face.keypoints, atol=0.02)
+
+
+def test_photos_stand_before_and_behind_options_and_the_last_line_says_where_results_are(tmp_path, call, photos):
+    (photos / "3.jpg").write_bytes(b"")
+    files = ("--json", "new/all.json", "--jsonl", "all.jsonl", "--pts", "pts")
+    line = ("photos/0.jpg", *files, "photos/1.jpg", "--min-face-score", "0", "photos/3.jpg", "--image", "photos/2.jpg")
+    result = call(*line, detector="none")
+    assert "photos/3.jpg: is empty" in one_line_error(result)
+    assert [image.image for image in read_json(tmp_path / "new" / "all.json")] == [f"photos/{i}.jpg" for i in range(3)]
+    new, network, *_, last = result.stdout.splitlines()
+    assert new == "new: is a new folder" and network == f"network: base, {SHIPPED}"
+    assert last == "photos: 3 of 4, faces: 3, results: outputs, pts, all.jsonl, new/all.json"
+    one = call("photos/0.jpg", "--csv", "new/one.csv", detector="none").stdout.splitlines()
+    assert len(one) == 3 and one[-1] == "photos: 1 of 1, faces: 1, results: new/one.csv", "its picture is in its line"
+    assert len(call("photos/0.jpg", detector="none").stdout.splitlines()) == 2
+
+
+def test_many_photos_have_a_bar_on_a_terminal(call, photos, monkeypatch):
+    assert call("photos", "--no-pictures", detector="none").stderr == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    result = call("photos", "--no-pictures", detector="none")
+    assert "6/6" in sys.stderr.getvalue() and "photos: 6 of 6, faces: 6" in result.stdout
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    call("photos/0.jpg", "--no-pictures", detector="none")
+    assert sys.stderr.getvalue() == "", "one needs none"
 
 
 def test_no_face_is_no_error(tmp_path, call):

@@ -1,11 +1,12 @@
 """What a network says of a labelled set, and what files of predictions are taken for."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLE, SHIPPED
+from conftest import SAMPLE, SHIPPED, Terminal
 
 from data_load import open_split
 from face68 import geometry
@@ -41,6 +42,14 @@ def test_what_the_network_says_in_groups_is_what_it_says_of_each(data, monkeypat
     for i, image in enumerate(images):
         (alone,) = landmarker(image)
         np.testing.assert_allclose(found.keypoints[i], alone.keypoints, atol=1e-2)
+
+
+@pytest.mark.parametrize("boxes", ["truth", "detector"])
+def test_measuring_has_a_bar_on_a_terminal(data, monkeypatch, boxes):
+    landmarker = Landmarker(SHIPPED)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    predict_all(landmarker, data, boxes)
+    assert "pretrained: " in sys.stderr.getvalue() and "/4 [" in sys.stderr.getvalue()
 
 
 def test_a_missed_face_has_no_points(data, monkeypatch):

@@ -6,6 +6,7 @@ says --overwrite, and never a file that the run reads. It is looked at before th
     check_places([args.output, args.json], overwrite=args.overwrite)
 """
 
+import itertools
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from face68.command.arguments import say
 from face68.command.inputs import STDIN, Inputs
 from face68.files import InputError, check_writable, is_stream
 from face68.formats import is_result
@@ -62,6 +64,12 @@ def check_places(
             check_writable(path)
 
 
+def tell_new_folders(files: Iterable[Path]) -> None:
+    """Say which folders these results' names will make: one may be misspelt."""
+    for folder in {path.parent: None for path in files if not path.parent.exists()}:
+        say(f"{folder}: is a new folder")
+
+
 def check_replaceable(path: Path, overwrite: bool = False, known: Callable[[Path], bool] = is_ours) -> None:
     """See that a file may be written: nothing is there, or nothing in it, or what is known as ours.
 
@@ -102,7 +110,11 @@ def place_pictures(inputs: Inputs, output: Path | None, single: bool) -> dict[st
         return {source: output if is_file else folder / _picture_name(name, "_keypoints")}
     if is_file:
         raise InputError(f"{output}: is a file's name, but the pictures are several; give --output a folder")
-    return {source: folder / _picture_name(name) for source, name in zip(inputs.sources, inputs.names, strict=True)}
+    places, taken = {}, set(inputs.names)
+    for source, name in zip(inputs.sources, inputs.names, strict=True):
+        picture = _picture_name(name)
+        places[source] = folder / (name if picture == name else _free(picture, taken))
+    return places
 
 
 def _picture_name(name: Path, addition: str = "") -> Path:
@@ -112,10 +124,21 @@ def _picture_name(name: Path, addition: str = "") -> Path:
     return name.with_name(f"{name.name}{addition}.png")
 
 
-def place_sheets(inputs: Inputs, output: Path | None) -> dict[str, Path]:
-    """The contact sheet that each source would begin, numbered by it: so an interrupted run's sheets stay."""
-    folder = output or OUTPUTS
-    return {source: folder / f"contact_sheet_{i}.jpg" for i, source in enumerate(inputs.sources, start=1)}
+def _free(name: Path, taken: set[Path]) -> Path:
+    """The name, or with the first number behind it that no other has; now it is taken too."""
+    numbered = (name.with_stem(f"{name.stem}_{i}") for i in itertools.count(2))
+    free = next(one for one in itertools.chain([name], numbered) if one not in taken)
+    taken.add(free)
+    return free
+
+
+def place_sheets(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = ()) -> dict[str, Path]:
+    """The contact sheet that each source would begin, numbered by it: so an interrupted run's sheets stay. Beside
+    `pictures`, none of which it replaces.
+    """
+    folder, taken = output or OUTPUTS, set(pictures)
+    sheets = [_free(folder / f"contact_sheet_{i}.jpg", taken) for i in range(1, len(inputs.sources) + 1)]
+    return dict(zip(inputs.sources, sheets, strict=True))
 
 
 def place_pts(inputs: Inputs, folder: Path) -> dict[str, Path]:

@@ -44,6 +44,7 @@ class Results:
         self.summaries, self.jsonl, self.earlier, self.overwrite = summaries, jsonl, earlier, overwrite
         self.results = list(earlier)
         self.jsonl_is_begun = False
+        self.files: list[Path] = []  # about all photos that are written, known after `close`
         self.page: list[tuple[str, np.ndarray]] = []  # sources, and their thumbnails, at most a sheet of them
 
     def write(self, photo: Photo) -> Photo:
@@ -92,9 +93,13 @@ class Results:
     def close(self) -> list[InputError]:
         """Write what is about all photos, also after Ctrl-C, about those that were done. Returns what can't be."""
         problems = self._write_page()
+        if self.jsonl and self.jsonl_is_begun:
+            self.files.append(self.jsonl)
         if self.results:
             for path, write in self.summaries.items():
-                problems += attempt(path, write, path, self.results)
+                failed = attempt(path, write, path, self.results)
+                problems += failed
+                self.files += [] if failed else [path]
         return problems
 
     def _append(self, result: ImageResult) -> None:
