@@ -6,6 +6,7 @@
 
 import contextlib
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,7 +163,7 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
         content = path.read_bytes()
         if not is_intact(content):
             raise InputError(f"{path}: is damaged; copy it again, or export it again")
-        if _ELSEWHERE in content:
+        if _ELSEWHERE.search(content):
             raise InputError(f"{path}: has its weights in another file; export it with them in it")
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except InputError:
@@ -176,7 +177,9 @@ def _not_for_runtime(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: ONNX Runtime can't run it ({reason}); give another .onnx file")
 
 
-_ELSEWHERE = b"\n\x08location"  # how an .onnx file says where weights are that aren't in it
+# How an .onnx file says where weights are that aren't in it: by a word behind its length, 8, whose last byte is 0 where
+# that is written in more bytes than it takes. What stands before these can be written in many ways, too.
+_ELSEWHERE = re.compile(rb"[\x08\0]location")
 _SEAL = b"r\x11\n\x05crc32\x12\x08"  # how an entry "crc32" of the metadata begins in a file; eight letters follow
 
 

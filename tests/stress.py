@@ -683,19 +683,29 @@ def other_tensors(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path]
     return write
 
 
-def external(location: str) -> Callable[[Path], None]:
-    """The weights in another file: one beside it, that is there, or any on this machine."""
+def external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:
+    """The weights in another file: one beside it, that is there, or any on this machine.
+
+    head: the bytes before the word "location": a field's number and the word's length, 8, both of which may be written
+        in more bytes than they take.
+    """
 
     def write(path: Path) -> None:
         import onnx
 
-        onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+        from face68.network import sealed
+
+        onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
         model = onnx.load(path, load_external_data=False)
+        place = "." * (len(head) - 2) + location.format(folder=path.parent)  # as many bytes as it loses below
         for tensor in model.graph.initializer:
             for entry in tensor.external_data:
                 if entry.key == "location":
-                    entry.value = location.format(folder=path.parent)
-        path.write_bytes(model.SerializeToString())
+                    entry.value = place
+        content = model.SerializeToString()
+        longer, shorter = (bytes([len(text)]) + text.encode() for text in (place, place[len(head) - 2 :]))
+        content = content.replace(b"\n\x08location\x12" + longer, head + b"location\x12" + shorter)
+        path.write_bytes(sealed(content))
 
     return write
 
@@ -753,6 +763,8 @@ NETWORKS: dict[str, Callable[[Path], None]] = {
     "external absolute": external("{folder}/weights.bin"),
     "external elsewhere": external("../../../../../../../etc/passwd"),
     "external device": external("/dev/zero"),
+    "external by a long key": external("weights.bin", b"\x8a\x80\x80\x80\x10\x08"),
+    "external by a long length": external("weights.bin", b"\n\x88\x80\0"),
     "a detector": lambda path: shutil.copy(DETECTOR, path),
     "a line": other(),
     "one point": other(value=7.0),
