@@ -15,4 +15,5 @@ from face68.landmarks import Face
 from face68.network import OnnxNetwork
 from face68.tracking import Tracker
 
+__version__ = "1.0.0"
 __all__ = ["Face", "FilmReader", "InputError", "Landmarker", "OnnxNetwork", "Tracker", "read_image"]

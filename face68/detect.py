@@ -110,7 +110,10 @@ class Given:
     name = "given"
 
     def __init__(self, boxes: Sequence[Sequence[float]]):
-        self.boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        try:
+            self.boxes = np.asarray(boxes, dtype=np.float64).reshape(len(boxes), 4)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"boxes {str(boxes)[:60]!r}: give left,top,right,bottom in pixels of each face") from error
         far, sides = np.abs(self.boxes).max(axis=1), self.boxes[:, 2:] - self.boxes[:, :2]
         possible = (far <= FARTHEST) & (sides >= 1).all(axis=1)  # NaN is neither
         if not possible.all():

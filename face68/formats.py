@@ -109,7 +109,7 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
     Raises:
         InputError: the file can't be written.
     """
-    images = ",\n".join(_json_line(result) for result in results)
+    images = ",\n".join(json_line(result) for result in results)
     with atomic_path(path) as temporary:
         temporary.write_text(f'{{"images": [\n{images}\n]}}\n', encoding="utf-8")
 
@@ -121,7 +121,7 @@ def write_jsonl(path: str | Path, results: Iterable[ImageResult]) -> None:
         InputError: the file can't be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(_json_line(result) + "\n" for result in results)
+        file.writelines(json_line(result) + "\n" for result in results)
 
 
 def append_jsonl(path: str | Path, result: ImageResult) -> None:
@@ -132,12 +132,12 @@ def append_jsonl(path: str | Path, result: ImageResult) -> None:
     """
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(_json_line(result) + "\n")
+            file.write(json_line(result) + "\n")
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def _json_line(result: ImageResult) -> str:
+def json_line(result: ImageResult) -> str:
     image = {"image": result.image}
     if result.frame is not None:
         image |= {"frame": result.frame, "time": round(result.time, 4)}

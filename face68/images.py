@@ -3,12 +3,13 @@
 Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
 """
 
+import contextlib
 import importlib.util
 import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -68,6 +69,7 @@ _UPRIGHT = {  # EXIF orientation: what makes the picture upright
 
 
 Decoded = TypeVar("Decoded")
+AnyImage = np.ndarray | Image.Image | str | Path | bytes | BinaryIO  # for `as_rgb`
 
 
 class Reduced(NamedTuple):
@@ -77,8 +79,9 @@ class Reduced(NamedTuple):
     factor: int
 
 
-def read_image(source: str | Path | bytes, name: str = "the image") -> np.ndarray:
-    """Read an image file, or bytes (of `name`, for errors), whatever the name says: the content decides the format.
+def read_image(source: str | Path | bytes | BinaryIO, name: str = "the image") -> np.ndarray:
+    """Read an image: a file by its path, or bytes or an open file (of `name`, for errors). The content decides the
+    format, whatever the name says.
 
     The picture is turned upright by its EXIF orientation, transparent pixels lie over white, 16-bit samples keep
     their upper eight bits, and of an animation the first frame counts. Colour profiles are not applied.
@@ -128,16 +131,12 @@ def read_cutout(path: str | Path) -> np.ndarray:
     return _read(path, str(path), lambda image: _to_rgba(_upright(image)))
 
 
-def _read(source: str | Path | bytes, name: str, decode: Callable[[Image.Image], Decoded]) -> Decoded:
-    """What `decode` makes of the opened file, and whatever goes wrong as an InputError."""
-    if isinstance(source, bytes):
-        data = source
-    else:
-        name, data = str(source), _read_bytes(source)
-    if not data:
-        raise InputError(f"{name}: is empty; copy or download it again")
+def _read(source, name: str, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    """What `decode` makes of a file, bytes or an image of Pillow, and whatever goes wrong as an InputError."""
+    if isinstance(source, str | Path):
+        name, source = str(source), _read_bytes(source)
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _opened(source) as image:
             return decode(image)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
@@ -153,6 +152,17 @@ def _read(source: str | Path | bytes, name: str, decode: Callable[[Image.Image],
     except Exception as error:  # Pillow's decoders meet damage with nearly any exception
         problem = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: is damaged ({problem}); copy or download it again") from error
+
+
+def _opened(source: bytes | BinaryIO | Image.Image) -> contextlib.AbstractContextManager[Image.Image]:
+    if isinstance(source, Image.Image):
+        return contextlib.nullcontext(source)  # who opened it closes it
+    data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"has more than {MAX_BYTES // 1_000_000} MB; save it as JPEG")
+    if not data:
+        raise InputError("is empty; copy or download it again")
+    return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
 def _draft(image: Image.Image, least: int) -> int:
@@ -233,18 +243,24 @@ def _without_alpha(rgba: np.ndarray) -> np.ndarray:
     return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def as_rgb(image: np.ndarray | str | Path) -> np.ndarray:
+def as_rgb(image: AnyImage) -> np.ndarray:
     """An image as the library works on it, (H, W, 3) uint8 RGB.
 
-    image: a file, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of gray, RGB or RGBA samples: uint8, or floats
-        from 0 to 1. Transparent pixels lie over white, as in `read_image`.
+    image: a file's path, its bytes, or the file itself, opened in binary mode, see `read_image`; an image of Pillow, as
+        its pixels lie, whatever its EXIF orientation; or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of gray,
+        RGB or RGBA samples: uint8, or floats from 0 to 1. Transparent pixels lie over white, as in `read_image`.
 
     Raises:
         InputError: it is something else; or the file can't be read.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, Image.Image):
+        return _read(image, "the image", _to_rgb)
+    if isinstance(image, str | Path | bytes) or hasattr(image, "read"):
         return read_image(image)
-    taken = "give a path, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of floats from 0 to 1"
+    taken = (
+        "give a path, bytes, a file, an image of Pillow, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or of "
+        "floats from 0 to 1"
+    )
     if not isinstance(image, np.ndarray):
         raise InputError(f"the image is of type {type(image).__name__}; {taken}")
     is_image = image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4)))

@@ -1,7 +1,6 @@
 """A trained network on whole images: find faces, crop as the network wants it, predict, map back to the image."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from face68 import geometry
 from face68.detect import Detector, Found, Given, open_detector
-from face68.images import as_rgb
+from face68.images import AnyImage, as_rgb
 from face68.landmarks import FLIP, Face, inter_ocular, upright_frame
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
 
@@ -55,7 +54,7 @@ class Landmarker:
         itself, but of networks that come with this package the smallest.
 
     Raises:
-        InputError: the network can't be used; when faces are first looked for, also that the detector can't.
+        InputError: the network or the detector can't be used.
     """
 
     def __init__(
@@ -72,29 +71,25 @@ class Landmarker:
             path = shipped_network(network) if network in FAMILY else network
             network, smaller = OnnxNetwork(path), framing_of(path)
             framing = framing or (smaller and OnnxNetwork(smaller))
-        self.network, self.detector, self.min_face_score = network, detector, min_face_score
-        self.framing = framing or network
-        self.passes, self.largest = passes, largest
+        self.detect = open_detector(detector) if isinstance(detector, str | Path) else detector
+        self.framing, self.min_face_score = framing or network, min_face_score
+        self.network, self.passes, self.largest = network, passes, largest
 
-    @cached_property
-    def detect(self) -> Detector:
-        """The detector itself, opened when it is first needed: who knows the boxes needs none."""
-        return open_detector(self.detector) if isinstance(self.detector, str | Path) else self.detector
-
-    def __call__(self, image: np.ndarray | str | Path, boxes: Sequence | None = None) -> list[Face]:
+    def __call__(self, image: AnyImage, boxes: Sequence | None = None) -> list[Face]:
         """The faces of an image, left to right; an empty list where there is none.
 
-        image: a file, or an array as `images.as_rgb` takes it: RGB, RGBA or gray, uint8 or float from 0 to 1.
+        image: as `images.as_rgb` takes it: a file's path, bytes or the open file; an image of Pillow; or an array: RGB,
+            RGBA or gray, uint8 or float from 0 to 1.
         boxes: (N, 4) x0, y0, x1, y1 px, about those of the 68 points, in place of what the detector finds.
 
         Raises:
-            InputError: the image is none of these.
+            InputError: the image is none of these, or no face can be in one of the boxes.
         """
         image = as_rgb(image)
         detect = self.detect if boxes is None else Given(boxes)
         return self.faces([image], [detect(image)])[0]
 
-    def batch(self, images: Sequence[np.ndarray | str | Path]) -> list[list[Face]]:
+    def batch(self, images: Sequence[AnyImage]) -> list[list[Face]]:
         """The faces of each of several images; they share the network's batches."""
         images = [as_rgb(image) for image in images]
         return self.faces(images, [self.detect(image) for image in images])

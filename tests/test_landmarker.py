@@ -1,5 +1,6 @@
 """A network on whole images: its three passes, and the points of a real photograph."""
 
+import io
 from dataclasses import replace
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import PRETRAINED, SHIPPED
+from PIL import Image
 
 from checkpoint import TorchNetwork
 from data_load import read_csv
@@ -133,11 +135,20 @@ def test_passes_are_combined():
 
 
 def test_an_image_is_taken_as_what_it_is(tmp_path, hopper, landmarker):
-    """A path, RGB, RGBA, gray or floats: the same face."""
-    write_image(tmp_path / "photo.png", hopper)
+    """A path, bytes, an open file, an image of Pillow, RGB, RGBA, gray or floats: the same face."""
+    path = tmp_path / "photo.png"
+    write_image(path, hopper)
     alpha = np.full((*hopper.shape[:2], 1), 255, np.uint8)
     gray = cv2.cvtColor(hopper, cv2.COLOR_RGB2GRAY)
-    exact = [tmp_path / "photo.png", str(tmp_path / "photo.png"), np.dstack([hopper, alpha]), hopper / 255.0]
+    exact = [
+        path,
+        str(path),
+        path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
+        Image.open(path),
+        Image.fromarray(hopper),
+    ]
+    exact += [np.dstack([hopper, alpha]), hopper / 255.0]
     expected = landmarker(hopper)[0].keypoints
     for image in (*exact, (hopper / 255).astype(np.float16)):
         np.testing.assert_allclose(landmarker(image)[0].keypoints, expected, atol=0.5)
@@ -149,6 +160,7 @@ def test_an_image_is_taken_as_what_it_is(tmp_path, hopper, landmarker):
 @pytest.mark.parametrize(
     ("image", "told"),
     [
+        (bytearray(b"x"), "bytearray"),
         (None, "NoneType"),
         ([[0, 1], [2, 3]], "list"),
         (np.zeros((9, 9, 2), np.uint8), r"\(9, 9, 2\) of uint8"),
@@ -165,6 +177,31 @@ def test_what_is_no_image_is_refused_with_what_is_taken(landmarker, image, told)
     with pytest.raises(InputError, match=told) as error:
         landmarker(image)
     assert "floats from 0 to 1" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_is_no_image_in_memory_is_refused(landmarker):
+    for image, told in ((b"", "is empty"), (io.BytesIO(), "is empty"), (io.StringIO("x"), "is damaged"), (b"x", "no")):
+        with pytest.raises(InputError, match=f"the image: .*{told}"):
+            landmarker(image)
+
+
+def test_points_are_those_of_an_image_of_pillow_as_its_pixels_lie(hopper, landmarker):
+    turned = Image.fromarray(np.rot90(hopper).copy())
+    turned.getexif()[0x0112] = 6  # what a viewer would show upright
+    expected = landmarker(np.asarray(turned))
+    np.testing.assert_array_equal(landmarker(turned)[0].keypoints, expected[0].keypoints)
+
+
+@pytest.mark.parametrize("boxes", [[[1, 2, 3]], "x", [[1, 2, 3, 4, 0.9, 0]] * 2, [1, 2, 300, 400], 5, [None], [{}]])
+def test_what_are_no_boxes_is_refused(hopper, landmarker, boxes):
+    with pytest.raises(InputError, match=r"boxes .*left,top,right,bottom"):
+        landmarker(hopper, boxes=boxes)
+
+
+def test_what_is_no_detector_is_refused_at_once(tmp_path):
+    for detector in ("mtcnn", tmp_path / "missing.onnx", SHIPPED):
+        with pytest.raises(InputError):
+            Landmarker(SHIPPED, detector=detector)
 
 
 def test_certainty_by_hand():

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from face68 import Landmarker
+from face68 import Landmarker, __version__
+from face68.images import is_marked, write_image
 
 FOREIGN = ("images", "models", "metrics", "geometry", "files", "checkpoint")  # somebody else's modules by these names
 BOX = (170, 155, 365, 350)
@@ -57,6 +59,11 @@ def test_the_wheel_predicts_from_another_folder(tmp_path, hopper):
     for name in FOREIGN:
         (place / f"{name}.py").write_text("raise SystemExit('of somebody else')")
     Image.fromarray(hopper).save(place / "photo.png")
+    with zipfile.ZipFile(wheel) as files:
+        assert "face68/py.typed" in files.namelist()
+    assert run(python.with_name("face68"), "--version", cwd=place) == f"face68 {__version__}\n"
+    line = json.loads(run(python.with_name("face68"), "photo.png", "--output", "marked.png", cwd=place))
+    assert line["image"] == "photo.png" and len(line["faces"]) == 1 and is_marked(place / "marked.png")
     said = json.loads(run(python, "-c", CODE, json.dumps(BOX), cwd=place))
     (here,) = Landmarker()(hopper, boxes=[BOX])
     np.testing.assert_allclose(said["keypoints"], here.keypoints, atol=0.1)  # px; there may be another OpenCV there
@@ -71,5 +78,38 @@ def test_the_wheel_and_requirements_txt_agree():
     tomllib = pytest.importorskip("tomllib")  # since Python 3.11
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     wheel = dict(map(requirement, [*project["dependencies"], *project["optional-dependencies"]["train"]]))
+    wheel["opencv-python"] = wheel.pop("opencv-python-headless")  # video.py opens windows
     lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
     assert wheel == dict(map(requirement, lines))
+
+
+def ask(*line, cwd: Path, **more) -> subprocess.CompletedProcess:
+    """`face68 …` in a checkout."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "face68", *map(str, line)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, env=environment, timeout=600, **more)
+
+
+def test_the_command_gives_points_as_json_and_pictures(tmp_path, hopper):
+    (tmp_path / "photos").mkdir()
+    write_image(tmp_path / "photos" / "a.png", hopper)
+    write_image(tmp_path / "photos" / "nobody.png", np.zeros_like(hopper))
+    (tmp_path / "photos" / "broken.png").write_bytes(b"x")
+    done = ask("photos", "--network", "base", "--output", "marked", cwd=tmp_path)
+    found, nobody = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 2 and done.stderr.startswith(b"error: photos/broken.png: is not an image")
+    assert done.stderr.count(b"\n") == 1
+    assert found["image"] == "photos/a.png" and (found["width"], found["height"]) == (512, 600)
+    np.testing.assert_allclose(found["faces"][0]["keypoints"], Landmarker("base")(hopper)[0].keypoints, atol=0.01)
+    assert nobody["faces"] == [] and sorted(p.name for p in (tmp_path / "marked").iterdir()) == ["a.png", "nobody.png"]
+    piped = ask("-", cwd=tmp_path, input=(tmp_path / "photos" / "a.png").read_bytes())
+    assert piped.returncode == 0 and len(json.loads(piped.stdout)["faces"]) == 1
+
+
+def test_the_command_replaces_no_photo(tmp_path, hopper):
+    Image.fromarray(hopper).save(tmp_path / "photo.png")
+    before = (tmp_path / "photo.png").read_bytes()
+    for line in (("photo.png", "--output", "photo.png"), ("missing.png",), ("photo.png", "--network", "huge")):
+        done = ask(*line, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+        assert done.stdout == b"" and (tmp_path / "photo.png").read_bytes() == before
