@@ -20,7 +20,7 @@ from face68.measures import pose_axes
 BLUE, ORANGE, GREEN, YELLOW = (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66)
 SKY, VERMILION, PURPLE = (86, 180, 233), (213, 94, 0), (204, 121, 167)
 COLORS = {"jaw": SKY, "brows": ORANGE, "nose": YELLOW, "eyes": GREEN, "mouth": PURPLE}  # by region
-AXES = (VERMILION, GREEN, BLUE)  # of a head: to the person's left, down, forward; as x, y and z have red, green, blue
+AXES = {"to the person's left": VERMILION, "down": GREEN, "forward": BLUE}  # of a head; x, y, z: red, green, blue
 WHITE, BLACK, INK = (255, 255, 255), (0, 0, 0), (50, 50, 50)
 
 SHIFT = 4  # OpenCV draws at 1/16 pixel
@@ -48,8 +48,8 @@ _PLACES = sorted(
     key=lambda place: place[0] + abs(place[1]) / 60,
 )
 
-LINES_ALONE_BELOW = 120  # px of a face's longer side: the points of a smaller one would run into each other
-NUMBERED_SIDE = 480  # px of a face's longer side at which its numbers have room
+LINES_ALONE_BELOW = 150  # px of a face's longer side: the points of a smaller one would run into each other
+NUMBERED_SIDE = 960  # px of a face's longer side at which its numbers have room
 NUMBERED_PIXELS = 16_000_000  # of a picture that is enlarged for the sake of numbers
 
 # The right half and the axis of a schematic face, mouth open so that every number has room: index → (x, y), the
@@ -83,7 +83,7 @@ def draw_keypoints(
 
     truth: (68, 2) px, drawn beneath as white crosses, each joined to its keypoint by a white line: the error.
     radius: of a point, in pixels; 0: lines alone. By default it follows the size of the face, and faces of less than
-        120 px get lines alone: their points would run into each other.
+        150 px get lines alone: their points would run into each other.
     numbers: write each point's index, 0 … 67, beside it, as far as there are points and room.
 
     Points may lie outside of the image; those that aren't finite are left out.
@@ -124,10 +124,10 @@ def draw_faces(
 
     boxes: also where each face was looked for.
     numbers: also each point's index. The picture is larger than the image then, if its smallest face needs that: until
-        that face has 480 px or the picture 16 megapixels. What still finds no room is left out.
+        that face has 960 px or the picture 16 megapixels. What still finds no room is left out.
     confidence: also a ring as wide as the expected error around each point that is drawn, and the score above the face.
     identities: also the number of each face above it.
-    axes: also those of the head, see `draw_axes`.
+    axes: also those of the head, see `draw_axes`, and what their colours mean, where the picture has room for that.
     """
     if numbers:
         image, faces = _enlarge(image, faces)
@@ -136,7 +136,7 @@ def draw_faces(
         if boxes:
             _box(drawn, np.asarray(face.box, dtype=np.float64))
         radius = _radius(face.keypoints, image)
-        reach = 20 * max(radius, 1)  # more than numbers and rings take, so that only this part is copied, not the image
+        reach = 30 * max(radius, 1)  # more than numbers and rings take, so that only this part is copied, not the image
         (x0, y0), (x1, y1) = np.floor(face.keypoints.min(axis=0) - reach), np.ceil(face.keypoints.max(axis=0) + reach)
         columns, rows = (slice(max(0, int(low)), max(0, int(high))) for low, high in ((x0, x1), (y0, y1)))
         part = drawn[rows, columns]
@@ -148,6 +148,8 @@ def draw_faces(
         part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
         if axes:
             part[:] = draw_axes(part, pose_axes(points))
+    if axes and faces:
+        _write_legend(drawn)
     return _write_above(drawn, faces, identities, confidence) if identities or confidence else drawn
 
 
@@ -178,10 +180,26 @@ def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
     image = np.array(image, order="C")
     nose, *ends = np.asarray(axes, dtype=np.float64)
     thick = max(2, round(_longer_side(np.asarray(axes), image) / 14))
-    for end, color in zip(ends, AXES, strict=True):
+    for end, color in zip(ends, AXES.values(), strict=True):
         _polyline(image, np.stack([nose, end]), BLACK, thick + 2)
         _polyline(image, np.stack([nose, end]), color, thick)
     return image
+
+
+def _write_legend(image: np.ndarray) -> None:
+    """What the colours of axes mean, in a line at the lower edge, if it fits."""
+    font = _font(max(11, min(image.shape[:2]) / 40))
+    line, gap = round(1.5 * font.size), 0.7 * font.size
+    x, y, rim = gap, line / 2, max(1, round(font.size / 8))
+    if image.shape[0] < 12 * line or image.shape[1] < sum(font.getlength(text) + 3 * gap for text in AXES) + gap:
+        return
+    canvas = Image.fromarray(image[-line:])
+    draw = ImageDraw.Draw(canvas)
+    for text, color in AXES.items():
+        draw.rectangle((x, y - gap / 2, x + gap, y + gap / 2), color, BLACK)
+        draw.text((x + 1.5 * gap, y), text, WHITE, font, anchor="lm", stroke_width=rim, stroke_fill=BLACK)
+        x += font.getlength(text) + 3 * gap
+    image[-line:] = np.array(canvas)
 
 
 def draw_squares(image: np.ndarray, centers, sides, rolls, color: tuple) -> np.ndarray:
@@ -227,7 +245,7 @@ def draw_landmarks(side: int = 1600) -> np.ndarray:
     """The numbered diagram of the 68 points on white, `side` pixels wide: right and left are the person's own."""
     matrix = geometry.similarity((0, 0.54), ((side - 1) / 2, (side - 1) / 2), scale=0.43 * side)
     points = geometry.transform_points(schematic_face(), matrix)
-    return draw_keypoints(np.full((side, side, 3), 255, np.uint8), points, radius=side / 160, numbers=True)
+    return draw_keypoints(np.full((side, side, 3), 255, np.uint8), points, radius=side / 220, numbers=True)
 
 
 def schematic_face() -> np.ndarray:
@@ -245,7 +263,7 @@ def schematic_face() -> np.ndarray:
 def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
     """Each number that has a place, joined to its point by a line."""
     canvas = Image.fromarray(image)
-    size = max(9.0, 2.2 * radius)
+    size = max(9.0, 3 * radius)
     draw, font, rim = ImageDraw.Draw(canvas), _font(size), max(1, round(size / 12))
     places = _number_places(keypoints, radius, font, rim, canvas.size)
     for index, place in places.items():
@@ -427,9 +445,9 @@ def _shorten(text: str, font, width: float) -> str:
 
 
 def _radius(points: np.ndarray, image: np.ndarray) -> float:
-    """Radius of a drawn point: 1/110 of the face's longer side, never too small to see; 0 where lines stand alone."""
+    """Radius of a drawn point: 1/150 of the face's longer side, so that eyes are seen; 0 where lines stand alone."""
     side = _longer_side(points, image)
-    return max(1.2, side / 110) if side >= LINES_ALONE_BELOW else 0.0
+    return max(0.9, side / 150) if side >= LINES_ALONE_BELOW else 0.0
 
 
 def _longer_side(points: np.ndarray, image: np.ndarray) -> float:

@@ -139,6 +139,31 @@ def test_a_small_face_is_lines_alone():
         assert (np.abs(small.astype(int) - color).max(axis=2) < 40).sum() > 5, f"{region} can't be seen"
 
 
+@pytest.mark.parametrize("side", [120, 150, 200])
+def test_an_eye_can_be_seen_between_its_points(side):
+    points = face(side / 1.8, (1.2 * side, 0.8 * side))
+    drawn = draw.draw_keypoints(gray(2 * side, 3 * side), points)
+    eye = np.zeros(drawn.shape[:2], np.uint8)
+    cv2.fillConvexPoly(eye, np.round(points[36:42]).astype(np.int32), 1)
+    assert (drawn[eye == 1] == 128).all(axis=1).mean() > 0.33
+
+
+def test_numbers_are_large_enough_to_read(written):
+    draw.draw_faces(gray(100, 120), [Face((20, 20, 100, 90), None, face(20, (60, 40)))], numbers=True)
+    assert min(y1 - y0 for _, (_, y0, _, y1) in ink_boxes(written)) >= 14  # px
+
+
+def test_axes_have_a_legend_where_there_is_room(written):
+    faces = [Face((0, 0, 9, 9), None, face(100, (200, 200)))]
+    draw.draw_faces(gray(500, 500), faces, axes=True)
+    assert [text for text, _ in ink_boxes(written)] == list(draw.AXES)
+    assert all(x0 >= 0 and x1 <= 500 for _, (x0, _, x1, _) in ink_boxes(written))
+    written.clear()
+    draw.draw_faces(gray(500, 200), faces, axes=True)
+    draw.draw_faces(gray(500, 500), [], axes=True)
+    assert not written
+
+
 # --- Numbers --------------------------------------------------------------------------------------------------
 
 
@@ -193,8 +218,8 @@ def test_a_picture_is_enlarged_for_numbers_and_its_points_with_it():
         for x, y in np.round((points[list(members)] + 0.5) * factor - 0.5).astype(int):
             assert tuple(drawn[y, x]) == draw.COLORS[region], region
     assert drawn[round(50 * factor), round(20.5 * factor - 0.5)].min() > 220, "the box"
-    large = Face((0, 0, 9, 9), None, face(300, (500, 300)))
-    assert draw.draw_faces(gray(1000, 1000), [large], numbers=True).shape == (1000, 1000, 3)
+    large = Face((0, 0, 9, 9), None, face(520, (1000, 500)))
+    assert draw.draw_faces(gray(1700, 2000), [large], numbers=True).shape == (1700, 2000, 3)
     assert draw.draw_faces(image, [], numbers=True).shape == image.shape
 
 
@@ -319,7 +344,7 @@ def test_text_needs_no_matplotlib(monkeypatch):
     sheet = draw.contact_sheet([gray(8, 8) + 80] * 2, tile=128, captions=["Ann, 3.1%", "a very long name " * 9])
     ink = (sheet < 150).all(axis=2)
     assert ink[:, : 4 + 128].any() and ink[:, 8 + 128 :].any()
-    assert (draw.draw_landmarks(400) == draw.INK).all(axis=2).any()
+    assert (draw.draw_landmarks(800) == draw.INK).all(axis=2).any()
 
 
 def test_a_sheet_that_makes_no_sense_is_refused():
