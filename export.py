@@ -33,9 +33,9 @@ from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.landmarker import Predictions
-from face68.network import OnnxMaps, OnnxNetwork, is_exported
+from face68.network import FAMILY, OnnxMaps, OnnxNetwork, is_exported
 from mosaics import lay, to_maps
-from networks import BEST
+from networks import BEST, file_of
 from tasks import LEAST_SCORE, measure
 
 LOSS = 0.0005  # the most that 8 bits may cost
@@ -46,8 +46,10 @@ COMPARED = 256  # kept-aside faces, at most
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("--checkpoint", type=Path, default=BEST, help="the .pt file")
-    p.add_argument("--output", type=Path, help="the .onnx file (default: the checkpoint's name with that suffix)")
+    p.add_argument(
+        "--checkpoint", type=Path, default=BEST, metavar="|".join((*FAMILY, "FILE.pt")), help="what is exported"
+    )
+    p.add_argument("--output", type=Path, help="the .onnx file (default: what --checkpoint says, with that suffix)")
     p.add_argument("--int8", action="store_true", help="8 bits, calibrated on training faces of --data")
     p.add_argument(
         "--data",
@@ -152,14 +154,15 @@ def check_int8(
 
 def main() -> None:
     args = parse_arguments()
-    output = args.output or args.checkpoint.with_suffix(".onnx")
-    check_places([output], [args.checkpoint], args.overwrite, is_exported)
-    network = open_checkpoint(args.checkpoint)
+    output = args.output or args.checkpoint.with_suffix(".onnx")  # of `fast` here, not the shipped one
+    checkpoint = file_of(args.checkpoint, ".pt")
+    check_places([output], [checkpoint], args.overwrite, is_exported)
+    network = open_checkpoint(checkpoint)
     faces = open_faces(args.data or [default_data()], network)
     samples = samples_of_mosaics(*faces) if isinstance(network, TorchMaps) else samples_of_faces(*faces, network.policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fp32.onnx")
-        export_network(args.checkpoint, path, args.licence)
+        export_network(checkpoint, path, args.licence)
         exact = exported = open_file(path, network)
         off = check_parity(exact, network, samples.compared)
         print(f"on {len(samples.compared)} {samples.kind} the fp32 file is at most {off:.5f} px off the checkpoint")

@@ -42,9 +42,18 @@ def _was_made_from(checkpoint: Path, exported: Path) -> bool:
         return False
 
 
-def file_of(name: str | Path) -> Path:
-    """A network's file by what --checkpoint says: that, or a size of `FAMILY`, unless a file has that name."""
-    return shipped_network(str(name)) if str(name) in FAMILY and not Path(name).exists() else Path(name)
+def file_of(name: str | Path, suffix: str = ".onnx") -> Path:
+    """A network's file by what an option says: that, or a size of `FAMILY`, of which there is an .onnx and a .pt.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if Path(name).exists():
+        return Path(name)
+    if str(name) in FAMILY:
+        return shipped_network(str(name)).with_suffix(suffix)
+    *others, last = FAMILY
+    raise InputError(f"{name}: no such network; give {', '.join(others)} or {last}, or a file that train.py wrote")
 
 
 def chosen_network(checkpoint: Path | None, size: str = FOR_PHOTOS) -> Path:

@@ -41,7 +41,7 @@ import report
 import runs
 from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
 from compute import PRECISIONS, choose_device, choose_precision, keep_freed_memory, to_device
-from data_load import DATA_DIR, FOLDS, Seeded, default_data
+from data_load import FOLDS, SAMPLE_DIR, Seeded, default_data
 from exporting import export_network
 from face68.command.arguments import (
     add_overwrite,
@@ -56,9 +56,10 @@ from face68.command.arguments import (
 from face68.command.places import check_places, is_ours
 from face68.files import InputError, alone_in
 from face68.images import write_image
+from face68.network import FAMILY
 from losses import LOSSES
 from models import MODELS, create_model, finds_faces, read_option
-from networks import OWN_DETECTOR, SAVED_MODELS
+from networks import OWN_DETECTOR, SAVED_MODELS, file_of
 from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
 from runs import Settings
 from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
@@ -100,7 +101,7 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     p.add_argument(
         "--init",
         type=Path,
-        metavar="CHECKPOINT",
+        metavar="|".join((*FAMILY, "FILE.pt")),
         help="begin with the weights of this one: fine-tuning",
     )
     p.add_argument("--batch-size", type=positive_int, default=16, help="faces a step")
@@ -359,8 +360,8 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
 
 def say_which_data(chosen: Path) -> None:
     """Without --data: which set was taken."""
-    drawn = "the drawn sample; python prepare.py download gets real faces"
-    print(f"data: {chosen} ({'the public set' if chosen == DATA_DIR else drawn})")
+    drawn = " (the drawn sample; python prepare.py download gets real faces)"
+    print(f"data: {chosen}{drawn if chosen == SAMPLE_DIR else ''}")
 
 
 def create_untrained(settings: Settings, device: torch.device, conventions: Sequence[str] = ()) -> nn.Module:
@@ -371,7 +372,7 @@ def create_untrained(settings: Settings, device: torch.device, conventions: Sequ
     torch.manual_seed(settings.seed)
     model = create_model(settings.model, conventions, **settings.model_option)
     if settings.init is not None:
-        anew = start_from(model, load_checkpoint(settings.init), settings.init)
+        anew = start_from(model, load_checkpoint(file_of(settings.init, ".pt")), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
     return model.to(device, memory_format=torch.channels_last)
 
@@ -517,7 +518,7 @@ def check_folder(settings: Settings) -> None:
     if settings.resume:
         runs.check_resumable(settings.output_dir)
     places = [settings.output_dir / name for name in runs.WRITTEN]
-    reads = () if settings.init is None else (settings.init,)
+    reads = () if settings.init is None else (file_of(settings.init, ".pt"),)
     check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
 
 

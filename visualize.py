@@ -47,8 +47,9 @@ from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarker import Landmarker
 from face68.landmarks import NUM_LANDMARKS, REGIONS, Face
+from face68.network import FAMILY
 from face68.overlays import draw_overlays, load_overlay
-from networks import default_checkpoint, open_network
+from networks import default_checkpoint, file_of, open_network
 from plots import COLORS, as_picture, plot_audit, plot_histories
 from report import error_sheet
 from views import plot_conventions, plot_features, plot_filters, plot_heat_maps, plot_occlusion, plot_way, rendered
@@ -379,7 +380,10 @@ def add_seeing(command: argparse.ArgumentParser, name: str) -> None:
     """The options of a command of SEEING."""
     command.add_argument("--image", type=Path, help="a photo with a face (default: one that matplotlib ships)")
     command.add_argument(
-        "--checkpoint", type=Path, help="network, a .pt file (default: saved_models/best.pt, else pretrained.pt)"
+        "--checkpoint",
+        type=Path,
+        metavar="|".join((*FAMILY, "FILE.pt")),
+        help="the network (default: saved_models/best.pt, else base)",
     )
     if name == "features":
         help_ = "its name; any other lists them (default: the last that still has a quarter of the picture's width)"
@@ -452,13 +456,15 @@ def main() -> None:
         command.add_argument("--seed", type=seed, default=0, help="of all that is random")
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")
-            command.add_argument("--checkpoint", type=Path, help="also what this network predicts, .pt or .onnx")
+            metavar = "|".join((*FAMILY, "FILE"))
+            command.add_argument("--checkpoint", type=Path, metavar=metavar, help="also what this network predicts")
         else:
             command.add_argument("--face", metavar="NUMBER|NAME", help="of the data set (default: chance takes one)")
     args = arguments.parse_args()
     reads = []
     if args.command in SEEING:
-        reads = [args.image or demonstration_photo(), args.checkpoint or default_checkpoint()]
+        checkpoint = file_of(args.checkpoint, ".pt") if args.checkpoint else default_checkpoint()
+        reads = [args.image or demonstration_photo(), checkpoint]
     check_places([args.output], reads, args.overwrite)
 
     if args.command in SEEING:
@@ -476,7 +482,8 @@ def main() -> None:
     else:
         dataset = data_load.open_split(args.data, args.split)
         if args.command == "samples":
-            picture = sample_sheet(dataset, args.count, args.seed, args.checkpoint)
+            network = args.checkpoint and file_of(args.checkpoint)
+            picture = sample_sheet(dataset, args.count, args.seed, network)
         else:
             face = None if args.face is None else find_face(dataset, args.face)
             picture = transform_sheet(dataset, args.seed, face)

@@ -1,6 +1,7 @@
 """What every command shares: its help, its complaints, and the process that is its own."""
 
 import argparse
+import importlib
 import signal
 import subprocess
 import sys
@@ -114,6 +115,34 @@ def test_help_shows_defaults_but_for_switches_and_options_without(capsys):
     assert lines["--share"].endswith("of the rest (default: 0.0)")
     assert lines["--name"].endswith("of the network (default: best)")
     assert lines["--file"].endswith("to write") and lines["--quick"].endswith("in a hurry")
+
+
+COMMANDS = [path.stem for path in REPOSITORY.glob("*.py") if "launch.run(main)" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_subcommand_has_a_help(name, monkeypatch, capsys):
+    parsers = []
+
+    def parse(self, line=None):
+        parsers.append(self)
+        sys.exit()
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    with pytest.raises(SystemExit):
+        importlib.import_module(name).main()
+    for one in parsers:
+        subcommands = [action for action in one._actions if isinstance(action, argparse._SubParsersAction)]
+        parsers += [command for action in subcommands for command in action.choices.values()]
+        assert one.format_help().startswith("usage: ")
+
+
+def test_a_percent_sign_in_a_help_is_one():
+    p = parser("100%, all")
+    p.add_argument("--share", default="5%", help="100%, FR@8% or %s")
+    p.add_subparsers().add_parser("measure", help="FR@8%, AUC")
+    assert "100%, all" in p.format_help() and "100%, FR@8% or %s (default: 5%)" in p.format_help()
+    assert "FR@8%, AUC" in p.format_help()
 
 
 def test_a_wrong_argument_is_one_line_that_plays_no_tricks(capsys):

@@ -58,6 +58,19 @@ def test_it_says_of_itself_what_the_checkpoint_says(exported):
     assert not list(exported.path.parent.glob("*.data"))
 
 
+def test_shipped_networks_go_by_their_names_and_are_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast.onnx").write_text("mine")
+    for line, said in {
+        "fast": r"^fast\.onnx: is there and not this program's",
+        "base --data nowhere": "^nowhere: holds neither",
+        "fats": "^fats: no such network; give fast, base or large",
+    }.items():
+        monkeypatch.setattr("sys.argv", ["export.py", "--checkpoint", *line.split()])
+        with pytest.raises(InputError, match=said):
+            export.main()
+
+
 def test_it_says_nothing_of_the_machine_that_made_it(exported):
     for path in (exported.path, SHIPPED):
         content = path.read_bytes()

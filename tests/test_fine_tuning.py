@@ -9,6 +9,7 @@ import train
 from checkpoint import load_checkpoint, save_checkpoint, start_from
 from face68.files import InputError
 from models import create_model
+from networks import file_of
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,16 @@ def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
     save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
     with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
         runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
+
+
+def test_shipped_networks_go_by_their_names(settings, tmp_path, capsys):
+    of_fast = settings("--model", "fast", "--init", "fast")
+    model, weights = train.create_untrained(of_fast, torch.device("cpu")), load_checkpoint(file_of("fast", ".pt"))
+    assert "weights: fast, " in capsys.readouterr().out and of_fast.plain()["init"] == "fast"
+    assert torch.equal(model.state_dict()["stem.0.0.weight"], weights["weights"]["stem.0.0.weight"])
+    settings("--init", "fats", "--output-dir", tmp_path)
+    with pytest.raises(InputError, match="fats: no such network; give fast, base or large"):
+        train.main()
 
 
 def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(settings, trained, tmp_path, capsys):

@@ -44,7 +44,13 @@ def test_the_package_ships_a_family(size, crop, largest):
     network = OnnxNetwork(shipped_network(size))
     assert network.policy.size == crop and network.metadata["model"] == size and network.metadata["precision"] == "int8"
     assert network.path.stat().st_size < largest * 1e6
-    assert networks.file_of(size) == network.path and networks.file_of("a.onnx") == Path("a.onnx")
+    checkpoint = networks.file_of(size, ".pt")
+    assert networks.file_of(size) == network.path and network.metadata["checkpoint_sha256"] == sha256(checkpoint)
+
+
+def test_a_name_that_is_no_network_lists_those_that_are():
+    with pytest.raises(InputError, match="fats: no such network; give fast, base or large, or a file that"):
+        networks.file_of("fats")
 
 
 def test_photos_take_the_large_network_and_a_file_may_have_its_name(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import copy
 import logging
 import math
 import os
@@ -100,9 +101,11 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows each option's default where it has one, and the description as it is written."""
+    """Shows each option's default where it has one, and texts as they are written: a percent sign in them is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        action = copy.copy(action)
+        action.help = action.help.replace("%", "%%")
         return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
