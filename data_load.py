@@ -473,8 +473,10 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
 
 
 def default_data() -> Path:
-    """`data/` where the public data set is there, else the drawn sample that the repository ships."""
-    return DATA_DIR if public_layout(DATA_DIR, "training")[0].is_file() else SAMPLE_DIR
+    """What every command takes without --data: `data/` where a data set is there, in either layout, else the drawn
+    sample that the repository ships.
+    """
+    return DATA_DIR if any(find_split(DATA_DIR, split) for split in SPLITS) else SAMPLE_DIR
 
 
 def person_of(file_name: str) -> str:

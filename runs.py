@@ -228,14 +228,15 @@ def read_histories(folders: Sequence[Path]) -> tuple[dict[str, dict[str, list[fl
     Raises:
         InputError: a folder holds no history, or that of another kind of training than the first one's.
     """
+    if missing := [folder for folder in folders if not (folder / CURVE).is_file()]:
+        commands = " and ".join(f"python train.py --output-dir {folder}" for folder in missing)
+        raise InputError(f"{', '.join(map(str, missing))}: no training there; make it by {commands}")
     histories, kind = {}, None
     for folder, name in zip(folders, distinct_names(folders), strict=True):
         path = folder / CURVE
         try:
             history = read_history(folder)
             column = next(measure for measure in MEASURES if measure in history)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; name a folder that train.py wrote into") from None
         except (OSError, ValueError, TypeError, KeyError, StopIteration):
             raise InputError(f"{path}: not the history of a training; name a folder that train.py wrote into") from None
         kind = kind or column

@@ -221,6 +221,9 @@ def print_report(findings: Audit) -> None:
         "people": [len(split.people) for split in findings.splits],
     }
     print(findings.directory)
+    for split in findings.splits:
+        if split.problem:
+            print(printable(f"No labels read: {split.problem}"))
     print(_line("", [split.name for split in findings.splits]))
     for label, values in counts.items():
         print(_line(label, values))
@@ -243,8 +246,6 @@ def print_report(findings: Audit) -> None:
                 f"{len(grid.cells)} faces) with a slant of {grid.slant:+.4f} px down per px to the right;"
             )
             print(f"  a network that is always right has an NME (inter-ocular) of {grid.floor:.2%} against them")
-        if split.problem:
-            print(printable(f"No labels read: {split.problem}"))
         _print_names(f"{split.name}: unreadable images", split.unreadable)
         _print_names(f"{split.name}: rows without their image", split.without_image)
         _print_names(f"{split.name}: images with several rows", split.labelled_twice)

@@ -137,7 +137,8 @@ def test_a_cell_that_is_no_number_is_a_finding(clean, capsys, cell):
     with pytest.raises(InputError, match=re.escape(training.problem)):  # but only after the report
         audit.check(clean)
     report = capsys.readouterr().out
-    assert f"No labels read: {training.problem}\n" in report and "images without a row, 6" in report
+    assert report.splitlines()[1] == f"No labels read: {training.problem}", "the reason comes first"
+    assert "images without a row, 6" in report
     assert len(training.images) == 6  # the rest is looked at all the same
     assert len(test.rows) == 2
 

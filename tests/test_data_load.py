@@ -2,6 +2,7 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from torchvision.transforms import Compose
 
+import data_load
+import evaluate
+import train
+import visualize
 from data_load import (
     CropFace,
     FacialKeypointsDataset,
@@ -303,6 +308,23 @@ def test_an_unreadable_image_is_one_line(tiny, command):
 def test_given_data_never_falls_back(tmp_path, command):
     error = one_line_error(command("train.py", "--data", tmp_path / "nowhere", "--dry-run"))
     assert "nowhere" in error and "prepare.py download" in error
+
+
+@pytest.mark.parametrize("kind", ["csv", "pts", "nothing"])
+def test_without_data_every_command_takes_the_same(kind, tiny, pts_folder, tmp_path, monkeypatch):
+    """What is in data/, in either layout, else the sample."""
+    folder = {"csv": tiny, "pts": pts_folder, "nothing": tmp_path / "none"}[kind]
+    monkeypatch.setattr(data_load, "DATA_DIR", folder)
+    expected = SAMPLE if kind == "nothing" else folder
+    assert train.parse_arguments([]).data == [expected]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    assert evaluate.parse_arguments().data == expected
+    output = tmp_path / "faces.png"
+    monkeypatch.setattr(sys, "argv", ["visualize.py", "samples", "--count", "1", "--output", str(output)])
+    opened, open_ = [], data_load.open_split
+    monkeypatch.setattr(data_load, "open_split", lambda folder, split: opened.append(folder) or open_(folder, split))
+    visualize.main()
+    assert opened == [expected]
 
 
 # --- splits by person ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import SHIPPED
 
+import insight
 import plots
 import visualize
 from data_load import RandomCropFace, crop_face, open_split
@@ -106,8 +107,10 @@ def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
         assert (np.abs(picture.astype(int) - color[::-1]).max(axis=2) < 3).any()
     with pytest.raises(InputError, match="9 trainings can't be told apart"):
         run(*[tmp_path / "a"] * 9)
-    with pytest.raises(InputError, match=r"c.history\.csv: no such file"):
-        run(tmp_path / "c")
+    with pytest.raises(
+        InputError, match=r"c, \S+d: no training there; make it by python train.py --output-dir \S+c and"
+    ):
+        run(tmp_path / "c", tmp_path / "a", tmp_path / "d")
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
@@ -254,6 +257,21 @@ def test_the_audit_is_a_picture_and_a_split_without_labels_counts_too(tiny, tmp_
     (tiny / "training_frames_keypoints.csv").write_text("not, a table\n1\n")
     monkeypatch.setattr(sys, "argv", ["visualize.py", "audit", "--data", str(tiny), "--output", str(output)])
     with pytest.raises(InputError, match="training_frames_keypoints"):
+        visualize.main()
+
+
+@pytest.mark.parametrize("kind", ["filters", "samples"])
+def test_shipped_networks_go_by_their_names(kind, tmp_path, monkeypatch):
+    """`filters` opens a .pt, `samples` an .onnx too."""
+    opened, open_ = [], insight.open_network if kind == "filters" else visualize.open_network
+    module = insight if kind == "filters" else visualize
+    monkeypatch.setattr(module, "open_network", lambda path, **options: opened.append(path) or open_(path, **options))
+    line = ["visualize.py", kind, "--checkpoint", "fast", "--output", str(tmp_path / "p.png")]
+    monkeypatch.setattr(sys, "argv", line)
+    visualize.main()
+    assert [path.name for path in opened] == ["pretrained_fast" + {"filters": ".pt", "samples": ".onnx"}[kind]]
+    line[3] = "fats"
+    with pytest.raises(InputError, match="fats: no such network; give fast, base or large"):
         visualize.main()
 
 
