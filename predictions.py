@@ -14,11 +14,11 @@ import torch
 from tqdm import tqdm
 
 import metrics
-from data_load import FacialKeypointsDataset, face_frame, random_background
+from data_load import CSV_COLUMNS, FacialKeypointsDataset, face_frame, random_background, read_csv
 from face68 import geometry
 from face68.detect import WholeFrame
 from face68.files import InputError, files_below
-from face68.formats import read_pts, read_results
+from face68.formats import csv_rows, read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import NUM_LANDMARKS, Face
 from face68.photos import find_faces, in_groups, prefetch
@@ -123,7 +123,8 @@ def as_predictions(faces: Sequence[Face | None]) -> Predictions:
 
 
 def read_predictions(path: Path, data: FacialKeypointsDataset) -> tuple[Predictions, int]:
-    """Points of the N images from JSON, JSON Lines or CSV as predict.py writes them, or a folder of `.pts` files.
+    """Points of the N images from JSON, JSON Lines or CSV as predict.py writes them, CSV as a data set has it, or a
+    folder of `.pts` files.
 
     An image is known by the end of its path: the whole name that it has in the data set, or the whole one that it has
     in the file (see `row_finder`). Of several faces the one at the labels counts. Other images are left out.
@@ -152,6 +153,9 @@ def read_predictions(path: Path, data: FacialKeypointsDataset) -> tuple[Predicti
 
 
 def _file_faces(path: Path) -> Iterator[tuple[str, list[Face]]]:
+    rows = csv_rows(path) if path.suffix.lower() == ".csv" else ()
+    if rows and len(rows[0][1]) == CSV_COLUMNS:
+        return ((name, [_face(points)]) for name, points in zip(*read_csv(path), strict=True))
     return ((result.image, result.faces) for result in read_results(path))
 
 
@@ -161,9 +165,13 @@ def _pts_faces(folder: Path) -> Iterator[tuple[str, list[Face]]]:
     if not files:
         raise InputError(f"{folder}: holds no .pts files; give a folder of predictions")
     for path in files:
-        points = read_pts(path)
         name = re.sub(r"(?<=.)\.face\d+$", "", path.relative_to(folder).with_suffix("").as_posix())
-        yield name, [Face(tuple(geometry.box_of(points).tolist()), None, points)]
+        yield name, [_face(read_pts(path))]
+
+
+def _face(points: np.ndarray) -> Face:
+    """Of nothing but its points (68, 2) px."""
+    return Face(tuple(geometry.box_of(points).tolist()), None, points)
 
 
 def row_finder(names: Iterable[str]) -> Callable[[str], int | None]:

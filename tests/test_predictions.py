@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import SAMPLE, SHIPPED, Terminal
 
-from data_load import open_split
+from data_load import open_split, write_csv
 from face68 import geometry
 from face68.detect import WholeFrame
 from face68.files import InputError
@@ -98,6 +98,19 @@ def test_files_give_the_face_at_the_labels(tmp_path, data, name, write):
     assert unnamed == 1
     np.testing.assert_allclose(predicted.keypoints[[0, 2]], [points[0] + 1, points[2]], atol=0.006)
     assert np.isnan(predicted.keypoints[[1, 3]]).all(), "found elsewhere, and not named"
+
+
+def test_a_csv_in_the_layout_of_a_data_set_gives_its_points(tmp_path, data):
+    points = data.keypoints + 1
+    points[1] += 60
+    write_csv(tmp_path / "p.csv", [*data.names[:3], "another.jpg"], points)
+    predicted, unnamed = read_predictions(tmp_path / "p.csv", data)
+    assert unnamed == 1
+    np.testing.assert_array_equal(predicted.keypoints[[0, 2]], points[[0, 2]])
+    assert np.isnan(predicted.keypoints[[1, 3]]).all() and predicted.errors is None
+    (tmp_path / "p.csv").write_text((tmp_path / "p.csv").read_text().replace(",", ",x", 200))
+    with pytest.raises(InputError, match=r"p\.csv: row 2, column 2: "):
+        read_predictions(tmp_path / "p.csv", data)
 
 
 def test_a_folder_of_pts_files_gives_the_face_at_the_labels(tmp_path, data):
