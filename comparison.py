@@ -40,6 +40,15 @@ def rows(reports: dict[str, dict], pairs: Sequence[dict]) -> list[dict[str, str]
     return found
 
 
+def region_rows(reports: dict[str, dict]) -> list[dict[str, str]]:
+    """A row of text a report: the NME of each region of the face, by heading."""
+    return [
+        {f"NME ({report['normaliser']}) by region": printable(name)}
+        | {region: f"{error:.2%}" for region, error in report["nme_by_region"].items()}
+        for name, report in reports.items()
+    ]
+
+
 def notes(report: dict, several: bool) -> list[str]:
     """What a reader of figures has to know: what they are divided by and of which labels they are, a line each."""
     norm = report["normaliser"]
@@ -53,11 +62,13 @@ def notes(report: dict, several: bool) -> list[str]:
     return lines
 
 
-def difference_lines(pairs: Sequence[dict]) -> list[str]:
-    """Of each pair by how much its NMEs differ, in percentage points with the interval, and whether it is noise."""
-    width = max(len(_named(pair)) for pair in pairs)
+def difference_lines(reports: dict[str, dict], pairs: Sequence[dict]) -> list[str]:
+    """By how much the NMEs of any two but the first differ, with the interval, and whether it is noise."""
+    others = [pair for pair in pairs if pair["of"] != next(iter(reports))]
+    width = max((len(_named(pair)) for pair in others), default=0)
     verdicts = {True: "", False: "  may be noise"}
-    return [f"{_named(pair):<{width}}  {_difference(pair)}{verdicts[pair['more_than_noise']]}" for pair in pairs]
+    lines = [f"{_named(pair):<{width}}  {_difference(pair)}{verdicts[pair['more_than_noise']]}" for pair in others]
+    return ["among the others, NME in percentage points:", *lines] if lines else []
 
 
 def _named(pair: dict) -> str:
@@ -146,9 +157,5 @@ def is_table(path: Path) -> bool:
 
 def as_text(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
     """The table, what it means and how any two differ, for the terminal."""
-    (first, top), *others = reports.items()
-    lines = [tables.as_text(rows(reports, pairs)), *notes(top, bool(pairs))]
-    if len(others) > 1:
-        lines += ["among the others, NME in percentage points:"]
-        lines += difference_lines([pair for pair in pairs if pair["of"] != first])
-    return "\n".join(lines)
+    lines = [tables.as_text(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
+    return "\n".join(lines + difference_lines(reports, pairs))

@@ -2,7 +2,6 @@
 
     python evaluate.py --data data --split test
     python evaluate.py --data data --split training --val-fold 0     # people that training with fold 0 never saw
-    python evaluate.py --report outputs                              # all of it as one page: outputs/report.html
     python evaluate.py --json net.json --checkpoint runs/net/best.pt
     python evaluate.py --against net.json                            # its curve beside that of the earlier one
     python evaluate.py --checkpoint ours=runs/a/best.pt plain=runs/b/best.pt --predictions dlib=points.csv --latex t.tex
@@ -15,11 +14,11 @@ network that judges its own work also how true that judgement is: its expected e
 well its score tells faces from background. A face that the detector or a file misses counts as 30% (inter-ocular).
 
 Several networks and predictions (JSON, JSON Lines or CSV of predict.py, or a folder of .pts files) make one table; a
-paired bootstrap over people says which differences are more than noise. Pictures and --report are of the first one
-(networks come before files) beside the curves of all; so is --json, which has the others as "compared_with".
+paired bootstrap over people says which differences are more than noise. Pictures are of the first one (networks come
+before files) beside the curves of all; so is --json, which has the others as "compared_with".
 
 Writes ced.png, points.png (the error of each point), groups.png (by region, size, yaw and roll), faces.png (the best,
-median and worst) and calibration.png into --output-dir.
+median and worst) and calibration.png into --output-dir, and report.html, a page of the tables and of these.
 
 300-W (Sagonas et al., 2013) is a folder with those of its archives, images and .pts files: afw, helen/trainset and
 lfpw/trainset are --split training, helen/testset and lfpw/testset are common (554 faces), ibug is challenging (135),
@@ -60,7 +59,13 @@ from networks import default_detector, default_network, file_of, open_framing, o
 from predictions import confidence_report, predict_all, read_predictions
 
 FACES = "faces.png"
-PICTURES = ("ced.png", "points.png", "groups.png", "calibration.png", FACES)
+PICTURES = {  # what they show
+    "ced.png": "Cumulative error curves",
+    "points.png": "The error of each point",
+    "groups.png": "The error by region, size, yaw and roll",
+    "calibration.png": "Measured beside expected errors",
+    FACES: "The best faces, those in the middle and the worst",
+}
 PAGE = "report.html"
 REPORT_HEAD = b'{\n  "faces": '
 TABLES = {"markdown": comparison.write_markdown, "latex": comparison.write_latex, "csv": comparison.write_csv}
@@ -90,7 +95,7 @@ def parse_arguments():
         nargs="+",
         action="extend",
         metavar="[NAME=]PLACE",
-        help="points to measure: .json, .jsonl or .csv of predict.py, or a folder of .pts files",
+        help="points to measure: .json, .jsonl or .csv of predict.py, a .csv as --data has, or a folder of .pts files",
     )
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
     p.add_argument("--cache-dir", type=Path, default=image_cache.default_folder(), help="where decoded images are kept")
@@ -135,10 +140,7 @@ def parse_arguments():
         metavar="FILE.json",
         help="files that --json wrote earlier, whose curves are drawn beside this one",
     )
-    p.add_argument(
-        "--report", type=Path, metavar="DIR", help=f"also write figures and pictures as DIR/{PAGE}, one page"
-    )
-    p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures go")
+    p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures and their page go")
     add_overwrite(p)
     args = p.parse_args()
     args.checkpoint = args.checkpoint or ([] if args.predictions else [Named("", default_network())])
@@ -152,8 +154,8 @@ def named(text: str) -> Named:
     if not place and sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PLACE")
     if sign and not Path(text).exists():
-        return Named(name, file_of(place))
-    return Named(text if text in FAMILY else "", file_of(text))
+        return Named(name, Path(place))
+    return Named("", Path(text))
 
 
 def with_names(places: Sequence[Named]) -> list[Named]:
@@ -248,23 +250,25 @@ def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
     for name, figure in figures.items():
         plots.save_figure(figure, folder / name)
     write_image(folder / FACES, faces)
-    print(f"pictures are in {folder}/")
 
 
-def write_page(args, place: Named, report: dict, curves: dict, data: FacialKeypointsDataset, predicted, labels) -> None:
-    """The page of --report, of what `measure` found; predicted, labels: (N, 68, 2) px."""
-    errors, faces = metrics.nme(predicted, labels, args.norm), {}
-    for name, chosen in pictures.ranked(errors).items():
-        tiles = pictures.error_tiles(data, chosen, predicted, labels)
-        faces[name] = [page.face_figure(tile, errors[i], data.names[i]) for tile, i in zip(tiles, chosen, strict=True)]
-    made = {
-        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": git_commit(),
-        "points": str(place.path) + (f", SHA-256 {sha256(place.path)}" if place.path.is_file() else ""),
-    }
-    title = f"{place.path.name} on {report['data']}, boxes: {report['boxes']}"
-    page.write_page(args.report / PAGE, title, report, curves, faces, made)
-    print(f"the page is {args.report / PAGE}")
+def write_page(path: Path, places: Sequence[Named], reports: dict, pairs: Sequence[dict], shown: Sequence[str]) -> None:
+    """The page of what `measure` found of each place; shown: the files of its pictures, which are of the first."""
+    (first, report), *rest = reports.items()
+    made = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "commit": git_commit()}
+    for name, place in places:
+        made[f"points of {name}"] = str(place) + (f", SHA-256 {sha256(place)}" if place.is_file() else "")
+    notes = [*comparison.notes(report, bool(rest)), *comparison.difference_lines(reports, pairs)]
+    if rest:
+        notes.append(f"The pictures are of {first}, the curves of all.")
+    page.write_page(
+        path,
+        f"{', '.join(reports)} on {report['data']}",
+        [comparison.rows(reports, pairs), comparison.region_rows(reports)],
+        notes,
+        {name: PICTURES[name] for name in shown},
+        made,
+    )
 
 
 def is_known(path: Path) -> bool:
@@ -277,7 +281,7 @@ def is_known(path: Path) -> bool:
 def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
     """See that all results can be written; returns the tables' files, and what kind each one is."""
     tables = {path: kind for kind in TABLES if (path := getattr(args, kind))}
-    files = [args.output_dir / name for name in PICTURES] + ([args.report / PAGE] if args.report else [])
+    files = [args.output_dir / name for name in (*PICTURES, PAGE)]
     files += [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
     check_places(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
     tell_new_folders(path for path in (args.json, args.markdown, args.latex, args.csv) if path)
@@ -293,6 +297,8 @@ def evaluate(args) -> None:
     """The whole command by its arguments."""
     places = with_names([*args.checkpoint, *args.predictions])
     args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
+    args.checkpoint = [place._replace(path=file_of(place.path)) for place in args.checkpoint]
+    places = [*args.checkpoint, *args.predictions]
     tables = processes.first_does(check_files, args, places)
     data = open_data(args)
     others = pictures.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
@@ -316,10 +322,10 @@ def tell(
     (first, report), *rest = reports.items()
     print(comparison.as_text(reports, pairs) if rest else pictures.as_text(report))
     curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
-    sheet = pictures.ranked_sheet(data, points[first], labels, args.norm)
-    write_pictures(args.output_dir, pictures.figures(report, curves), sheet)
-    if args.report:
-        write_page(args, places[0], report, curves, data, points[first], labels)
+    figures = pictures.figures(report, curves)
+    write_pictures(args.output_dir, figures, pictures.ranked_sheet(data, points[first], labels, args.norm))
+    write_page(args.output_dir / PAGE, places, reports, pairs, [*figures, FACES])
+    say(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
     for path, kind in tables.items():
         TABLES[kind](path, reports, pairs)
     if args.json:

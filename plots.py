@@ -4,7 +4,6 @@ They are figures of their own, without pyplot: nothing global is touched. Matplo
 those who train or look at samples shouldn't wait for it.
 """
 
-import io
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -446,16 +445,6 @@ def as_picture(figure, dpi: int = DPI) -> np.ndarray:
     figure.set_dpi(dpi)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-
-
-def as_svg(figure) -> str:
-    """A figure as SVG on a transparent ground, the same text for the same figure."""
-    from matplotlib import rc_context
-
-    buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": MARK}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, sharey: bool = False):

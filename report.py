@@ -159,20 +159,18 @@ def _sheet(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: s
     return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
 
 
-def error_label(error: float, form: str = ".1%") -> str:
+def error_label(error: float) -> str:
     """The error of a face, NaN where it was missed, as a caption says it."""
-    return "missed" if np.isnan(error) else format(error, form)
+    return "missed" if np.isnan(error) else f"{error:.1%}"
 
 
 def ranked(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Which faces, of errors (N,), are the best, those in the middle, and the worst: rows by heading."""
-    order, count = np.argsort(errors, kind="stable"), len(errors)
-    start = max(0, (count - RANKED[MEDIAN]) // 2)
-    return {
-        BEST: order[: RANKED[BEST]],
-        MEDIAN: order[start : start + RANKED[MEDIAN]],
-        WORST: order[::-1][: RANKED[WORST]],
-    }
+    """Which faces, of errors (N,), are the best, those in the middle and the worst: rows by heading, no face twice."""
+    order, middle = np.argsort(errors, kind="stable"), min(RANKED[MEDIAN], len(errors) // 3)
+    start = -(-(len(errors) - middle) // 2)
+    best, median, worst = np.split(order, [start, start + middle])
+    rows = {BEST: best[: RANKED[BEST]], MEDIAN: median, WORST: worst[::-1][: RANKED[WORST]]}
+    return {heading: of_kind for heading, of_kind in rows.items() if len(of_kind)}
 
 
 def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = metrics.INTER_OCULAR) -> np.ndarray:

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -20,7 +21,7 @@ from report import stored_curves
 
 def test_the_report_on_the_sample(tmp_path, command):
     arguments = ("--checkpoint", PRETRAINED, "--data", SAMPLE, "--json", "report.json", "--output-dir", "pictures")
-    result = command("evaluate.py", *arguments, "--report", "page")
+    result = command("evaluate.py", *arguments)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["faces"] == 50 and report["people"] == 25 and report["missed"] == 0
@@ -31,9 +32,10 @@ def test_the_report_on_the_sample(tmp_path, command):
     assert 0 <= report["face_scores"]["precision"] <= 1
     for picture in ("ced.png", "points.png", "groups.png", "faces.png", "calibration.png"):
         assert (tmp_path / "pictures" / picture).stat().st_size > 0
-    assert [path.name for path in (tmp_path / "page").iterdir()] == ["report.html"]
-    page = (tmp_path / "page" / "report.html").read_text()
-    assert f"{report['nme']:.2%}" in page and page.count("<img") == 4 + 4 + 12
+    page = (tmp_path / "pictures" / "report.html").read_text()
+    shown = re.findall('<img src="(.*?)"', page)
+    assert {*shown, "report.html"} == {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert f"{report['nme']:.2%}" in page and f"{report['nme_by_region']['jaw']:.2%}" in page
     assert f"python evaluate.py --checkpoint {PRETRAINED}" in page and sha256(PRETRAINED) in page
     assert git_commit() in page
 
@@ -75,7 +77,7 @@ def test_one_fold_has_fewer_faces(tmp_path, command):
 
 
 def test_a_users_file_is_not_replaced(tmp_path, monkeypatch):
-    places = ("--output-dir", tmp_path, "--json", tmp_path / "report.json", "--report", tmp_path)
+    places = ("--output-dir", tmp_path, "--json", tmp_path / "report.json")
     arguments = ("--checkpoint", SHIPPED, "--data", SAMPLE, "--split", "training", "--val-fold", "1", *places)
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
     for name in ("ced.png", "report.json", "report.html"):
@@ -139,6 +141,12 @@ def test_networks_and_files_make_one_table_and_its_files(tmp_path, monkeypatch, 
         assert path.stat().st_size > 0
     assert f"{report['nme']:.2%}" in printed and f"{report['nme']:.2%}" in (tmp_path / "t.md").read_text()
     assert "NME (inter-ocular)" in printed and "labels: as published" in printed
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "<h1>net, first, below on " in page and "pictures are of net" in page
+    for figures in (report, *others.values()):
+        assert (
+            page.count(f"<td>{figures['nme']:.2%}</td>") and f"<td>{figures['nme_by_region']['jaw']:.2%}</td>" in page
+        )
     evaluate.check_files(args, args.predictions)  # what it wrote itself is replaced
     (tmp_path / "t.md").write_text("mine")
     with pytest.raises(InputError, match=r"t\.md: is there"):
@@ -177,7 +185,7 @@ def test_names_are_as_short_as_tells_them_apart():
     def names(*texts):
         return [place.name for place in evaluate.with_names([evaluate.named(text) for text in texts])]
 
-    assert names("a/net.pt", "ours=b/x.pt", "b/points.json") == ["net", "ours", "points"]
+    assert names("a/net.pt", "ours=b/x.pt", "b/points.json", "fast") == ["net", "ours", "points", "fast"]
     assert names("a/net.pt", "a/net.onnx") == ["net.pt", "net.onnx"]
     assert names("a/best.pt", "b/best.pt", "net=c.pt") == ["a/best.pt", "b/best.pt", "net"]
     for twice in (("n=a.pt", "n=b.pt"), ("a.pt", "a.pt")):
