@@ -44,7 +44,7 @@ def test_histories_are_told_apart_by_folder_and_hold_one_measure(tmp_path):
     assert read_histories([tmp_path / "detector"])[1] == "val_1_minus_ap"
     with pytest.raises(InputError, match=r"detector.history\.csv: measures 1 - AP, others NME"):
         read_histories([wing, tmp_path / "detector"])
-    with pytest.raises(InputError, match=r"none.history\.csv: no such file"):
+    with pytest.raises(InputError, match=r"none: no training there; make it by python train\.py --output-dir"):
         read_histories([tmp_path / "none"])
     for content in ("", "epoch,mine\n1,2\n", "epoch,train_loss,val_loss,seconds\n1,2,3,4\n", "mine"):
         (wing / "history.csv").write_text(content)
