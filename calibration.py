@@ -42,7 +42,7 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
     halves = network.policy.margin / 2 * frames_of(torch.from_numpy(points))[1].numpy()[:, None]  # of crops, px
     expected = found.errors / halves  # as the network says it
     measured = np.linalg.norm(points - data.keypoints, axis=-1) / halves
-    is_sure = np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE
+    is_sure = (np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE) & (halves[:, 0] > 0)
     own, *others = (np.flatnonzero(is_sure & (data.labelled_by == name)) for name in data.conventions)
     if len(own) < FEWEST:
         return

@@ -41,7 +41,8 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0.0, width) * max(0.0, height)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return float(shared / (sum(areas) - shared))
+    union = sum(areas) - shared
+    return float(shared / union) if union > 0 else 0.0
 
 
 def similarity(

@@ -63,7 +63,7 @@ def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
     """The square (x0, y0, x1, y1) for `geometry.crop_matrix` and the degrees that level the eyes of points (68, 2) px.
 
-    It is as large as the box of the points once they are turned, and has that box's centre.
+    It is as large as the box of the points once they are turned, at least 1 px, and has that box's centre.
     """
     x, y = (points[42:48] - points[36:42]).sum(axis=0, dtype=np.float64)
     length = math.hypot(x, y) or 1.0
@@ -71,7 +71,7 @@ def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
     level = points @ turn
     low, high = level.min(axis=0), level.max(axis=0)
     center = (low + high) / 2 @ turn.T
-    half = (high - low).max() / 2
+    half = max((high - low).max() / 2, 0.5)  # a network that has learned nothing may put all points in one
     return np.concatenate([center - half, center + half]), -math.degrees(math.atan2(y, x))
 
 

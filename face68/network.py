@@ -81,7 +81,9 @@ def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
     )
     _check_said([one for one in sane if one[0] is not None], path)
     if not np.ptp(joined.keypoints, axis=1).any(axis=1).all():
-        raise InputError(f"{path}: places all points of a face in one; give another network")
+        raise InputError(
+            f"{path}: places all points of a face in one: it has learned too little; train it longer or on more faces"
+        )
     return joined if joined.face_scores is None else joined._replace(face_scores=joined.face_scores.clip(0, 1))
 
 
@@ -104,8 +106,15 @@ def check_maps(
 def _check_said(said: Sequence[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
     """See that each array has its shape, and values from a least to a largest; not a number is none of these."""
     for values, shape, least, largest in said:
-        if values.shape != shape or not (least <= values.min() and values.max() <= largest):
-            raise InputError(f"{path}: says of a picture what can't be; give another network, or export it again")
+        if values.shape != shape:
+            raise InputError(f"{path}: gives {values.shape} numbers, not {shape}; export it again")
+        lowest, highest = values.min(), values.max()
+        if not (least <= lowest and highest <= largest):
+            worst = highest if least <= lowest else lowest
+            raise InputError(
+                f"{path}: says {worst:g} where {least:g} to {largest:g} can be: it has learned too little, or is "
+                "damaged; train it longer or on more faces, or give another network"
+            )
 
 
 def try_out(network) -> None:

@@ -7,11 +7,14 @@ import pytest
 import torch
 from conftest import PRETRAINED, SAMPLE
 
+import train
 from calibration import calibrate
-from checkpoint import load_checkpoint
+from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from data_load import open_split
+from face68.files import InputError
 from face68.formats import write_pts
 from face68.images import write_image
+from face68.landmarker import Landmarker
 from metrics import fit_scatter
 
 
@@ -65,3 +68,24 @@ def test_nothing_is_done_where_no_face_is_found(tmp_path):
     shutil.copy(PRETRAINED, path)
     calibrate(path, open_split(tmp_path / "gray", "training"))
     assert path.read_bytes() == PRETRAINED.read_bytes()
+
+
+def test_a_barely_trained_network_is_calibrated_and_runs(tmp_path):
+    """It puts all points of a crop nearly in one: cropped around those, the next passes showed it nothing."""
+    settings = train.parse_arguments(["--data", str(SAMPLE), "--model", "base", "--output-dir", str(tmp_path)])
+    network, path = train.create_untrained(settings, torch.device("cpu")), tmp_path / "a.pt"
+    with torch.no_grad():
+        network.heatmaps[0].weight.mul_(1e-4)
+        network.heatmaps[0].bias.zero_()
+        network.calibration.copy_(torch.tensor([0.0, 200.0]))
+    policy = {"size": 128, "margin": 1.2}
+    whole = {"weights": network.state_dict(), "policy": policy}
+    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"conventions": []} | whole)
+    with pytest.raises(InputError, match=r"a\.pt: says .*e-.*it has learned too little"):
+        TorchNetwork(path)
+    network.calibration.copy_(torch.tensor([0.0, 1.0]))
+    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"conventions": []} | whole)
+    calibrate(path, open_split(SAMPLE, "test").subset(range(9), None))
+    assert load_checkpoint(path)["weights"]["calibration"].tolist() != [0, 1]
+    faces = Landmarker(TorchNetwork(path), min_face_score=0)(open_split(SAMPLE, "test").image(0))
+    assert faces and all(np.isfinite(face.errors).all() for face in faces)

@@ -106,3 +106,4 @@ def test_overlap_by_hand():
     assert overlap(box, np.array([2.0, 0.0, 6.0, 2.0])) == pytest.approx(4 / 12)
     assert overlap(box, np.array([4.0, 0.0, 6.0, 2.0])) == 0
     assert overlap(box, np.array([9.0, 9.0, 10.0, 10.0])) == 0
+    assert overlap(box[[0, 1, 0, 1]], box[[0, 1, 0, 1]]) == 0, "points of a network that has learned nothing"

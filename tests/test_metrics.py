@@ -137,6 +137,18 @@ def test_calibration_is_found_again():
     np.testing.assert_allclose(table[:, 1] / table[:, 0], 1, atol=0.1)
 
 
+def test_a_network_that_says_nearly_the_same_of_all_points_is_not_told_a_steep_line():
+    """Its line goes through noise: it falls, or it rises so steeply that other points' errors are 1e-24 px."""
+    random = np.random.default_rng(0)
+    for log_errors in (np.full((48, 68), -1.0), random.normal(-1, 1e-3, (48, 68))):
+        for trend in (-40, 40):
+            distances = np.exp(-1 + trend * (log_errors + 1)) * random.exponential(1, log_errors.shape)
+            offset, slope = metrics.fit_calibration(log_errors, distances)
+            assert 0 <= slope <= metrics.STEEPEST
+            assert np.exp(offset + slope * log_errors).mean() == pytest.approx(distances.mean(), rel=0.05)
+            assert 1e-9 < np.exp(offset + slope * -6.9) < 1
+
+
 def test_average_precision_by_hand():
     scores = np.array([0.2, 0.9, 0.6, 0.5])
     # In order: true, false, true, false; of three faces two are found, at a precision of 1 and 2/3.
