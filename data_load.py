@@ -141,6 +141,11 @@ class FacialKeypointsDataset(Dataset):
         return self.transform(sample) if self.transform else sample
 
     @property
+    def key_pts_frame(self) -> pd.DataFrame:
+        """The table as the course has it: a row a face, the image's name and then x0, y0, …, x67, y67 px."""
+        return pd.DataFrame(self.keypoints.reshape(len(self), -1)).set_axis(self.names).reset_index(names="image")
+
+    @property
     def conventions(self) -> tuple[str, ...]:
         """The annotators, each once, see `conventions.own_first`. Of several a sample's `convention` is an index."""
         return own_first(self.annotators)

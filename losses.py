@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from face68.files import InputError
 from models import Maps, Outputs, cell_centres
 from processes import per_process
 
@@ -32,8 +33,16 @@ def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_upright_face:
     """The mean of one of LOSSES over the crops that show an upright face, (B,) 1.0 or 0.0; 0 where none does.
 
     The others, faces that are turned and background, count nothing.
+
+    Raises:
+        InputError: it gives no loss for each coordinate.
     """
-    return mean_of_faces(criterion(keypoints, target, reduction="none").mean(dim=(1, 2)), is_upright_face)
+    try:
+        losses = criterion(keypoints, target, reduction="none").mean(dim=(1, 2))
+    except (AttributeError, IndexError, TypeError) as error:  # a module, a mean, a function without `reduction`
+        name = getattr(criterion, "__name__", criterion)
+        raise InputError(f'--loss: {name} must take reduction="none", as torch\'s losses do ({error})') from error
+    return mean_of_faces(losses, is_upright_face)
 
 
 def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cells: float = 1.0) -> Tensor:

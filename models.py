@@ -78,7 +78,7 @@ class Net(nn.Module):
     """The classic network for this task: convolutions, pooling and dropout, then fully connected layers.
 
     In the manner of LeNet and of "NaimishNet" (Agarwal et al., 2017, arXiv:1710.00977), with batch normalisation
-    so that it trains at ordinary learning rates. (B, 1, 224, 224) → (B, 68, 2). It is the baseline that stays.
+    so that it trains at ordinary learning rates. (B, 1, 224, 224) → (B, 136). It is the baseline that stays.
     """
 
     input_size = 224
@@ -111,8 +111,8 @@ class Net(nn.Module):
             nn.Dropout2d(drop),
         ]
 
-    def forward(self, images: Tensor) -> Outputs:
-        return Outputs(self.regressor(self.features(images)).unflatten(1, (NUM_LANDMARKS, 2)))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.regressor(self.features(images))
 
 
 def conv(channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -13,6 +13,7 @@ DRAWN = ("data", "sample")  # where the drawn faces lie in any checkout
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
 OWN_DETECTOR = SAVED_MODELS / "detector" / "best.onnx"
+SAMPLE_RUN = SAVED_MODELS.parent / "runs" / "sample"  # of networks of drawn faces, which nothing takes for photos
 
 
 def default_network(size: str = FOR_PHOTOS) -> Path:

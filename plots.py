@@ -23,6 +23,10 @@ GRAY, GRID = "#bfbfbf", "#e5e5e5"  # of what only frames the data
 # --- Trainings ------------------------------------------------------------------------------------------------
 
 
+# What the curves of the losses are of, by what is measured: why the one of training may lie above that of validation.
+LOSSES_OF = {"val_nme": ("training: changed faces, all parts", "validation: faces as they are, points alone")}
+
+
 def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):
     """Loss (left, logarithmic) and what validation measures (right) by epoch, the best marked. A matplotlib Figure.
 
@@ -33,8 +37,9 @@ def plot_training_curves(history: dict[str, list[float]], column: str, measure: 
     figure, (left, right) = new_figure(10, 4, columns=2)
     epochs = history["epoch"]
     marker = "o" if len(epochs) < 3 else None  # a line of one point can't be seen
-    left.plot(epochs, history["train_loss"], color=to_hex(BLUE), marker=marker, label="training")
-    left.plot(epochs, history["val_loss"], color=to_hex(VERMILION), marker=marker, label="validation")
+    training, validation = LOSSES_OF.get(column, ("training", "validation"))
+    left.plot(epochs, history["train_loss"], color=to_hex(BLUE), marker=marker, label=training)
+    left.plot(epochs, history["val_loss"], color=to_hex(VERMILION), marker=marker, label=validation)
     left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
     left.legend(frameon=False)
 
@@ -68,14 +73,15 @@ def plot_histories(histories: dict[str, dict[str, list[float]]], column: str, me
         epochs, percent = history["epoch"], 100 * np.asarray(history[column], dtype=np.float64)
         left.plot(epochs, history["train_loss"], "--", color=color, linewidth=1)
         left.plot(epochs, history["val_loss"], color=color)
-        best, minutes = _best(history, column), sum(history["seconds"]) / 60
-        label = f"{name}: {minutes:.1f} min"
+        best, seconds = _best(history, column), sum(history["seconds"])
+        duration = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
+        label = f"{name}: {duration}"
         if best is not None:
-            label = f"{name}: best {percent[best]:.2f}% in epoch {epochs[best]:g}, {minutes:.1f} min"
+            label = f"{name}: best {percent[best]:.2f}% in epoch {epochs[best]:g}, {duration}"
             right.plot(epochs[best], percent[best], "o", color=color)
         right.plot(epochs, percent, color=color, label=label)
         everything.append(percent)
-    for style, text in (("--", "training"), ("-", "validation")):
+    for style, text in zip(("--", "-"), LOSSES_OF.get(column, ("training", "validation")), strict=True):
         left.plot([], [], style, color=to_hex(INK), label=text)
     left.legend(frameon=False)
     left.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss (comparable for the same --loss only)")
@@ -89,7 +95,7 @@ def plot_histories(histories: dict[str, dict[str, list[float]]], column: str, me
 
 
 def _best(history: dict[str, list[float]], column: str) -> int | None:
-    """The row of the best epoch, as best.pt holds it: not the untrained network's, whatever that is worth."""
+    """The row of the best epoch: not of the network before it, whatever that is worth."""
     trained = np.where(np.asarray(history["epoch"]) > 0, history[column], np.nan)
     return int(np.nanargmin(trained)) if np.isfinite(trained).any() else None
 
@@ -463,12 +469,13 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, sha
 
 
 def plain_log_ticks(axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …"""
+    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …; its label, set before, says what it is."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
+    axis.set_label_text(f"{axis.get_label_text()} (log)")
 
 
 def _plain(name: str) -> str:

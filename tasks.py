@@ -338,8 +338,7 @@ def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
 
 def diverged() -> InputError:
     return InputError(
-        "what the network says of the validation faces is not finite: training has diverged; try a lower --lr; "
-        "best.pt and last.pt are those of the epoch before"
+        "what the network says of the validation faces is not finite: training has diverged; try a lower --lr"
     )
 
 

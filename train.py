@@ -59,7 +59,7 @@ from face68.images import write_image
 from face68.network import FAMILY
 from losses import LOSSES
 from models import MODELS, create_model, finds_faces, read_option
-from networks import OWN_DETECTOR, SAVED_MODELS, file_of
+from networks import SAMPLE_RUN, SAVED_MODELS, file_of
 from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
 from runs import Settings
 from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
@@ -151,7 +151,7 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     p.add_argument(
         "--output-dir",
         type=Path,
-        help="where the results go (default: saved_models, of a detector saved_models/detector)",
+        help="where the results go (default: saved_models, of the drawn sample runs/sample, there detector/ of a detector)",
     )
     p.add_argument(
         "--tensorboard",
@@ -165,13 +165,13 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     p.add_argument("--dry-run", action="store_true", help="two steps, a validation, nothing written")
     add_overwrite(p)
     args = _follow_recipe(p, line)
-    if args.output_dir is None:
-        args.output_dir = OWN_DETECTOR.parent if finds_faces(args.model) else SAVED_MODELS
-    if args.tensorboard is TENSORBOARD:
-        args.tensorboard = args.output_dir / TENSORBOARD
     if args.data is None:
         args.data = [default_data()]
         say_which_data(args.data[0])
+    if args.output_dir is None:
+        args.output_dir = default_folder(args.data, args.model)
+    if args.tensorboard is TENSORBOARD:
+        args.tensorboard = args.output_dir / TENSORBOARD
     args.model_option = dict(read_option(args.model, text) for text in args.model_option)
     del args.recipe  # its flags stand for it
     return Settings(**vars(args))
@@ -247,10 +247,7 @@ class Training:
             for name, value in zip(self.losses[0], of_step, strict=True):
                 self.sums[name] += value
             if not math.isfinite(of_step[0]):
-                raise InputError(
-                    f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr; best.pt and "
-                    "last.pt are those of the epoch before"
-                )
+                raise InputError(f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr")
         self.losses.clear()
         return {name: value / self.step for name, value in self.sums.items()}
 
@@ -364,6 +361,15 @@ def say_which_data(chosen: Path) -> None:
     print(f"data: {chosen}{drawn if chosen == SAMPLE_DIR else ''}")
 
 
+def default_folder(data: Sequence[Path], model: str) -> Path:
+    """Where results go: saved_models/, of which predict.py takes the network, unless it is of no use on photos."""
+    is_drawn = all(path.resolve() == SAMPLE_DIR.resolve() for path in data)
+    if is_drawn:
+        print(f"results: {SAMPLE_RUN} (drawn faces: of no use on photos; predict.py takes it by --checkpoint alone)")
+    folder = SAMPLE_RUN if is_drawn else SAVED_MODELS
+    return folder / "detector" if finds_faces(model) else folder
+
+
 def create_untrained(settings: Settings, device: torch.device, conventions: Sequence[str] = ()) -> nn.Module:
     """The network before its first step, always the same: weights by --seed, those of layers that fit by --init.
 
@@ -436,9 +442,9 @@ def draw_results(training: Training, data: Dataset) -> None:
         write_image(folder / name, sheet)
 
 
-def describe(training: Training, found: Validation | None) -> dict:
-    """A checkpoint of the averaged weights, and all that describes them."""
-    weights = training.average.model.state_dict()
+def describe(training: Training, found: Validation | None, start: nn.Module | None = None) -> dict:
+    """A checkpoint of the averaged weights, or of those that training began with, and all that describes them."""
+    weights = (start or training.average.model).state_dict()
     if found is not None and "calibration" in weights:
         weights = weights | {"calibration": torch.tensor(found.calibration)}
     return training.task.describe() | {
@@ -447,7 +453,7 @@ def describe(training: Training, found: Validation | None) -> dict:
         "arguments": training.settings.plain(),
         "versions": describe_versions(),
         "weights": weights,
-        "epoch": training.epoch,
+        "epoch": training.epoch if start is None else 0,
         "metrics": {} if found is None else found.metrics,
     }
 
@@ -493,6 +499,16 @@ def keep_epoch(training: Training, found: Validation) -> None:
         training.best_error = found.error
         save_checkpoint(folder / runs.BEST, checkpoint)
     save_state(training, checkpoint)
+
+
+def keep_start(training: Training, val_data: Dataset) -> None:
+    """Put the weights that fine-tuning began with into best.pt where no epoch was better, and say so."""
+    found = training.task.validate(training.before, val_data, training.device)
+    if found.error <= training.best_error:
+        init, best = training.settings.init, training.settings.output_dir / runs.BEST
+        print(f"no epoch was better than {init}: {best} is that again; try a lower --lr, or more faces")
+        training.best_error = found.error
+        save_checkpoint(best, describe(training, found, training.before))
 
 
 def save_state(training: Training, checkpoint: dict) -> None:
@@ -552,6 +568,8 @@ def run(settings: Settings) -> int:
             return 130
         if not writes:
             return 0
+        if settings.init is not None:
+            processes.first_does(keep_start, training, val_data)
         processes.first_does(task.finish, settings.output_dir / runs.BEST, val_data)
         processes.first_does(draw_results, training, val_data)
         export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)

@@ -20,7 +20,7 @@ from face68.draw import (
 )
 from face68.draw import COLORS as REGION_COLORS
 from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, inter_ocular, upright_frame
-from plots import as_picture, new_figure, to_hex
+from plots import GRAY, as_picture, new_figure, to_hex
 
 DPI = 120  # of the figures
 MOST_FILTERS, MOST_MAPS = 32, 31  # of a figure
@@ -91,7 +91,8 @@ def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[in
         label = f"{point}, {region}: peak {heat[point].max():.0%}"
         if said.errors is not None:
             error = said.errors[0, point]
-            place.add_patch(Circle((x, y), error, fill=False, color="white", linewidth=1))
+            for color, width in (("black", 2.5), ("white", 1)):  # which shows on any skin
+                place.add_patch(Circle((x, y), error, fill=False, color=color, linewidth=width))
             label += f", ± {error:.1f} px"
         place.plot(x, y, "o", color=to_hex(REGION_COLORS[region]), markeredgecolor="black", markersize=4)
         place.set_title(label, fontsize=10)
@@ -263,7 +264,7 @@ def _value_bar(figure, values, axes, label: str):
     """A bar below the axes that says which values the colours mean."""
     bar = figure.colorbar(values, ax=axes, location="bottom", shrink=0.5, aspect=50, pad=0.02)
     bar.set_label(label, fontsize=10)
-    bar.outline.set_visible(False)
+    bar.outline.set(edgecolor=GRAY, linewidth=0.8)  # one end may be white
     return bar
 
 

@@ -125,17 +125,20 @@ def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
     sections = {
         "The classic chain, each on what the one before it made": _chain(sample),
         f"{crop}: what evaluation sees of a face. And other sizes of the whole picture": cropped + resized,
-        f"{described(random_face)}: one warp, mostly mild": [("", random_face(sample)) for _ in range(5)],
         "RandomCropFace as far as it may go; and what it shows as no upright face": extremes(random_face, sample),
+        f"{described(random_face)}: one warp, mostly mild": [("", random_face(sample)) for _ in range(5)],
         f"{described(light)}: of 25 draws, from little to much": [("", one) for one in lit[::6]],
         f"{described(erase)}": [("", erase(cut)) for _ in range(5)],
     }
     sheets = []
     for title, shown in sections.items():
         tiles, captions = [face_tile(one["image"], one["keypoints"]) for _, one in shown], [name for name, _ in shown]
-        sheets.append(contact_sheet(tiles, 5, captions=captions if any(captions) else None, title=title))
+        sheets.append(contact_sheet(tiles, len(tiles), 192, captions if any(captions) else None, title))
     title = "Mosaics, of which a detector learns: in white the faces that it is to find, thick at the forehead"
-    return stack_sheets([*sheets, contact_sheet(mosaic_tiles(dataset, 10), columns=5, title=title)])
+    sheets.append(contact_sheet(mosaic_tiles(dataset, 5), 5, 192, title=title))
+    rows = sheets[:2], sheets[2:3], sheets[3:5], sheets[5:]  # of five pictures two side by side, as wide as ten
+    turned = [stack_sheets([sheet.swapaxes(0, 1) for sheet in row]) for row in rows]
+    return stack_sheets([row.swapaxes(0, 1) for row in turned])
 
 
 def described(transform) -> str:

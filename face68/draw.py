@@ -99,10 +99,10 @@ def draw_keypoints(
 
     if truth is not None:
         arm = max(2.0, 2.4 * radius)
+        strokes = []
         for found, true in zip(keypoints, np.asarray(truth, dtype=np.float64), strict=True):
-            _polyline(drawn, np.stack([true, found]), WHITE, thin)
-            for along in ((arm, 0), (0, arm)):
-                _polyline(drawn, np.stack([true - along, true + along]), WHITE, thin)
+            strokes += [np.stack([true, found]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
+        _on_anything(drawn, strokes, WHITE, thin)
     if radius > 0:
         for region, points, _ in SKELETON:
             for point in keypoints[list(points)]:
@@ -211,16 +211,15 @@ def draw_squares(image: np.ndarray, centers, sides, rolls, color: tuple) -> np.n
     for center, side, roll in zip(centers, sides, rolls, strict=True):
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * side / 2
         corners = geometry.transform_points(corners, geometry.similarity((0, 0), center, degrees=float(roll)))
-        _polyline(image, corners, color, 1)
+        _on_anything(image, [corners], color, 1)
         _polyline(image, corners[:2], color, 3)
     return image
 
 
 def _rings(image: np.ndarray, points: np.ndarray, errors: np.ndarray, radius: float) -> None:
     """A white circle around each point (68, 2) px with its expected error (68,) px as radius."""
-    for point, error in zip(points, errors, strict=True):
-        circle = point + max(float(error), radius) * _UNIT_CIRCLE
-        _polyline(image, np.vstack([circle, circle[:1]]), WHITE, max(1, round(0.4 * radius)))
+    circles = [point + max(float(error), radius) * _UNIT_CIRCLE for point, error in zip(points, errors, strict=True)]
+    _on_anything(image, [np.vstack([one, one[:1]]) for one in circles], WHITE, max(1, round(0.4 * radius)))
 
 
 def _write_above(image: np.ndarray, faces: Sequence[Face], identities: bool, scores: bool) -> np.ndarray:
@@ -472,6 +471,16 @@ def _polyline(image: np.ndarray, points: np.ndarray, color: tuple, thickness: in
         if np.isfinite([start, end]).all():
             ends = (tuple(_fixed_point(point).tolist()) for point in (start, end))
             cv2.line(image, *ends, color, thickness, cv2.LINE_AA, SHIFT)
+
+
+def _on_anything(image: np.ndarray, lines: Sequence[np.ndarray], color: tuple, thickness: int) -> None:
+    """Lines with a shadow around them, so that white ones show on white."""
+    shadow = image.copy()
+    for line in lines:
+        _polyline(shadow, line, BLACK, thickness + 2)
+    cv2.addWeighted(shadow, 0.5, image, 0.5, 0, dst=image)
+    for line in lines:
+        _polyline(image, line, color, thickness)
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont:

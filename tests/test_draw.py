@@ -66,8 +66,18 @@ def test_the_truth_is_a_white_cross_at_its_place():
     drawn = draw.draw_keypoints(gray(), points, truth, radius=5)
     for x, y in ((50, 60), (60, 60), (40, 60), (50, 70), (50, 50)):
         assert drawn[y, x].min() > 240
-    assert (drawn[:45] == 128).all() and (drawn[:, 66:] == 128).all()
+    assert (drawn[:43] == 128).all() and (drawn[:, 68:] == 128).all()
     assert (draw.draw_keypoints(gray(), points, None, radius=5) == 128).all()
+
+
+def test_white_shows_on_white():
+    white, middle = np.full((120, 200, 3), 255, np.uint8), np.full((68, 2), 60.0)
+    nothing = np.full((68, 2), np.nan)
+    for drawn in (
+        draw.draw_keypoints(white, nothing, middle),
+        draw.draw_squares(white, [(60, 60)], [50], [0], draw.WHITE),
+    ):
+        assert drawn.min() < 160 and (drawn[40:80, 40:80] == 255).any()
 
 
 def test_the_error_is_a_line_from_the_truth_to_the_point():

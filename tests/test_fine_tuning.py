@@ -81,6 +81,23 @@ def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(setting
         train.main()
 
 
+def test_fine_tuning_that_never_beats_its_start_keeps_it_and_says_so(settings, trained, tmp_path, capsys):
+    line = ("--init", PRETRAINED, "--recipe", "best", "--epochs", 1, "--batch-size", 4, "--output-dir", tmp_path)
+    training = trained(settings(*line, "--lr", 0.1))
+    before, after = runs.read_history(tmp_path)["val_nme"]
+    assert before < after == pytest.approx(training.best_error, rel=1e-4)
+    train.keep_start(training, validation(training)[0])
+    assert f"no epoch was better than {PRETRAINED}" in capsys.readouterr().out
+    best, start = load_checkpoint(tmp_path / "best.pt"), training.before.state_dict()
+    assert all(torch.equal(value, start[name]) for name, value in best["weights"].items() if name != "calibration")
+    assert best["epoch"] == 0 and best["metrics"]["val_nme_inter_ocular"] == pytest.approx(before, rel=1e-4)
+    assert training.best_error == pytest.approx(before, rel=1e-4), "which train.py tells in the end"
+
+    training.best_error = before / 2
+    train.keep_start(training, validation(training)[0])
+    assert capsys.readouterr().out.count("no epoch") == 0 and training.best_error == before / 2
+
+
 def validation(training):
     """The data and the device that it validates on."""
     return training.task.load()[1], training.device

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from face68.files import InputError
 from losses import detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss, wing_loss
 from models import Maps, Outputs
 
@@ -26,6 +27,15 @@ def test_only_faces_count_in_the_keypoint_loss():
     loss.backward()
     assert keypoints.grad[:2].all() and not keypoints.grad[2].any()
     assert keypoint_loss(torch.nn.functional.mse_loss, keypoints, target, torch.zeros(3)).item() == 0
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [torch.nn.MSELoss(), lambda a, b: (a - b).abs(), lambda a, b, reduction: (a - b).mean()],
+)
+def test_a_loss_that_gives_none_for_each_face_is_refused_in_a_line(criterion):
+    with pytest.raises(InputError, match=r'^--loss: .* must take reduction="none".*$'):
+        keypoint_loss(criterion, torch.ones(2, 68, 2), torch.zeros(2, 68, 2), torch.ones(2))
 
 
 def test_the_heatmap_loss_is_zero_for_a_gaussian_around_the_point():

@@ -2,8 +2,12 @@ import math
 
 import pytest
 import torch
+from conftest import SAMPLE
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import Compose
 
+from data_load import FacialKeypointsDataset, Normalize, RandomCrop, Rescale, ToTensor
 from face68.files import InputError
 from models import (
     MODELS,
@@ -27,14 +31,33 @@ OF_KEYPOINTS = [name for name in MODELS if not finds_faces(name)]
 @pytest.mark.parametrize("name", OF_KEYPOINTS)
 def test_output_shapes_and_gradients(name):
     model = create_model(name)
-    outputs = model(torch.rand(2, 1, model.input_size, model.input_size))
+    outputs = as_outputs(model(torch.rand(2, 1, model.input_size, model.input_size)))
     assert outputs.keypoints.shape == (2, 68, 2)
     if predicts_errors(name):
         assert outputs.log_errors.shape == (2, 68) and outputs.face_logits.shape == (2,)
         assert outputs.heatmaps.shape == (2, 68, model.input_size // 4, model.input_size // 4)
     sum(output.sum() for output in outputs if output is not None).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
-    assert model.eval()(torch.rand(1, 1, model.input_size, model.input_size)).heatmaps is None
+    assert as_outputs(model.eval()(torch.rand(1, 1, model.input_size, model.input_size))).heatmaps is None
+
+
+def test_the_courses_own_loop_trains_the_classic_network():
+    """As its notebooks have it: the data set by the names of its arguments, its transforms, `criterion(net(x), y)`."""
+    chain = Compose([Rescale(250), RandomCrop(224), Normalize(), ToTensor()])
+    data = FacialKeypointsDataset(
+        csv_file=SAMPLE / "training_frames_keypoints.csv", root_dir=SAMPLE / "training", transform=chain
+    )
+    image_name, key_pts = data.key_pts_frame.iloc[3, 0], data.key_pts_frame.iloc[3, 1:].to_numpy(float)
+    assert image_name == data.names[3] and len(data.key_pts_frame) == len(data)
+    assert (key_pts.reshape(-1, 2) == data.keypoints[3]).all()
+    net, criterion = MODELS["net"](), torch.nn.SmoothL1Loss()
+    samples = next(iter(DataLoader(data, batch_size=4)))
+    images, key_pts = samples["image"].float(), samples["keypoints"]
+    key_pts = key_pts.view(key_pts.size(0), -1)
+    output_pts = net(images)
+    assert output_pts.shape == key_pts.shape == (4, 136)
+    criterion(output_pts, key_pts).backward()
+    assert net.features[0].weight.grad.any()
 
 
 @pytest.mark.parametrize("name", OF_KEYPOINTS)
@@ -42,7 +65,7 @@ def test_a_face_does_not_depend_on_its_batch(name):
     torch.manual_seed(0)
     model = create_model(name).eval()
     images = torch.rand(3, 1, model.input_size, model.input_size)
-    for together, alone in zip(model(images), model(images[1:2]), strict=True):
+    for together, alone in zip(as_outputs(model(images)), as_outputs(model(images[1:2])), strict=True):
         if together is not None:
             torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=1e-4)
 

@@ -3,16 +3,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, digests, one_line_error
 
+import networks
 from checkpoint import build_model, load_checkpoint
 from data_load import Seeded, join, open_split
 from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
 from runs import FACES, LEARNING, UNTRAINED, WRITTEN
+from train import parse_arguments
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -106,9 +109,30 @@ def test_without_data_it_says_which_it_takes(tmp_path, command):
         assert "prepare.py download" in result.stdout
 
 
+def test_drawn_faces_do_not_become_the_network_that_photos_get(settings, monkeypatch, capsys):
+    """Unless --output-dir says so; a user's own faces still do."""
+    for data, folder in (
+        (SAMPLE, networks.SAMPLE_RUN),
+        (SAMPLE.parent / ".." / "data" / "sample", networks.SAMPLE_RUN),
+    ):
+        assert parse_arguments(["--data", str(data)]).output_dir == folder
+        told = capsys.readouterr().out
+        assert f"results: {folder}" in told and "of no use on photos" in told
+        assert parse_arguments(["--data", str(data), "--output-dir", "mine"]).output_dir == Path("mine")
+        assert "results" not in capsys.readouterr().out
+    assert (
+        parse_arguments(["--data", str(SAMPLE), "--model", "detector"]).output_dir == networks.SAMPLE_RUN / "detector"
+    )
+    assert settings().output_dir == settings("--data", SAMPLE).output_dir == networks.SAVED_MODELS
+    assert settings("--model", "detector").output_dir == networks.OWN_DETECTOR.parent
+    ignored = subprocess.run(["git", "-C", REPOSITORY, "check-ignore", networks.SAMPLE_RUN / "best.pt"])
+    assert ignored.returncode in (0, 128), "git ignores it; 128: this is no checkout"
+
+
 def test_a_loss_that_is_not_finite_stops_in_one_line(tiny, tmp_path, command):
     result = train(command, tiny, tmp_path / "run", "--epochs", "3", "--optimizer", "sgd", "--lr", "1e30")
-    assert "--lr" in one_line_error(result)
+    error = one_line_error(result)
+    assert "--lr" in error and "epoch before" not in error, "there is none"
 
 
 def test_a_training_that_diverges_in_its_first_epoch_is_one_line_and_leaves_an_earlier_ones_files(

@@ -85,9 +85,18 @@ def test_histories_have_a_colour_a_run_and_say_which_is_which():
     assert len({line.get_color() for line in curves.values()}) == 2
     dots = [line.get_xydata().tolist() for line in right.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(dots, [[[1, 5]], [[1, 5]]])
-    assert right.get_xlabel() == "epoch" and right.get_ylabel() == "NME (inter-ocular), %"
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
+    assert right.get_xlabel() == "epoch" and right.get_ylabel() == "NME (inter-ocular), % (log)"
+    told = [text.get_text() for text in left.get_legend().get_texts()]
+    assert told == ["training: changed faces, all parts", "validation: faces as they are, points alone"]
     assert [text.get_text() for text in right.figure.legends[0].get_texts()] == list(curves)
+
+
+def test_short_trainings_say_how_short_and_logarithmic_axes_that_they_are():
+    history = {name: [1.0, 0.9] for name in ("epoch", "train_loss", "val_loss", "val_1_minus_ap")} | {"seconds": [1, 2]}
+    left, right = plots.plot_histories({"quick": history}, "val_1_minus_ap", "1 - AP").axes
+    assert right.lines[1].get_label().endswith(", 3.0 s")
+    assert left.get_ylabel() == "loss (log)" and right.get_ylabel() == "1 - AP, %"
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
 
 
 def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
@@ -181,7 +190,8 @@ def test_a_face_is_chosen_by_number_or_name(tiny):
 
 def test_transforms_are_named_with_their_parameters_and_taken_to_their_ends(tiny, written):
     data = open_split(tiny, "training")
-    visualize.transform_sheet(data, seed=0, face=2)
+    height, width, _ = visualize.transform_sheet(data, seed=0, face=2).shape
+    assert height < 1080 and width < 2100, "as large as a screen"
     texts = [text for _, text, *_ in written]
     shown = " ".join(texts)
     assert texts[3:6] == ["→ RandomCrop(224): 224×224", "→ Normalize(): gray, 0 … 1", "→ ToTensor(): (1, 224, 224)"]
