@@ -151,7 +151,7 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     p.add_argument(
         "--output-dir",
         type=Path,
-        help="where the results go (default: saved_models, of the drawn sample runs/sample, there detector/ of a detector)",
+        help="where the results go (default: saved_models, of drawn faces runs/sample; of detectors detector/ there)",
     )
     p.add_argument(
         "--tensorboard",
