@@ -53,8 +53,8 @@ from face68.command.arguments import (
     seed,
     whole_number,
 )
-from face68.command.places import check_places, is_ours
-from face68.files import InputError, alone_in
+from face68.command.places import check_places, is_ours, only_writer
+from face68.files import InputError
 from face68.images import write_image
 from face68.network import FAMILY
 from losses import LOSSES
@@ -559,7 +559,7 @@ def run(settings: Settings) -> int:
         backend = "nccl" if device.type == "cuda" else "gloo"
         print(f"processes: {processes.count()}, joined by {backend}; a step takes {settings.batch_size} faces in all")
     writes = processes.is_first() and not settings.dry_run
-    with alone_in(settings.output_dir) if writes else contextlib.nullcontext():
+    with only_writer(settings.output_dir) if writes else contextlib.nullcontext():
         if settings.resume:
             resume(training)
         if settings.tensorboard is not None and writes:

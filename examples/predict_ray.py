@@ -25,7 +25,8 @@ import cv2
 from face68 import Landmarker
 from face68.command.arguments import complain, parser, positive_int, run, say, set_up_pillow
 from face68.command.inputs import find_inputs, glance_at_source, read_source, weigh_glance
-from face68.files import InputError, alone_in
+from face68.command.places import only_writer
+from face68.files import InputError
 from face68.formats import ImageResult, read_jsonl, write_jsonl
 from face68.photos import find_faces
 
@@ -145,7 +146,7 @@ def main() -> int:
     inputs = find_inputs(args.photos, args.recursive)
     Landmarker(args.checkpoint)  # what is wrong with it is known now, and not to each worker
     failed = complain(inputs.problems)
-    with alone_in(args.output):
+    with only_writer(args.output):
         done = photos_done(args.output)
         todo = [source for source in inputs.sources if source not in done]
         say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")

@@ -1,23 +1,20 @@
-"""Files: what is wrong with one in a line, written whole or not at all, locked, hashed."""
+"""Files: what is wrong with one in a line, written whole or not at all, hashed."""
 
 import contextlib
 import functools
 import hashlib
 import os
-import platform
 import re
 import secrets
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked there, and what killed runs leave behind stays
+except ImportError:  # Windows: what killed runs leave behind stays there
     fcntl = None
 
 MARK = "face68"  # how a file says that this program wrote it, see `images.is_marked` and `formats.is_result`
@@ -69,7 +66,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
 
     A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing. A link is
-    followed; a stream (see `is_stream`) is written to and not replaced.
+    followed; a stream (see `is_stream`) is written to and not replaced. A file that is replaced hands on its mode.
     The suffix is kept, because cv2 and matplotlib choose the format by it. A process that is killed leaves the
     temporary file behind; the next one that writes into that folder removes it, see `remove_leftovers`.
 
@@ -82,7 +79,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         target, stream = Path(os.path.realpath(path)), is_stream(path)
         folder = Path(tempfile.gettempdir()) if stream else target.parent
         folder.mkdir(parents=True, exist_ok=True)
-        temporary, lock = _new_file(folder, path.suffix)
+        mode = stat.S_IMODE(target.stat().st_mode) if not stream and target.exists() else None
+        temporary, lock = _new_file(folder, path.suffix, mode)
         yield temporary
         if stream:
             with temporary.open("rb") as source, path.open("ab") as sink:  # a shell's file may hold lines already
@@ -90,6 +88,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             return
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if mode not in (None, stat.S_IMODE(temporary.stat().st_mode)):
+            temporary.chmod(mode)
         temporary.replace(target)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -123,15 +123,15 @@ def check_writable(path: str | Path) -> None:
 _PARTIAL = ".partial-"
 
 
-def _new_file(folder: Path, suffix: str) -> tuple[Path, int | None]:
-    """An empty file of a name that nothing has yet, and the descriptor that locks it as long as it is open. The kernel
-    applies the umask: a result is an ordinary file.
+def _new_file(folder: Path, suffix: str, mode: int | None = None) -> tuple[Path, int | None]:
+    """An empty file of a name that nothing has yet, and the descriptor that locks it as long as it is open. Nobody may
+    do more with it than `mode` says; the kernel applies the umask.
     """
     _remove_leftovers_once(folder)
     while True:
         path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
         try:
-            lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode | 0o600)
         except FileExistsError:
             continue
         if fcntl is None:
@@ -166,56 +166,6 @@ def remove_leftovers(folder: Path) -> None:
 
 
 _remove_leftovers_once = functools.cache(remove_leftovers)  # of each folder, in a process
-
-
-LOCK = ".face68.lock"  # in a folder that somebody keeps to himself
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep others out of a folder who ask like this, until the block ends or the process does in whatever way. Where
-    there are no locks (Windows, some network drives) nobody is kept out.
-
-    Raises:
-        InputError: somebody else is in it, or it can't be written to.
-    """
-    if fcntl is None:
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(folder / LOCK)
-    except OSError as error:
-        raise unwritable(folder / LOCK, error) from error
-    with file:
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> TextIO:
-    """A file that this process alone has locked, and that says which one that is. POSIX's locks are not handed on to
-    children, so workers that outlive a killed process by seconds keep nobody out.
-    """
-    while True:
-        file = path.open("a+")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            who = file.readline(200).strip() or "another process"
-            file.close()
-            raise InputError(f"{path.parent}: {who} writes into it; wait for it, or name another folder") from None
-        except OSError:  # a file system without locks
-            return file
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                file.truncate(0)
-                file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M')},\n")
-                file.flush()
-                return file
-        file.close()  # its owner has just ended and removed it
 
 
 def cache_folder() -> Path:

@@ -10,9 +10,7 @@ import pytest
 from conftest import REPOSITORY
 
 from face68.files import (
-    LOCK,
     InputError,
-    alone_in,
     as_problem,
     atomic_path,
     check_writable,
@@ -54,6 +52,18 @@ def test_threads_that_write_leave_the_umask_alone(tmp_path):
         after = os.umask(before)
     assert after == 0o027
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o664, 0o755])
+def test_what_is_replaced_hands_on_its_mode_and_nobody_reads_more_meanwhile(tmp_path, mode):
+    path, link = tmp_path / "a.txt", tmp_path / "link.txt"
+    write(path, "old")
+    path.chmod(mode)
+    link.symlink_to(path)
+    with atomic_path(link) as temporary:
+        assert not stat.S_IMODE(temporary.stat().st_mode) & ~(mode | 0o600)
+        temporary.write_text("new")
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_link_is_followed(tmp_path):
@@ -159,29 +169,3 @@ with atomic_path({str(tmp_path / "killed.jpg")!r}) as path:
         *(".partial-0123456789abcdef", ".partial-0123456789abcdef-too", ".partial-mine"),
         "a.txt",
     ]
-
-
-def test_one_process_keeps_a_folder_to_itself_and_a_killed_one_leaves_it(tmp_path):
-    folder = tmp_path / "run"
-    code = f"""
-import sys
-from pathlib import Path
-from face68.files import alone_in
-with alone_in(Path({str(folder)!r})):
-    print("in", flush=True)
-    sys.stdin.read()
-"""
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "in\n"
-    with pytest.raises(
-        InputError, match=f"run: process {other.pid} on .* writes into it; wait for it, or name another"
-    ):
-        alone_in(folder).__enter__()
-    assert (folder / LOCK).exists()
-    other.kill()
-    other.communicate()
-    with alone_in(folder):
-        assert (folder / LOCK).exists()
-    assert list(folder.iterdir()) == []

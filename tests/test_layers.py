@@ -53,7 +53,8 @@ def test_every_file_is_read():
 def test_the_library_knows_neither_torch_nor_the_root():
     allowed = LIBRARY_NEEDS | set(of("face68")) | sys.stdlib_module_names
     for module in of("face68"):
-        assert IMPORTS[module] <= allowed, module
+        lazily = {"filelock"} if module == "face68.command.places" else set()
+        assert IMPORTS[module] <= allowed | lazily, module
 
 
 def test_an_example_knows_the_library_and_what_it_is_about():

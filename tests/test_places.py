@@ -2,15 +2,25 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PRETRAINED, encoded
+from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
 from face68.command.inputs import find_inputs
-from face68.command.places import check_places, is_ours, place_pictures, place_pts, place_sheets, pts_of_face
+from face68.command.places import (
+    check_places,
+    is_ours,
+    only_writer,
+    place_pictures,
+    place_pts,
+    place_sheets,
+    pts_of_face,
+)
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts
@@ -196,3 +206,39 @@ def test_pts_files_never_lie_beside_a_photo(named, tmp_path):
         with pytest.raises(InputError, match="would lie among photos"):
             place_pts(find_inputs(["linked/a.jpg"]), Path(folder))
     assert len(place_pts(inputs, Path("in/pts"))) == 3
+
+
+@pytest.mark.parametrize("name", ["", "all.jsonl"])
+def test_one_process_keeps_others_out_and_a_killed_one_doesn_t(tmp_path, name):
+    """Nor do children that outlive it, as workers do by seconds."""
+    folder = tmp_path / "run"
+    code = f"""
+import os, sys
+from pathlib import Path
+from face68.command.places import only_writer
+with only_writer(Path({str(folder)!r}), {name!r}):
+    if os.fork():
+        print("in", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(InputError, match="another process writes into it; wait for it, or name another") as caught:
+        only_writer(folder, name).__enter__()
+    assert str(caught.value).startswith(f"{folder / name}: ")
+    with only_writer(folder, "another"):
+        pass
+    other.kill()
+    other.wait()
+    with only_writer(folder, name):
+        assert len(list(folder.iterdir())) == 1
+    assert list(folder.iterdir()) == []
+    other.communicate()
+
+
+def test_a_place_that_can_t_be_locked_is_a_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="can't be written"):
+        only_writer(tmp_path / "file").__enter__()

@@ -6,17 +6,18 @@ says --overwrite, and never a file that the run reads. It is looked at before th
     check_places([args.output, args.json], overwrite=args.overwrite)
 """
 
+import contextlib
 import itertools
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from face68.command.arguments import say
 from face68.command.inputs import STDIN, Inputs
-from face68.files import InputError, check_writable, is_stream
+from face68.files import MARK, InputError, check_writable, is_stream, unwritable
 from face68.formats import is_result
 from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked
 
@@ -92,6 +93,33 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
     except (OSError, ValueError):  # not there, or a path that no file can have
         return None
     return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, name: str = "") -> Iterator[None]:
+    """Keep others out of a folder, or of the file `name` in it, who ask like this: to the end of the block, or of the
+    process, however that comes.
+
+    Raises:
+        InputError: somebody else is in it, or it can't be written to.
+    """
+    from filelock import FileLock, Timeout  # here, because the library doesn't need it
+
+    path = folder / f".{name or MARK}.lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{folder / name}: another process writes into it; wait for it, or name another") from None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes it at the release
+            path.unlink()
+        lock.release()
 
 
 # --- The names ------------------------------------------------------------------------------------------------
