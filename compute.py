@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset, default_collate
 
 import processes
 from face68.files import InputError
@@ -78,7 +78,7 @@ def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str,
 
 def batches(data: Dataset, workers: int, device: torch.device, size: int = 64) -> Iterator[dict[str, torch.Tensor]]:
     """All samples of a data set in order, in batches on the device."""
-    for batch in DataLoader(data, size, num_workers=workers):
+    for batch in processes.loaded(data, workers, batch_size=size):
         yield to_device(batch, device)
 
 

@@ -1,44 +1,91 @@
 """How every command begins and ends. It is imported first, so that the time of the other imports is under its care too.
 
-Where the file that Python runs is a command, the process is its own and is set up as that: Ctrl-C and SIGTERM end it in
-one line, streams that were closed for it lead nowhere, and what C libraries (libtiff, FFmpeg) write to stderr by
-themselves doesn't appear, for what matters of it is in a line of ours. Where others import a command, nothing is set.
+Where the file that Python runs is a command, the process is its own and is set up as that: Ctrl-C, SIGTERM and SIGHUP
+(the terminal was closed) end it in one line, streams that were closed for it lead nowhere, and what C libraries
+(libtiff, FFmpeg) write to stderr by themselves doesn't appear, for what matters of it is in a line of ours. Where
+others import a command, nothing is set.
 """
 
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-STOPPED = 130  # the exit status, of both
+SIGNALS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+STOPPED = 130  # the exit status, of all
+AGAIN = 1.0  # s in which a signal is the same one: a group gets it, and each process of it from who started it
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and exit, see `face68.command.arguments.run`; Ctrl-C and SIGTERM let it tidy up first."""
+    """Run a command's `main` and exit, see `face68.command.arguments.run`; a first signal lets it tidy up."""
     from face68.command import arguments  # here, because all else is to be imported behind this file
 
-    _on_signals(_interrupt)
+    on_signals(_interrupt)
     try:
         arguments.run(main)
+    except SystemExit as end:
+        if end.code == STOPPED:  # a thread may wait for ever, for a pipe that nobody writes, and Python would for it
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(STOPPED)
+        raise
     finally:
-        _on_signals(signal.SIG_DFL)  # nothing is left to tidy up
+        on_signals(end_at_once)  # nothing is left to tidy up
 
 
-def _on_signals(handler) -> None:
+def on_signals(act: Callable[[int], None], patience: float = 0.0) -> None:
+    """Have the signals call `act` with their number, after so many seconds; but for those that are ignored, as in a
+    shell's background and under nohup.
+    """
+    begin = time.monotonic() + patience
+
+    def handle(number: int, _) -> None:
+        _leave_closed_terminal()
+        if time.monotonic() >= begin:
+            act(number)
+
     for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as it is for what a shell runs in the background
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """The signals wait for the end of the block: what belongs together is written together. Main thread only."""
+    asked, before = [], {number: signal.getsignal(number) for number in SIGNALS}
+    on_signals(asked.append)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
+    for number in asked[:1]:
+        signal.raise_signal(number)
 
 
-def _interrupt(number: int, _) -> None:
+def _interrupt(number: int) -> None:
+    on_signals(end_at_once, AGAIN)
     raise KeyboardInterrupt(_name(number))
 
 
-def _end_at_once(number: int, _) -> None:
-    """While a command is imported, nothing is begun that would have to be ended well."""
-    os.write(sys.stderr.fileno(), f"stopped by {_name(number)}\n".encode())
+def end_at_once(number: int) -> None:
+    """For a second signal, and while a command is imported: nothing is begun then that would have to be ended well."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"stopped by {_name(number)}\n".encode())
     os._exit(STOPPED)
+
+
+def _leave_closed_terminal() -> None:
+    """What is written to one is an error, which would end what a signal asked to tidy up: it leads nowhere then."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # no file
+            number = stream.fileno()
+            try:
+                os.write(number, b"")
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _name(number: int) -> str:
@@ -58,7 +105,7 @@ def _set_up() -> None:
     sys.stderr = os.fdopen(ours, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    _on_signals(_end_at_once)
+    on_signals(end_at_once)
 
 
 def _is_run(folder: str) -> bool:

@@ -16,6 +16,8 @@ From Python:
 import launch
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -31,7 +33,6 @@ from face68.command.arguments import (
     complain,
     parser,
     say,
-    uninterrupted,
 )
 from face68.command.inputs import (
     STDIN,
@@ -46,21 +47,22 @@ from face68.command.inputs import (
 from face68.command.places import (
     OUTPUTS,
     check_places,
+    only_writer,
     place_pictures,
     place_pts,
     place_sheets,
     tell_new_folders,
 )
-from face68.command.results import Results
+from face68.command.results import Results, read_earlier
 from face68.detect import Given
 from face68.draw import draw_faces
-from face68.files import InputError, printable
-from face68.formats import FACES_CSV_COLUMNS, read_jsonl, write_coco, write_faces_csv, write_json
+from face68.files import InputError, is_stream, printable, sha256
+from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_json
 from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import Photo, find_faces, prefetch
-from networks import chosen_network, described, open_landmarker
+from networks import chosen_network, default_detector, described, open_landmarker
 
 
 def parse_arguments():
@@ -151,10 +153,23 @@ def open_drawing(args) -> Callable[..., np.ndarray]:
     return partial(draw_faces, **options)
 
 
+def options_of(network: Path, args) -> dict:
+    """What decides on the faces, as `ImageResult` takes it; files by their content."""
+    detector = default_detector(args.detector)
+    options = {
+        "checkpoint": sha256(network)[:12],
+        "detector": sha256(detector)[:12] if Path(detector).suffix == ".onnx" else detector,
+        "box": args.box and list(map(list, args.box)),
+        **{name: getattr(args, name) for name in ("passes", "min_face", "largest", "min_face_score", "measures")},
+    }
+    return {name: value for name, value in options.items() if value is not None and value is not False}
+
+
 def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     """Plan all files before the first is written."""
     drawing = open_drawing(args)
-    earlier = read_jsonl(args.jsonl) if args.resume and args.jsonl.exists() else []
+    options = options_of(network, args) if args.jsonl else None
+    earlier = read_earlier(args.jsonl, options) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
     sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output, pictures.values())
@@ -174,6 +189,7 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
         summaries={path: write for path, write in writers.items() if path},
         jsonl=args.jsonl,
         earlier=earlier,
+        options=options,
         overwrite=args.overwrite,
     )
 
@@ -196,6 +212,12 @@ def watched(photos: Iterable[Photo], total: int) -> Iterator[Photo]:
 
 def main() -> int:
     args = parse_arguments()
+    path = args.jsonl and Path(os.path.realpath(args.jsonl))
+    with only_writer(path.parent, path.name) if path and not is_stream(path) else contextlib.nullcontext():
+        return predict(args)
+
+
+def predict(args) -> int:
     inputs, single = open_inputs(args)
     network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
@@ -216,7 +238,7 @@ def main() -> int:
                 continue
             if args.measures:
                 photo.faces = measured(photo.faces)
-            with uninterrupted():  # the files about all photos are to agree
+            with launch.uninterrupted():  # the files about all photos are to agree
                 failed += complain(results.add(photo))
             faces.append(len(photo.faces))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")

@@ -7,6 +7,7 @@ A command that runs alone is one process, for which everything here returns at o
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
 
 from face68.files import InputError
 
@@ -144,6 +146,40 @@ def first_does(function: Callable[..., Value], *arguments) -> Value | None:
         return None
     with alone():
         return function(*arguments)
+
+
+# --- Processes that prepare samples for each of them ------------------------------------------------------------
+
+
+class WorkerLost(InputError):
+    """A process that prepares samples has ended, or has no room for them."""
+
+
+def loaded(data: Dataset, workers: int, **options) -> Iterator[dict[str, Tensor]]:
+    """The batches of a `DataLoader`. Its workers leave signals, which a whole group may get, to this process.
+
+    Raises:
+        WorkerLost: only where a batch is asked for, so that the steps before are whole.
+    """
+    batches = iter(DataLoader(data, num_workers=workers, worker_init_fn=_leave_signals, **options))
+    if workers and hasattr(signal, "SIGCHLD"):  # by which torch would raise anywhere, in the middle of a step too
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if not workers:
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        raise WorkerLost(
+            f"--workers {workers}: a process that prepares samples failed ({reason}); see that there is memory, also "
+            "in /dev/shm, or take fewer"
+        ) from error
+
+
+def _leave_signals(_: int) -> None:
+    for number in signal.Signals:
+        if number.name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            signal.signal(number, signal.SIG_IGN)
 
 
 # --- A network that they train together --------------------------------------------------------------------------

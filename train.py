@@ -22,16 +22,15 @@ import argparse
 import contextlib
 import copy
 import math
-import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 import image_cache
@@ -302,19 +301,15 @@ def resume(training: Training) -> None:
 
 
 class Interrupt:
-    """Ctrl-C, or SIGTERM, asks for an end after the current step; a second one ends at once."""
+    """A signal asks for an end after the current step; a second one ends at once."""
 
     def __init__(self):
         self.requested = False
-        self._set(self._handle)
+        launch.on_signals(self._request)
 
-    def _handle(self, *_) -> None:
+    def _request(self, _) -> None:
         self.requested = True
-        self._set(signal.default_int_handler)
-
-    def _set(self, handler: Callable) -> None:
-        for number in launch.SIGNALS:
-            signal.signal(number, handler)
+        launch.on_signals(launch.end_at_once, launch.AGAIN)
 
 
 def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[str, float]:
@@ -329,17 +324,17 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
     steps = [order[i : i + settings.batch_size] for i in range(done, len(order), settings.batch_size)]
     # A generator of its own, or each loader would take a number from the global one, from which dropout draws: an epoch
     # that is interrupted and resumed has two loaders.
-    loader = DataLoader(
+    batches = processes.loaded(
         data,
+        settings.workers,
         batch_sampler=list(map(processes.share_of_step, steps)),
-        num_workers=settings.workers,
         generator=torch.Generator(),
     )
     training.model.train()
     title = f"epoch {training.epoch + 1}/{settings.epochs}"
     hidden = None if processes.is_first() else True  # None: where stderr is no terminal
     with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=hidden) as bar:
-        for step, batch in zip(steps, loader, strict=True):
+        for step, batch in zip(steps, batches, strict=True):
             with torch.autocast(training.device.type, training.precision, training.precision != torch.float32):
                 loss = training.task.loss(training.parallel, to_device(batch, training.device))
             losses = {"train_loss": loss.watched} | {f"{name}_loss": part for name, part in loss.parts.items()}
@@ -469,7 +464,14 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         processes.first_does(note_epoch, training, {}, found, seconds, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
-        losses = train_epoch(training, train_data, interrupt)
+        try:
+            losses = train_epoch(training, train_data, interrupt)
+        except processes.WorkerLost as error:
+            if settings.dry_run or processes.count() > 1:  # several know their losses only together
+                raise
+            training.mean_losses()
+            save_state(training, describe(training, None))
+            raise InputError(f"{error}; --resume goes on from step {training.step}") from error
         if processes.any_of(interrupt.requested):
             processes.first_does(save_state, training, describe(training, None))
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")

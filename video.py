@@ -45,7 +45,6 @@ from face68.command.arguments import (
     parser,
     positive_int,
     say,
-    uninterrupted,
 )
 from face68.command.places import OUTPUTS, check_places, is_ours
 from face68.draw import draw_faces
@@ -255,7 +254,7 @@ def main() -> int:
     try:
         with opened_results(reader, args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
-                with uninterrupted():  # the files, and what is said of them, are to agree
+                with launch.uninterrupted():  # the files, and what is said of them, are to agree
                     write(seen)
                     count += 1
                     identities |= {face.identity for face in seen.faces}

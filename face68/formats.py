@@ -88,7 +88,10 @@ def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
 
 @dataclass(eq=False)
 class ImageResult:
-    """The faces of an image `width` × `height` px; of a film's frame also its number, from 0, and its time, seconds."""
+    """The faces of an image `width` × `height` px; of a film's frame also its number, from 0, and its time, seconds.
+
+    options: what decided on the faces, by name, in JSON's types; JSON and JSON Lines keep it.
+    """
 
     image: str  # path, of the film where it is a frame
     width: int
@@ -96,6 +99,7 @@ class ImageResult:
     faces: list[Face]
     frame: int | None = None
     time: float | None = None
+    options: dict | None = None
 
 
 def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
@@ -104,7 +108,8 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
     `{"images": [{"image": path, "width": w, "height": h, "faces": [{"box": [x0, y0, x1, y1], "score": s,
     "face_score": f, "keypoints": [[x, y] × 68], "errors": [e × 68]}]}]}`
 
-    Where they are known, a face also has "identity" and "measures" (see `Face`), an image "frame" and "time".
+    Where they are known, a face also has "identity" and "measures" (see `Face`), an image "frame" and "time" and
+    "options".
 
     Raises:
         InputError: the file can't be written.
@@ -141,8 +146,8 @@ def json_line(result: ImageResult) -> str:
     image = {"image": result.image}
     if result.frame is not None:
         image |= {"frame": result.frame, "time": round(result.time, 4)}
-    faces = [face.to_dict() for face in result.faces]
-    return json.dumps(image | {"width": result.width, "height": result.height, "faces": faces}, allow_nan=False)
+    image |= {"width": result.width, "height": result.height, "faces": [face.to_dict() for face in result.faces]}
+    return json.dumps(image if result.options is None else image | {"options": result.options}, allow_nan=False)
 
 
 def read_json(path: str | Path) -> list[ImageResult]:
@@ -197,8 +202,11 @@ def _image_from_json(where: str, data: dict) -> ImageResult:
     frame, seconds = data.get("frame"), data.get("time")
     if frame is not None and not (type(frame) is int and type(seconds) in (int, float) and math.isfinite(seconds)):
         raise InputError(f'{where}: "frame" must be a whole number, with a "time" in seconds')
+    options = data.get("options")
+    if not isinstance(options, dict | None):
+        raise InputError(f'{where}: "options" must be by name')
     faces = [_face_from_json(f"{where}, face {i}", face) for i, face in enumerate(faces, start=1)]
-    return ImageResult(name, width, height, faces, frame, seconds)
+    return ImageResult(name, width, height, faces, frame, seconds, options)
 
 
 def _face_from_json(where: str, data: dict) -> Face:

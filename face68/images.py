@@ -141,8 +141,6 @@ def _read(source, name: str, decode: Callable[[Image.Image], Decoded]) -> Decode
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     except Image.UnidentifiedImageError as error:
-        if data[4:12] in _HEIC_HEADS:
-            raise InputError(f"{name}: is HEIC, which isn't read; {AS_JPEG}") from error
         raise InputError(f"{name}: is not an image; give a JPEG, PNG, TIFF, WebP, BMP or GIF file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # where warnings are errors
         limit = Image.MAX_IMAGE_PIXELS * (2 if isinstance(error, Image.DecompressionBombError) else 1)
@@ -162,6 +160,8 @@ def _opened(source: bytes | BinaryIO | Image.Image) -> contextlib.AbstractContex
         raise InputError(f"has more than {MAX_BYTES // 1_000_000} MB; save it as JPEG")
     if not data:
         raise InputError("is empty; copy or download it again")
+    if data[4:12] in _HEIC_HEADS:
+        raise InputError(f"is HEIC, which isn't read; {AS_JPEG}")
     return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 

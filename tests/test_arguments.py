@@ -1,5 +1,7 @@
 """What every command shares: its help, its complaints, and the process that is its own."""
 
+import launch
+
 import argparse
 import importlib
 import signal
@@ -19,7 +21,6 @@ from face68.command.arguments import (
     positive_int,
     probability,
     say,
-    uninterrupted,
     whole_number,
 )
 from face68.files import InputError
@@ -191,11 +192,11 @@ def test_overwrite_is_off_unless_asked_for():
 
 def test_ctrl_c_waits_for_what_belongs_together():
     done = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), launch.uninterrupted():
         signal.raise_signal(signal.SIGINT)
         done.append("the rest of the block")
     assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with pytest.raises(ZeroDivisionError), uninterrupted():
+    with pytest.raises(ZeroDivisionError), launch.uninterrupted():
         1 / 0  # noqa: B018
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -203,7 +204,7 @@ def test_ctrl_c_waits_for_what_belongs_together():
 def test_an_ignored_ctrl_c_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with uninterrupted():
+        with launch.uninterrupted():
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

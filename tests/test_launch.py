@@ -1,9 +1,11 @@
 """How commands begin and end, as processes of their own."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -38,7 +40,9 @@ def begin(tmp_path):
     return start
 
 
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
+)
 @pytest.mark.parametrize(("text", "printed"), [(IMPORTS, ""), (MAIN, "tidied\n")])
 def test_an_interruption_is_a_line_from_the_first_import_on(begin, number, name, text, printed):
     process = begin(text)
@@ -48,10 +52,11 @@ def test_an_interruption_is_a_line_from_the_first_import_on(begin, number, name,
     assert (process.returncode, output, errors) == (130, printed, f"stopped by {name}\n")
 
 
-def test_what_is_ignored_in_the_background_stays_so(begin):
-    process = begin(MAIN.replace("30", "0.3"), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_is_ignored_in_the_background_and_under_nohup_stays_so(begin, number):
+    process = begin(MAIN.replace("30", "0.3"), preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
     process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (0, "tidied\n", "")
 
@@ -66,6 +71,60 @@ def test_who_imports_a_command_keeps_its_signals_and_streams():
     code += "assert a == (sys.stderr, signal.getsignal(2))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "heard")
+
+
+def test_a_thread_that_waits_for_ever_holds_nothing_up(begin, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    text = """
+import launch, threading, time
+def main():
+    threading.Thread(target=lambda: open("pipe").read()).start()
+    print("running", flush=True)
+    time.sleep(30)
+launch.run(main)
+"""
+    process = begin(text)
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "stopped by SIGTERM\n")
+
+
+def test_the_same_signal_comes_again_and_another_one_ends_at_once(begin):
+    """Who starts a group may hand on what the whole group has got; the tidying goes on through that."""
+    text = MAIN.replace('print("tidied", flush=True)', 'print("tidying", flush=True); time.sleep(30)')
+    process = begin(text)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidying\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "stopped by SIGTERM\n")
+
+
+def test_a_terminal_that_is_closed_keeps_nothing_from_being_tidied_up(begin, tmp_path):
+    text = """
+import launch, sys, time
+def main():
+    try:
+        print("running", flush=True)
+        time.sleep(30)
+    finally:
+        print("gone", flush=True)
+        print("gone", file=sys.stderr)
+        open("tidied", "w").close()
+launch.run(main)
+"""
+    ours, theirs = os.openpty()
+    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
+    process = begin(text, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY), **terminal)
+    os.close(theirs)
+    assert os.read(ours, 99) == b"running\r\n"
+    os.close(ours)
+    assert process.wait(timeout=20) == 130 and (tmp_path / "tidied").exists()
 
 
 @pytest.mark.parametrize("stream", [0, 1, 2])
@@ -98,13 +157,12 @@ def test_memory_that_runs_out_is_a_line(begin):
     assert process.returncode == 2 and errors.startswith("error: the memory of this machine is too small")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_block_that_belongs_together_is_ended(begin, number):
     text = """
 import launch, signal, time
-from face68.command.arguments import uninterrupted
 def main():
-    with uninterrupted():
+    with launch.uninterrupted():
         print("within", flush=True)
         time.sleep(0.3)
         print("ended", flush=True)

@@ -6,10 +6,9 @@ import copy
 import logging
 import math
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -26,7 +25,7 @@ MAX_PIXELS = 250_000_000  # of a picture that a command reads
 
 def run(main: Callable[[], int | None]) -> None:
     """Run a command's `main` and exit: its status (0 for None), 2 after an `InputError` and where memory or room for
-    what it prints ran out, 130 after Ctrl-C.
+    what it prints ran out, 130 after Ctrl-C and the like.
 
     The error goes to stderr as one line; a traceback on a user's screen is a bug of ours.
     """
@@ -61,23 +60,6 @@ def set_up_pillow() -> None:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # from there Pillow warns, and it refuses above twice that
     warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is nothing that a user could mend
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block: what belongs together is written together. Main thread only."""
-    asked = []
-    handlers = {
-        number: signal.signal(number, lambda number, _: asked.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for number in asked[:1]:
-        signal.raise_signal(number)
 
 
 def say(line: str) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from face68.command.places import check_replaceable, pts_of_face
 from face68.draw import contact_sheet
-from face68.files import InputError, as_problem
-from face68.formats import ImageResult, append_jsonl, write_jsonl, write_pts
+from face68.files import InputError, as_problem, printable
+from face68.formats import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
 from face68.images import reduced, write_image
 from face68.landmarks import Face
 from face68.photos import Photo
@@ -25,6 +25,7 @@ class Results:
     summaries: files about all photos, each with what writes it.
     jsonl: a file that gets a line as soon as a photo is done.
     earlier: what `jsonl` has of a run that this one goes on with; it belongs into the summaries too.
+    options: what decides on the faces, see `ImageResult`.
     overwrite: see `places.check_replaceable`, for what could not be planned.
     """
 
@@ -38,10 +39,12 @@ class Results:
         summaries: dict[Path, Callable[[Path, Iterable[ImageResult]], None]],
         jsonl: Path | None = None,
         earlier: Sequence[ImageResult] = (),
+        options: dict | None = None,
         overwrite: bool = False,
     ):
         self.draw, self.pictures, self.pts, self.sheets = draw, pictures, pts, sheets
         self.summaries, self.jsonl, self.earlier, self.overwrite = summaries, jsonl, earlier, overwrite
+        self.options = options
         self.results = list(earlier)
         self.jsonl_is_begun = False
         self.files: list[Path] = []  # about all photos that are written, known after `close`
@@ -76,7 +79,7 @@ class Results:
 
     def add(self, photo: Photo) -> list[InputError]:
         """Take a written photo into the files about all. Returns what of these can't be written."""
-        result = ImageResult(photo.source, *photo.size, photo.faces)
+        result = ImageResult(photo.source, *photo.size, photo.faces, options=self.options)
         problems = []
         if self.jsonl:
             problems += attempt(self.jsonl, self._append, result)
@@ -116,6 +119,30 @@ class Results:
         path = self.sheets[sources[0]]
         captions = [Path(source).name for source in sources]
         return attempt(path, lambda: write_image(path, contact_sheet(thumbnails, COLUMNS, THUMBNAIL, captions)))
+
+
+def read_earlier(path: Path, options: dict) -> list[ImageResult]:
+    """What a run with these options has put into its JSON Lines, to go on with. Earlier versions didn't note options.
+
+    Raises:
+        InputError: it can't be read, it had other options, or a photo is there twice, as two runs at once left it.
+    """
+    earlier, seen = read_jsonl(path), set()
+    for number, result in enumerate(earlier, start=1):
+        if result.image in seen:
+            raise InputError(
+                f"{path}: line {number}: {result.image} is there twice; take one out, or begin anew without --resume"
+            )
+        seen.add(result.image)
+        before = options if result.options is None else result.options
+        for name in sorted(before.keys() | options.keys()):
+            was, now_is = (str(one.get(name, "its default")) for one in (before, options))
+            if was != now_is:
+                raise InputError(
+                    f"{path}: line {number}: made with {name} {was[:40]}, not {now_is[:40]}; resume with the same, or "
+                    "name another file"
+                )
+    return earlier
 
 
 def attempt(name: str | Path, function: Callable, *arguments) -> list[InputError]:
