@@ -471,7 +471,8 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
                 raise
             training.mean_losses()
             save_state(training, describe(training, None))
-            raise InputError(f"{error}; --resume goes on from step {training.step}") from error
+            where = f"in epoch {training.epoch + 1} after step {training.step}"
+            raise InputError(f"{error}; --resume goes on {where}") from error
         if processes.any_of(interrupt.requested):
             processes.first_does(save_state, training, describe(training, None))
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")

@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +95,56 @@ def test_ctrl_c_or_a_kill_and_resume_end_where_an_uninterrupted_run_does(tiny, t
             assert [int(row["epoch"]) for row in csv.DictReader(file)] == [0, 1, 2, 3]
         for name in (LEARNING, UNTRAINED, FACES):
             assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.fixture
+def begun(tiny, tmp_path):
+    """Start a training with a worker in a session of its own, and wait for its first epoch's end."""
+    line = [sys.executable, "-u", str(REPOSITORY / "train.py"), "--data", str(tiny), *QUICK, "--model", "net"]
+    line += ["--epochs", "500", "--workers", "1", "--output-dir", str(tmp_path / "run")]
+
+    def start(*before: str) -> subprocess.Popen:
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen([*before, *line], **options)
+        next((printed for printed in process.stdout if printed.startswith("epoch   1/")), None)
+        return process
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_saves_the_state_and_may_come_again(begun, tmp_path, number):
+    """As systemd, a cluster and a terminal send it: workers get it too; torchrun hands it on besides."""
+    process = begun()
+    os.killpg(process.pid, number)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "") and "--resume goes on" in output
+    assert load_checkpoint(tmp_path / "run" / "last.pt")["training"]["epoch"] >= 1
+
+
+def test_a_worker_that_is_killed_costs_no_step(begun, tmp_path):
+    process = begun()
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (found := workers.read_text().split()):
+        time.sleep(0.01)
+    os.kill(int(found[0]), signal.SIGKILL)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.count("\n") == 1, errors
+    assert "error: --workers 1: a process that prepares samples failed (DataLoader worker" in errors
+    state = load_checkpoint(tmp_path / "run" / "last.pt")["training"]
+    assert errors.endswith(f"--resume goes on in epoch {state['epoch'] + 1} after step {state['step']}\n")
+
+
+def test_no_room_in_dev_shm_is_a_line(begun):
+    """In a namespace of its own, where 64 kB are there."""
+    room = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*room, "true"], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    process = begun(*room)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.count("\n") == 1, errors
+    assert "/dev/shm" in errors
 
 
 def test_dry_run_writes_nothing(tmp_path, command):
