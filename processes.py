@@ -5,7 +5,9 @@
 A command that runs alone is one process, for which everything here returns at once what it was given.
 """
 
+import atexit
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -174,6 +176,13 @@ def loaded(data: Dataset, workers: int, **options) -> Iterator[dict[str, Tensor]
             f"--workers {workers}: a process that prepares samples failed ({reason}); see that there is memory, also "
             "in /dev/shm, or take fewer"
         ) from error
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Those that an error has left: Python would wait for them, and they leave its signal."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _leave_signals(_: int) -> None:
