@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 import predict
 from checkpoint import load_checkpoint
 from face68.command import results
+from face68.command.places import only_writer
 from face68.files import InputError
 from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts
 from face68.images import read_image, write_image
@@ -376,6 +378,51 @@ def test_resume_does_the_rest_once(tmp_path, call, photos):
     assert len(read_json(tmp_path / "all.json")) == 6
     again = call(*run, "--resume", detector="none")
     assert again.returncode == 0 and "1 face" not in again.stdout and (tmp_path / "all.jsonl").read_bytes() == whole
+
+
+def test_one_run_at_a_time_writes_a_file(tmp_path, call, photos):
+    with only_writer(tmp_path, "all.jsonl"):
+        told = one_line_error(call("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl", detector="none"))
+    assert "all.jsonl: another process writes into it" in told and not (tmp_path / "all.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--checkpoint", "fast"), "made with checkpoint "),
+        (("--passes", "1"), "made with passes 3, not 1"),
+        (("--largest",), "made with largest its default, not True"),
+        (("--box", "1,2,30,40"), "made with box its default, not [[1.0, 2.0, 30.0, 40.0]]"),
+    ],
+)
+def test_what_was_found_otherwise_is_not_gone_on_with(tmp_path, call, photos, arguments, words):
+    run = ("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl")
+    call(*run, detector="none")
+    before = (tmp_path / "all.jsonl").read_bytes()
+    told = one_line_error(call(*run, "--resume", *arguments, detector="none"))
+    assert words in told and "all.jsonl: line 1" in told
+    assert (tmp_path / "all.jsonl").read_bytes() == before
+
+
+def test_what_two_runs_at_once_doubled_is_not_gone_on_with(tmp_path, call, photos):
+    run = ("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl", "--csv", "all.csv")
+    call(*run, detector="none")
+    lines = (tmp_path / "all.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "all.jsonl").write_text("".join(lines[:4] + lines[2:]))
+    told = one_line_error(call(*run, "--resume", detector="none"))
+    assert "all.jsonl: line 5: photos/2.jpg is there twice" in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipe_without_a_writer_can_be_left(tmp_path, number):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    line = [sys.executable, REPOSITORY / "predict.py", "--checkpoint", SHIPPED, "--image", "pipe.jpg"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("network: ")
+    time.sleep(0.5)  # until it waits for the pipe
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and errors.startswith("stopped by ")
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, photos):

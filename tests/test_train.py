@@ -129,7 +129,7 @@ def test_a_worker_that_is_killed_costs_no_step(begun, tmp_path):
     while not (found := workers.read_text().split()):
         time.sleep(0.01)
     os.kill(int(found[0]), signal.SIGKILL)
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.count("\n") == 1, errors
     assert "error: --workers 1: a process that prepares samples failed (DataLoader worker" in errors
     state = load_checkpoint(tmp_path / "run" / "last.pt")["training"]
@@ -142,7 +142,7 @@ def test_no_room_in_dev_shm_is_a_line(begun):
     if shutil.which("unshare") is None or subprocess.run([*room, "true"], capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     process = begun(*room)
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.count("\n") == 1, errors
     assert "/dev/shm" in errors
 
