@@ -7,7 +7,7 @@ import numpy as np
 
 from face68.command.places import check_replaceable, pts_of_face
 from face68.draw import contact_sheet
-from face68.files import InputError, as_problem, printable
+from face68.files import InputError, as_problem
 from face68.formats import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
 from face68.images import reduced, write_image
 from face68.landmarks import Face
