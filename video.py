@@ -134,8 +134,13 @@ def parse_arguments():
 
 
 def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, list[Face]]]:
+    """Raises: InputError: the network or the detector fails, and in which frame."""
     for frame in frames:
-        yield frame, tracker(frame.image, frame.time)
+        try:
+            faces = tracker(frame.image, frame.time)
+        except InputError as error:
+            raise InputError(f"frame {frame.index}: {error}") from error
+        yield frame, faces
 
 
 def count_blinks(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
@@ -194,7 +199,7 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]
             if args.csv:
                 append_faces_csv(args.csv, result, columns)
             if write_frame:
-                write_frame(seen.picture)
+                write_frame(seen.picture, seen.frame.time)
 
         yield write
 
@@ -240,9 +245,7 @@ def main() -> int:
     say(f"network: {network}")
     draw, window = open_drawing(args), Window() if args.show else None
 
-    is_seen_only = reader.is_live and not args.output  # a film would run too fast without the frames left out
-    frames = newest(reader) if is_seen_only else read_ahead(reader, reader.ahead)
-    followed = follow(frames, tracker)
+    followed = follow(newest(reader) if reader.is_live else reader, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
     if args.measures:  # behind the blinks that were counted
         followed = ((frame, measured(faces)) for frame, faces in followed)

@@ -1,19 +1,21 @@
 """Films and cameras in and out, frame by frame, always (H, W, 3) uint8 RGB in memory.
 
-OpenCV's FFmpeg decodes and encodes. Sound is neither read nor written.
+FFmpeg decodes and encodes, through PyAV, which photos do without; OpenCV reads cameras. Sound is neither read nor
+written.
 """
 
 import contextlib
+import itertools
 import os
 import queue
-import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -23,8 +25,11 @@ from face68.files import MARK, InputError, atomic_path
 from face68.images import write_animation
 
 Item = TypeVar("Item")
+Decoded = tuple[int, float, Callable[[], np.ndarray]]  # a frame's index and time, and what gives its image
 
-CODEC = "mp4v"  # MPEG-4 part 2, which OpenCV's wheels can write at 1 ms a frame of 640×360, and players play
+CODEC = "mpeg4"  # MPEG-4 part 2, of any size, at 1 ms a frame of 640×360; players play it
+QUANTISER = 3  # 1 … 31: a finer one makes the file larger
+FINEST = 65535  # ticks a second that the clock of such a film may have
 ANIMATION = ".webp"
 FILM_SUFFIXES = (".mp4", ".mov", ANIMATION)
 _END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that players skip: whose film this is
@@ -32,10 +37,10 @@ MAX_ANIMATION = 600  # frames, which are all held until the end …
 MAX_ANIMATION_PIXELS = 250_000_000  # … and how many pixels they may have together
 MAX_FRAME = 40_000_000  # pixels of a frame; the largest format in use, 8192×4320, has 35 million
 AHEAD_PIXELS = 64_000_000  # of the frames that are read ahead
-_MISSING = 2  # frames that a container may count and not have: many only estimate
-_DAMAGED = 1000  # frames in a row that can't be read, after which a film counts as over …
-_UNCOUNTED = 10  # … and of one that doesn't say how many it has
-_LONGEST = 1e7  # seconds of a film: a time stamp beyond is damaged
+PATIENCE = 10  # seconds that an address may send nothing
+_MISSING = 2  # frames that a container may count and not have
+_DAY = 86_400.0  # seconds: a film that claims to last longer doesn't know, and no time stamp goes further at once
+_USUAL_RATE = 30  # frames a second, where nobody says
 _STREAMS = ("rtsp:", "rtmp:", "rtp:", "udp:")
 
 
@@ -48,7 +53,9 @@ class Frame(NamedTuple):
 
 
 class FilmReader:
-    """The frames of a film or camera, each once and in order. Damaged ones are left out.
+    """The frames of a film or camera, each once and in order, upright and with square pixels, as players show them.
+
+    A thread reads them, a few ahead. Damaged ones are left out. Each iteration begins anew.
 
     source: a file, the number of a camera ("0"), or an address that FFmpeg reads (http://…, rtsp://…).
     start, end: seconds; only frames from `start` on and before `end`. Those before are decoded too, since only so is
@@ -56,216 +63,301 @@ class FilmReader:
     every: 1, 2, 3, …; every n-th frame of these.
 
     `size`: width and height, px.
-    `rate`: how many of these frames a second has, as the source says.
+    `rate`: about how many of these frames a second has; exact where all last equally long.
     `count`: about how many will come; None where nobody knows, as of a camera.
     `is_live`: whether frames come in their own time and can be missed.
     `problem`: after the last frame, a line about those that could not be read, else None.
 
     Raises:
-        InputError: there is no such film or camera, or nothing in it can be read.
+        InputError: there is no such film or camera, or nothing in it can be read; or PyAV is missing.
     """
 
     def __init__(self, source: str | Path, start: float = 0.0, end: float | None = None, every: int = 1):
         self.source, self.start, self.end, self.every = str(source), start, end, every
         self.is_live = self.source.isdecimal() or self.source.lower().startswith(_STREAMS)
-        self._capture = _open(self.source)
-        said = self._capture.get(cv2.CAP_PROP_FPS)
-        self._rate = said if 0.01 <= said <= 1000 else 30.0  # a camera may not say, nor a damaged head
-        self.rate = self._rate / every
-        self.size = tuple(int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        counted = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._said = int(counted) if 0 < counted < _LONGEST * self._rate and not self.is_live else 0
+        self._opened = next(read_ahead(map(_open, [self.source])))  # in a thread: a call of FFmpeg can't be interrupted
+        self._rate, self._said = self._opened.rate, self._opened.count
+        self.rate, self.size = self._rate / every, self._opened.size
         self.problem: str | None = None
-        self._lost = 0  # frames that could not be read, with others behind them
 
     @property
     def ahead(self) -> int:
-        """How many frames may be read ahead: few large ones, see AHEAD_PIXELS."""
+        """How many frames are read ahead: few large ones, see AHEAD_PIXELS."""
         return min(8, max(1, AHEAD_PIXELS // (self.size[0] * self.size[1])))
 
     @property
     def count(self) -> int | None:
-        if not self._said:
+        if not 0 < self._said < _DAY * self._rate or self.is_live:
             return None
         last = self._said if self.end is None else min(self._said, round(self.end * self._rate))
         return max(0, -(-(last - round(self.start * self._rate)) // self.every))
 
     def __iter__(self) -> Iterator[Frame]:
-        try:
-            wanted = 0
-            for index, seconds in self._grabbed():
+        return read_ahead(self._frames(), self.ahead)
+
+    def _frames(self) -> Iterator[Frame]:
+        film, self._opened = self._opened or _open(self.source), None
+        self.problem, wanted = None, 0
+        with contextlib.closing(film):
+            for index, seconds, image in film.decoded():
                 if self.end is not None and seconds >= self.end:
                     return
                 if seconds < self.start:
                     continue
                 if wanted % self.every == 0:
-                    readable, image = self._capture.retrieve()
-                    if readable:
-                        yield Frame(index, seconds, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                    yield Frame(index, seconds, image())
                 wanted += 1
-        finally:
-            self._capture.release()
-
-    def _grabbed(self) -> Iterator[tuple[int, float]]:
-        """Index and time of each frame, which is then ready to be retrieved."""
-        began, read, index, seconds = time.monotonic(), 0, -1, -1.0
-        while self._grab(read):
-            told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if self.is_live:
-                index, seconds = index + 1, time.monotonic() - began
-            else:  # by its time stamp a frame also knows how many before it are missing
-                told = told if 0 <= told < _LONGEST else 0.0
-                index = max(index + 1, round(told * self._rate) if self._lost else 0)
-                later = (told, index / self._rate, seconds + 1 / self._rate)  # stamps may be missing, or turn back
-                seconds = next(moment for moment in later if moment > seconds)
-            yield index, seconds
-            read += 1
-        lost = self._said - read if self._said else self._lost
-        if lost > (_MISSING if self._said else 0):
-            self.problem = f"{self.source}: {lost} of {lost + read} frames can't be read, the film is damaged"
-
-    def _grab(self, read: int) -> bool:
-        """The next frame that can be read, if there is one: behind damage there may be more of a film."""
-        more = max(1, self._said - read) if self._said else 1 if self.is_live else _UNCOUNTED
-        for attempt in range(min(more, _DAMAGED)):
-            if self._capture.grab():
-                self._lost += attempt
-                return True
-        return False
+            self.problem = film.problem()
 
 
-def _open(source: str) -> cv2.VideoCapture:
-    is_address = "://" in source
-    if not source.isdecimal() and not is_address:
-        path = Path(source)
-        if path.is_dir():
-            raise InputError(f"{source}: is a folder; give a film")
-        if not path.exists():
-            raise InputError(f"{source}: no such film; check the path")
-    capture = cv2.VideoCapture(int(source)) if source.isdecimal() else cv2.VideoCapture(source, cv2.CAP_FFMPEG)
-    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    if capture.isOpened() and width >= 1 and height >= 1 and width * height <= MAX_FRAME:
-        return capture
-    capture.release()
+def _open(source: str) -> "_Film | _Camera":
+    return _Camera(source) if source.isdecimal() else _Film(source)
+
+
+class _Film:
+    """What FFmpeg reads. `rate`: 30 where nobody knows; `count`: of all frames, 0 where nobody knows."""
+
+    def __init__(self, source: str):
+        self._source, self._errors = source, _pyav().FFmpegError
+        self._container, self._stream = _demuxer(source)
+        _check_size(source, self._stream.width, self._stream.height)
+        self._stream.thread_type = "AUTO"
+        self._packets = self._read = 0  # what came, from the first key frame on; and the frames that it gave
+        self._is_damaged = False
+        self._break: Exception | None = None  # what ended it too early
+        frames = self._frames()
+        first = next(frames, None)
+        if first is None:
+            self.close()
+            raise _unreadable(source)
+        self._all = itertools.chain([first], frames)
+        self._turns, self._origin = round(first.rotation / 90), first.pts or 0
+        aspect = self._stream.sample_aspect_ratio or 1  # of a pixel; a DVD's aren't square
+        self._width = round(first.width * aspect) if 1 / 4 < aspect < 4 else first.width
+        self._height = first.height
+        self.size = (self._width, self._height)[:: -1 if self._turns % 2 else 1]
+        said = (self._stream.average_rate, self._stream.guessed_rate)
+        self.rate = next((float(rate) for rate in said if rate and 0.01 <= rate < 1000), _USUAL_RATE)
+        self.count = self._stream.frames or round((self._container.duration or 0) / 1e6 * self.rate)
+
+    def decoded(self) -> Iterator[Decoded]:
+        index, seconds = -1, -1 / self.rate
+        for frame in self._all:
+            self._read += 1
+            told = None if frame.pts is None else float((frame.pts - self._origin) * self._stream.time_base)
+            seconds = later(told, seconds, 1 / self.rate)
+            # By its time a frame also knows how many before it are missing.
+            index = max(index + 1, round(seconds * self.rate) if self._is_damaged else 0)
+            yield index, seconds, partial(self._image, frame)
+
+    def _frames(self) -> Iterator:
+        for packet in self._demuxed():
+            # A broadcast may begin amid what can't be decoded; behind the last packet, None asks for what is left.
+            self._packets += packet is not None and (self._packets > 0 or packet.is_keyframe)
+            try:
+                yield from self._stream.decode(packet)
+            except self._errors:
+                self._is_damaged = self._packets > 0
+
+    def _demuxed(self) -> Iterator:
+        try:
+            yield from (packet for packet in self._container.demux(self._stream) if packet.size)
+        except self._errors as error:
+            self._break = error
+        yield None
+
+    def _image(self, frame) -> np.ndarray:
+        image = frame.to_ndarray(width=self._width, height=self._height, format="rgb24")
+        return np.ascontiguousarray(np.rot90(image, self._turns))
+
+    def problem(self) -> str | None:
+        if self._break is not None:
+            return f"{self._source}: breaks off after {self._packets} frames ({self._break.strerror}); fetch it anew"
+        missing = self._stream.frames - self._packets
+        lost = (missing if missing > _MISSING else 0) + (self._packets - self._read if self._is_damaged else 0)
+        if lost > 0:
+            return f"{self._source}: {lost} of {lost + self._read} frames can't be read, the film is damaged"
+        return None
+
+    def close(self) -> None:
+        self._container.close()
+
+
+class _Camera:
+    """A camera, which has no time stamps, may not say how fast it is, and gives frames until it is pulled out."""
+
+    count = 0
+
+    def __init__(self, source: str):
+        self._capture = cv2.VideoCapture()
+        if len(source) >= 10 or not self._capture.open(int(source)):  # OpenCV has no room for larger numbers
+            raise InputError(
+                f"camera {source}: can't be opened; see that it is plugged in and that no other program has it"
+            )
+        said = (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        rate, width, height = map(self._capture.get, said)
+        _check_size(f"camera {source}", width, height)
+        self.rate, self.size = rate if 0.01 <= rate <= 1000 else _USUAL_RATE, (int(width), int(height))
+
+    def decoded(self) -> Iterator[Decoded]:
+        began = time.monotonic()
+        for index in itertools.count():
+            there, bgr = self._capture.read()
+            if not there:
+                return
+            yield index, time.monotonic() - began, partial(cv2.cvtColor, bgr, cv2.COLOR_BGR2RGB)
+
+    def problem(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def later(told: float | None, last: float, step: float) -> float:
+    """The time of a frame behind one at `last`, s: as told; a step on where that is missing, back or absurd."""
+    return told if told is not None and last < told < last + _DAY else last + step
+
+
+def _pyav():
+    """PyAV, which is imported where a film is opened: it takes a moment, and who has photos alone needn't have it.
+
+    Raises:
+        InputError: it is missing.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise InputError("films need PyAV, which is missing; pip install av gives it") from error
+    return av
+
+
+def _demuxer(source: str) -> tuple:
+    """A film's container, and the stream of pictures in it."""
+    av, is_address = _pyav(), "://" in source
+    path = Path(source)
+    if not is_address and path.is_dir():
+        raise InputError(f"{source}: is a folder; give a film")
+    if not is_address and not path.exists():
+        raise InputError(f"{source}: no such film; check the path")
+    options = {"rtsp_flags": "prefer_tcp"}
+    name = source if is_address else f"file:{source}"  # which may begin like an address, "data:…"
+    try:
+        container = av.open(name, options=options, timeout=PATIENCE if is_address else None)
+        stream = container.streams.best("video")
+    except (av.FFmpegError, ValueError) as error:
+        raise _unreadable(source) from error
+    if stream is None:
+        raise _unreadable(source)
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME)}  # of a frame that is larger than the first, too
+    return container, stream
+
+
+def _unreadable(source: str) -> InputError:
+    if "://" in source:
+        return InputError(f"{source}: gives no film; see that the address answers with one that FFmpeg plays")
+    return InputError(f"{source}: can't be read as a film; give one that FFmpeg plays, such as an MP4")
+
+
+def _check_size(source: str, width: float, height: float) -> None:
     if width * height > MAX_FRAME:
         raise InputError(
             f"{source}: its frames have {width:.0f}×{height:.0f} pixels, more than {MAX_FRAME // 1_000_000} million; "
             "scale it down first"
         )
-    if source.isdecimal():
-        raise InputError(
-            f"camera {source}: can't be opened; see that it is plugged in and that no other program has it"
-        )
-    if is_address:
-        raise InputError(f"{source}: gives no film; see that the address answers with one that FFmpeg plays")
-    raise InputError(f"{source}: can't be read as a film; give one that FFmpeg plays, such as an MP4")
+
+
+# --- Written --------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
-    """A block in which a film is written: it yields a function that takes the next frame, (H, W, 3) uint8 RGB.
+def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[..., None]]:
+    """A block in which a film is written. It yields `write(image, time=None)`, which takes the next frame.
 
-    The film is there at the end of the block, whole, or with the frames so far after Ctrl-C; after any other error
-    what was there before stays.
+    image: (H, W, 3) uint8 RGB.
+    time: seconds, from any zero, growing: how long a frame lasts is told by the next one's; of the last one, and
+        where none is given, by the rate.
+
+    The film is there at the end of the block, whole, or with the frames so far after Ctrl-C or any error. Where there
+    are none, or no room for them, what was there before stays.
 
     path: .mp4 or .mov (MPEG-4), or .webp (an animated picture of at most MAX_ANIMATION frames).
     rate: frames a second; 30000/1001 stays exactly that, and 29.97 that.
     size: width and height, px.
 
     Raises:
-        InputError: another suffix; a place that can't be written to; or no frame came, or could be encoded.
+        InputError: another suffix; a place that can't be written to; or no frame came.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FILM_SUFFIXES:
         known = ", ".join(FILM_SUFFIXES)
         raise InputError(f"{path}: can't tell the format from the suffix {suffix!r}; use one of {known}")
-    interrupted = None
+    written, began, problem = 0, 0.0, None
     with atomic_path(path) as temporary:
         encoder = _animation(temporary, rate) if suffix == ANIMATION else _film(temporary, rate, size)
-        with encoder as write:
+        with encoder as encode:
+
+            def write(image: np.ndarray, time: float | None = None) -> None:
+                nonlocal written, began
+                time = written / rate if time is None else time
+                began = began if written else time
+                encode(image, time - began)
+                written += 1
+
             try:
                 yield write
-            except KeyboardInterrupt as stop:
-                interrupted = stop
-        if not temporary.stat().st_size:
-            raise InputError(f"{path}: could not be encoded; see that there is room, or choose another format")
-    if interrupted:
-        raise interrupted
+            except BaseException as error:  # what is done is kept
+                problem = error
+        if not written:
+            raise problem or InputError(f"{path}: no frame came, so there is no film")
+    if problem:
+        raise problem
 
 
 @contextlib.contextmanager
-def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
-    encoder = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*CODEC), rate, size)
-    written = 0
+def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray, float], None]]:
+    av = _pyav()
+    exact = Fraction(rate).limit_denominator(max(1, min(1001, int(FINEST / rate) - 1))) or Fraction(1, 1001)
+    tick = Fraction(
+        1, FINEST // exact.numerator * exact.numerator
+    )  # of which a frame's time at that rate is a multiple
+    last = -1
+    with av.open(f"file:{path}", "w") as container:
+        options = {"flags": "+qscale", "global_quality": str(QUANTISER * 118)}  # in FFmpeg's units
+        stream = container.add_stream(CODEC, exact, options)
+        stream.width, stream.height = size
+        stream.codec_context.time_base = tick
 
-    def write(image: np.ndarray) -> None:
-        nonlocal written
-        encoder.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        written += 1
+        def encode(image: np.ndarray, seconds: float) -> None:
+            nonlocal last
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts = last = max(last + 1, round(seconds / tick))
+            frame.time_base = tick
+            container.mux(stream.encode(frame))
 
-    try:
-        yield write
-    finally:
-        encoder.release()
-    # FFmpeg tells OpenCV nothing of a full disk: what lies there is asked.
-    written_film = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    there = int(written_film.get(cv2.CAP_PROP_FRAME_COUNT)) if written_film.isOpened() else 0
-    written_film.release()
-    if not written or abs(there - written) > _MISSING:
-        path.write_bytes(b"")
-        return
-    _say_rate(path, rate)
+        yield encode
+        container.mux(stream.encode())
     with path.open("ab") as file:
         file.write(_END)
 
 
-def _say_rate(path: Path, rate: float) -> None:
-    """Make an MP4 say its rate exactly: OpenCV rounds it to hundredths, 30000/1001 frames a second to 29.97.
-
-    The head says how many ticks a second has and how many a frame lasts, ISO/IEC 14496-12, "mdhd" and "stts".
-    """
-    exact = Fraction(rate).limit_denominator(1001)
-    ticks, lasts = exact.numerator, exact.denominator
-    with path.open("rb+") as file:
-        start = _atom(file, b"moov")
-        file.seek(start)
-        head = bytearray(file.read())
-        clock, table = head.index(b"mdhd") + 4, head.index(b"stts") + 4
-        entries, count, _ = struct.unpack_from(">3I", head, table + 4)
-        if head[clock] or entries != 1 or ticks * lasts == 0 or max(ticks, count * lasts) >= 2**32:
-            return  # a film of days, or one whose frames last unequally, as none does that came from here
-        struct.pack_into(">2I", head, clock + 12, ticks, count * lasts)
-        struct.pack_into(">I", head, table + 12, lasts)
-        file.seek(start)
-        file.write(head)
-
-
-def _atom(file: BinaryIO, name: bytes) -> int:
-    """Where an atom of an MP4's topmost level begins: each says first how long it is."""
-    start = 0
-    while True:
-        file.seek(start)
-        size, found, large = struct.unpack(">I4sQ", file.read(16))
-        if found == name:
-            return start
-        start += large if size == 1 else size
-
-
 @contextlib.contextmanager
-def _animation(path: Path, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+def _animation(path: Path, rate: float) -> Iterator[Callable[[np.ndarray, float], None]]:
     frames: list[Image.Image] = []
+    times: list[float] = []
 
-    def write(image: np.ndarray) -> None:
+    def encode(image: np.ndarray, seconds: float) -> None:
         most = min(MAX_ANIMATION, MAX_ANIMATION_PIXELS // (image.shape[0] * image.shape[1]))
         if len(frames) >= most:
             raise InputError(
                 f"an animated picture of that size has at most {most} frames; write an .mp4, or less of the film"
             )
         frames.append(Image.fromarray(image))
+        times.append(seconds)
 
-    yield write
+    yield encode
     if frames:
-        write_animation(path, frames, rate)
+        write_animation(path, frames, np.diff([*times, times[-1] + 1 / rate]))
 
 
 def is_marked_film(path: str | Path) -> bool:
@@ -313,7 +405,7 @@ def read_ahead(items: Iterable[Item], count: int = 8) -> Iterator[Item]:
             yield item
     finally:
         stop.set()
-        thread.join(timeout=5)
+        thread.join(timeout=0.5)  # longer where it waits for what never comes
 
 
 def newest(items: Iterable[Item]) -> Iterator[Item]:

@@ -296,10 +296,12 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             raise InputError(f"{path}: can't be written ({error}); try .png") from error
 
 
-def write_animation(path: str | Path, frames: Sequence[Image.Image], rate: float) -> None:
-    """Write an animated WebP of `rate` frames a second that repeats for ever, in place, marked as by `write_image`."""
+def write_animation(path: str | Path, frames: Sequence[Image.Image], seconds: Sequence[float]) -> None:
+    """Write an animated WebP that repeats for ever, in place, marked as by `write_image`; seconds: of each frame."""
     first, *others = frames
-    first.save(path, "WEBP", save_all=True, append_images=others, duration=1000 / rate, loop=0, **_ANIMATED)
+    first.save(
+        path, "WEBP", save_all=True, append_images=others, duration=[1000 * s for s in seconds], loop=0, **_ANIMATED
+    )
 
 
 def write_cutout(path: str | Path, rgba: np.ndarray) -> None:

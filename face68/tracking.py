@@ -101,13 +101,13 @@ class Tracker:
         time: seconds, from any zero, growing. None: a thirtieth after the last one.
 
         Raises:
-            ValueError: the time is not after that of the last frame.
+            ValueError: the time is not after that of the last frame, or not finite.
         """
         image = as_rgb(image)
         if time is None:
             time = 0.0 if self._time == -math.inf else self._time + 1 / 30
-        if time <= self._time:
-            raise ValueError(f"a frame at {time} s comes after one at {self._time} s")
+        if not self._time < time < math.inf:
+            raise ValueError(f"a frame at {time} s comes after one at {self._time} s; times are finite, and grow")
         if self._is_cut(image):
             self._tracks, self._lost = [], []
         self._lost = [track for track in self._lost if time - track.time <= MEMORY]

@@ -1,6 +1,7 @@
 """Films come in frame by frame, each once and at its time, as far as they can be read; and go out whole."""
 
 import itertools
+import sys
 import threading
 import time
 
@@ -116,9 +117,10 @@ def test_what_is_no_film_is_one_line(tmp_path, name, content, words):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_camera_that_is_not_there_is_one_line():
-    with pytest.raises(InputError, match="camera 97: can't be opened"):
-        FilmReader("97")
+@pytest.mark.parametrize("number", ["97", "999999999999", str(2**31), str(2**64)])
+def test_a_camera_that_is_not_there_is_one_line(number):
+    with pytest.raises(InputError, match=f"camera {number}: can't be opened"):
+        FilmReader(number)
 
 
 def test_a_camera_that_vanishes_ends(monkeypatch):
@@ -127,18 +129,15 @@ def test_a_camera_that_vanishes_ends(monkeypatch):
     class Camera:
         left = 3
 
-        def grab(self):
+        def read(self):
             self.left -= 1
-            return self.left >= 0
-
-        def retrieve(self):
-            return True, np.zeros((48, 64, 3), np.uint8)
+            return self.left >= 0, np.zeros((48, 64, 3), np.uint8)
 
         def get(self, what):
             return {cv2.CAP_PROP_FRAME_WIDTH: 64.0, cv2.CAP_PROP_FRAME_HEIGHT: 48.0}.get(what, 0.0)
 
-        def isOpened(self):
-            return True
+        def open(self, number):
+            return number == 0
 
         def release(self):
             pass
@@ -177,29 +176,56 @@ def test_an_animated_picture_has_its_frames_and_rate(tmp_path):
     assert sum(durations) == pytest.approx(334, abs=1) and set(durations) == {33, 34}
 
 
-def test_ctrl_c_leaves_a_film_that_plays_and_an_error_what_was_there(tmp_path):
-    path = tmp_path / "a.mp4"
-    with pytest.raises(KeyboardInterrupt), film_writer(path, 25, SIZE) as write:
-        for image in numbered(7):
+def count_frames(path) -> int:
+    if path.suffix == ".webp":
+        with Image.open(path) as image:
+            return image.n_frames
+    return len(list(FilmReader(path)))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webp"])
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, RuntimeError, InputError])
+def test_whatever_goes_wrong_the_film_so_far_is_kept(tmp_path, suffix, problem):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(problem), film_writer(path, 25, SIZE) as write:
+        for image in numbered(28)[::4]:  # so different that WebP joins none
             write(image)
-        raise KeyboardInterrupt
-    assert len(list(FilmReader(path))) == 7
+        raise problem
+    assert count_frames(path) == 7
     before = path.read_bytes()
-    with pytest.raises(RuntimeError, match="broken"), film_writer(path, 25, SIZE) as write:
-        write(numbered(1)[0])
-        raise RuntimeError("broken")
-    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+    with pytest.raises(problem), film_writer(path, 25, SIZE):
+        raise problem
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_films_that_cannot_be_written_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="can't tell the format"), film_writer(tmp_path / "a.gif", 25, SIZE):
         pass
-    with pytest.raises(InputError, match=r"a\.mp4: could not be encoded"), film_writer(tmp_path / "a.mp4", 25, SIZE):
+    with pytest.raises(InputError, match=r"a\.mp4: no frame came"), film_writer(tmp_path / "a.mp4", 25, SIZE):
         pass
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(frames, "MAX_ANIMATION", 2)
     with pytest.raises(InputError, match="at most 2 frames"):
         write_film(tmp_path / "a.webp", 3)
-    assert list(tmp_path.iterdir()) == []
+    assert is_marked(tmp_path / "a.webp")  # those two
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+def test_where_there_is_no_room_what_was_there_stays(tmp_path):
+    """A limit of 20 kB stands for a disk that is full, before the film's end or in its last bytes."""
+    import resource
+
+    rng, limits = np.random.default_rng(0), resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "a.mp4").write_bytes(b"before")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.mp4: can't be written \(File too large\)"):  # noqa: SIM117
+            with film_writer(tmp_path / "a.mp4", 25, SIZE) as write:
+                for _ in range(30):
+                    write(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "a.mp4").read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
 
 
 # --- In time --------------------------------------------------------------------------------------------------

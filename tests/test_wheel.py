@@ -77,7 +77,8 @@ def requirement(line: str) -> tuple[str, str]:
 def test_the_wheel_and_requirements_txt_agree():
     tomllib = pytest.importorskip("tomllib")  # since Python 3.11
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wheel = dict(map(requirement, [*project["dependencies"], *project["optional-dependencies"]["train"]]))
+    extras = project["optional-dependencies"]
+    wheel = dict(map(requirement, [*project["dependencies"], *extras["films"], *extras["train"]]))
     wheel["opencv-python"] = wheel.pop("opencv-python-headless")  # video.py opens windows
     lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
     assert wheel == dict(map(requirement, lines))
