@@ -6,6 +6,7 @@ written.
 
 import contextlib
 import itertools
+import operator
 import os
 import queue
 import threading
@@ -122,6 +123,9 @@ class _Film:
         self._container, self._stream = _demuxer(source)
         _check_size(source, self._stream.width, self._stream.height)
         self._stream.thread_type = "AUTO"
+        # Heads also count frames that an edit left out (MP4) or that only make others last longer (AVI); indices don't.
+        entries = len(self._stream.index_entries)
+        self._listed = entries if entries > 1 else self._stream.frames
         self._packets = self._read = 0  # what came, from the first key frame on; and the frames that it gave
         self._is_damaged = False
         self._break: Exception | None = None  # what ended it too early
@@ -131,7 +135,9 @@ class _Film:
             self.close()
             raise _unreadable(source)
         self._all = itertools.chain([first], frames)
-        self._turns, self._origin = round(first.rotation / 90), first.pts or 0
+        # An AVI says in which order frames come, and not when each is shown.
+        self._stamp = operator.attrgetter("dts" if self._container.format.name == "avi" else "pts")
+        self._turns, self._origin = round(first.rotation / 90), self._stamp(first) or 0
         aspect = self._stream.sample_aspect_ratio or 1  # of a pixel; a DVD's aren't square
         self._width = round(first.width * aspect) if 1 / 4 < aspect < 4 else first.width
         self._height = first.height
@@ -144,7 +150,8 @@ class _Film:
         index, seconds = -1, -1 / self.rate
         for frame in self._all:
             self._read += 1
-            told = None if frame.pts is None else float((frame.pts - self._origin) * self._stream.time_base)
+            stamp = self._stamp(frame)
+            told = None if stamp is None else float((stamp - self._origin) * self._stream.time_base)
             seconds = later(told, seconds, 1 / self.rate)
             # By its time a frame also knows how many before it are missing.
             index = max(index + 1, round(seconds * self.rate) if self._is_damaged else 0)
@@ -173,7 +180,7 @@ class _Film:
     def problem(self) -> str | None:
         if self._break is not None:
             return f"{self._source}: breaks off after {self._packets} frames ({self._break.strerror}); fetch it anew"
-        missing = self._stream.frames - self._packets
+        missing = self._listed - self._packets
         lost = (missing if missing > _MISSING else 0) + (self._packets - self._read if self._is_damaged else 0)
         if lost > 0:
             return f"{self._source}: {lost} of {lost + self._read} frames can't be read, the film is damaged"
