@@ -2,7 +2,7 @@
 
 Where the file that Python runs is a command, the process is its own and is set up as that: Ctrl-C, SIGTERM and SIGHUP
 (the terminal was closed) end it in one line, streams that were closed for it lead nowhere, and what C libraries
-(libtiff, FFmpeg) write to stderr by themselves doesn't appear, for what matters of it is in a line of ours. Where
+(libtiff, OpenCV) write to stderr by themselves doesn't appear, for what matters of it is in a line of ours. Where
 others import a command, nothing is set.
 """
 

@@ -179,7 +179,9 @@ class _Film:
 
     def problem(self) -> str | None:
         if self._break is not None:
-            return f"{self._source}: breaks off after {self._packets} frames ({self._break.strerror}); fetch it anew"
+            silent = isinstance(self._break, _pyav().error.ExitError)
+            reason = f"nothing came for {PATIENCE} s" if silent else self._break.strerror
+            return f"{self._source}: breaks off after {self._read} frames ({reason}); see that all of it is there"
         missing = self._listed - self._packets
         lost = (missing if missing > _MISSING else 0) + (self._packets - self._read if self._is_damaged else 0)
         if lost > 0:

@@ -1,10 +1,14 @@
 """Films come in frame by frame, each once and at its time, as far as they can be read; and go out whole."""
 
 import itertools
+import socketserver
+import struct
 import sys
 import threading
 import time
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -16,6 +20,8 @@ from face68.frames import FilmReader, film_writer, is_marked_film, newest, read_
 from face68.images import is_marked
 
 SIZE = (64, 48)
+INTERLACED = {"flags": "+ildct+ilme", "b": "4000000"}
+MILLISECOND = Fraction(1, 1000)
 
 
 def numbered(count: int) -> list[np.ndarray]:
@@ -62,6 +68,167 @@ def test_a_part_and_every_nth_frame(tmp_path):
     found = [frame.index for frame in reader]
     assert found == [5, 8, 11, 14, 17] and reader.count == len(found)
     assert list(FilmReader(path, start=5)) == []
+
+
+def encode(path, codec, milliseconds=range(0, 1200, 40), options=None, rate=25, aspect=Fraction(1)):
+    """A film as other programs make it, of numbered frames at these times. Returns its path."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate, options or {})
+        stream.width, stream.height = SIZE
+        stream.codec_context.sample_aspect_ratio = aspect
+        stream.codec_context.time_base = Fraction(1, rate) if codec.startswith("mpeg") else MILLISECOND
+        for image, moment in zip(numbered(len(milliseconds)), milliseconds, strict=True):
+            frame = av.VideoFrame.from_ndarray(image).reformat(format="yuv420p")
+            frame.pts, frame.time_base = moment, MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def check_film(reader: FilmReader, seconds) -> None:
+    """That a film's frames are those of `encode`, each at its time."""
+    film = list(reader)
+    assert [frame.index for frame in film] == [number_of(frame.image) for frame in film] == list(range(len(seconds)))
+    np.testing.assert_allclose([frame.time for frame in film], seconds, atol=2e-3)
+    assert reader.problem is None
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("a.mpg", "mpeg2video"), ("a.ts", "mpeg2video"), ("a.avi", "mpeg4")),
+        *(("a.ts", "libx264"), ("a.mkv", "libx264"), ("a.mp4", "libx264")),
+    ],
+)
+def test_interlaced_films_are_read(tmp_path, name, codec):
+    options = INTERLACED | ({"x264-params": "tff=1"} if codec == "libx264" else {})
+    path = encode(tmp_path / name, codec, options=options)
+    assert next(av.open(str(path)).decode(video=0)).interlaced_frame
+    check_film(FilmReader(path), np.arange(30) / 25)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".flv", ".ts", ".webm", ".mp4", ".avi"])
+@pytest.mark.parametrize("rate", ["slow", "gap", "late", "varying"])
+def test_films_of_a_variable_rate_are_read_and_written_at_their_times(tmp_path, suffix, rate):
+    numbers, is_avi = np.arange(30), suffix == ".avi"  # which counts time in frames, from the first one on
+    milliseconds = {
+        "slow": 10_000 * numbers,
+        "gap": 40 * numbers + 5000 * (numbers >= 15),
+        "late": 3000 * (not is_avi) + 40 * numbers,
+        "varying": 40 * numbers + (not is_avi) * 13 * (numbers % 3),
+    }[rate].tolist()
+    codec = {".webm": "libvpx", ".avi": "mpeg4"}.get(suffix, "libx264")
+    path, seconds = tmp_path / f"a{suffix}", (np.array(milliseconds) - milliseconds[0]) / 1000
+    encode(path, codec, milliseconds, {"b": "1000000"})
+    check_film(FilmReader(path), seconds)
+    reader = FilmReader(path)
+    with film_writer(tmp_path / "b.mp4", reader.rate, reader.size) as write:
+        for frame in reader:
+            write(frame.image, frame.time)
+    check_film(FilmReader(tmp_path / "b.mp4"), seconds)
+    assert av.open(str(tmp_path / "b.mp4")).duration / 1e6 == pytest.approx(seconds[-1], abs=11)
+
+
+def test_a_film_that_says_no_rate_lasts_as_long(tmp_path):
+    """As browsers write them: their clock of 1,000 ticks a second is all that is known."""
+    path = encode(tmp_path / "a.webm", "libvpx", range(0, 1200, 40), rate=1000)
+    assert av.open(str(path)).streams.video[0].average_rate == 1000
+    reader = FilmReader(path)
+    assert 10 < reader.rate < 60
+    check_film(reader, np.arange(30) / 25)
+
+
+def test_an_animated_picture_lasts_as_long(tmp_path):
+    with film_writer(tmp_path / "a.webp", 25, SIZE) as write:
+        for image, seconds in zip(numbered(28)[::4], (5, 5.1, 5.2, 6.2, 6.3, 6.4, 6.5), strict=True):
+            write(image, seconds)
+    with Image.open(tmp_path / "a.webp") as image:
+        durations = []
+        for i in range(image.n_frames):
+            image.seek(i)
+            image.load()
+            durations.append(image.info["duration"])
+    np.testing.assert_allclose(durations, [100, 100, 1000, 100, 100, 100, 40], atol=1)
+
+
+@pytest.mark.parametrize(("rotation", "size"), [(90, (48, 64)), (-90, (48, 64)), (180, SIZE)])
+def test_films_are_read_upright(tmp_path, rotation, size):
+    """As a phone is held: a stripe along the stored frame's left side lies where players show it."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", 25)
+        stream.width, stream.height = SIZE
+        stream.set_display_rotation(rotation)
+        stored = np.zeros((48, 64, 3), np.uint8)
+        stored[:, :16] = 255
+        container.mux([*stream.encode(av.VideoFrame.from_ndarray(stored)), *stream.encode()])
+    reader = FilmReader(tmp_path / "a.mp4")
+    (frame,) = reader
+    assert reader.size == size == frame.image.shape[1::-1]
+    stripe = {90: np.s_[-12:], -90: np.s_[:12], 180: np.s_[:, -12:]}[rotation]
+    assert frame.image[stripe].mean() > 240 and frame.image.mean() < 90
+
+
+def test_films_are_read_with_square_pixels(tmp_path):
+    """A wide DVD's pixels are 64:45; a face in them would be too narrow."""
+    reader = FilmReader(encode(tmp_path / "a.mkv", "libx264", aspect=Fraction(64, 45)))
+    assert reader.size == (91, 48) and next(iter(reader)).image.shape == (48, 91, 3)
+
+
+def test_a_film_can_be_read_again(tmp_path):
+    reader = FilmReader(write_film(tmp_path / "a.mp4"), end=0.5)
+    one, other = list(reader), list(reader)
+    assert len(one) == len(other) == 15 and reader.problem is None
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(one, other, strict=True))
+
+
+def test_what_an_edit_left_out_is_not_missing(tmp_path):
+    """A film that was trimmed keeps all its frames, and a list of what is to be shown: here 0.4 s from the 0.8th on."""
+    path = encode(tmp_path / "a.mp4", "libx264", options={"g": "5", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    ticks = av.open(str(path)).streams.video[0].time_base.denominator
+    struct.pack_into(">2I", data, at, 400, ticks * 8 // 10)
+    path.write_bytes(data)
+    reader = FilmReader(path)
+    assert [number_of(frame.image) for frame in reader] == list(range(20, 30)) and reader.problem is None
+
+
+def test_without_pyav_a_film_is_one_line(monkeypatch, tmp_path):
+    path = write_film(tmp_path / "a.mp4")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match="films need PyAV, which is missing; pip install av"):
+        FilmReader(path)
+
+
+@pytest.fixture
+def stalling(tmp_path, monkeypatch):
+    """An address that sends a part of a film, and then nothing."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(frames, "PATIENCE", 0.5)
+    data, done = encode(tmp_path / "a.ts", "libx264", options={"g": "5"}).read_bytes(), threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1 << 16)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + data[: server.sent])
+            done.wait(10)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    done.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_address_that_stalls_is_given_up(stalling):
+    address, stalling.sent = f"http://127.0.0.1:{stalling.server_address[1]}/a.ts", 0
+    with pytest.raises(InputError, match="gives no film; see that the address answers"):
+        FilmReader(address)
+    stalling.sent = 10**6
+    reader = FilmReader(address)
+    assert len(list(reader)) == 30
+    assert "breaks off after 30 frames (nothing came for 0.5 s); see that all of it is there" in reader.problem
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Who is who in a film, and how seldom all of a frame has to be searched for that."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -187,6 +188,9 @@ def test_times_have_to_grow():
     tracker(IMAGE, 1.0)
     with pytest.raises(ValueError, match=r"at 1\.0 s comes after one at 1\.0 s"):
         tracker(IMAGE, 1.0)
+    for time in (math.nan, math.inf, -math.inf):
+        with pytest.raises(ValueError, match="times are finite, and grow"):
+            tracker(IMAGE, time)
     tracker(IMAGE)  # a thirtieth later
 
 

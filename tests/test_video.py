@@ -2,11 +2,13 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from conftest import REPOSITORY, SHARED, one_line_error
 
 import video
 from curation.drawn.films import truth
-from face68 import FilmReader, Landmarker, Tracker
+from face68 import FilmReader, InputError, Landmarker, Tracker
 from face68.formats import read_faces_csv, read_jsonl
 from face68.frames import film_writer, is_marked_film
 from face68.landmarks import inter_ocular
@@ -142,12 +144,60 @@ def test_ctrl_c_leaves_files_that_agree(tmp_path):
     assert not list(tmp_path.glob(".partial*"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [0.0, 0.7])
+def test_a_film_from_a_pipe_that_stops_can_be_ended(tmp_path, short, number, sent):
+    with av.open(str(short)) as film, av.open(str(tmp_path / "a.ts"), "w") as packed:
+        stream = packed.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                packed.mux(packet)
+    data = (tmp_path / "a.ts").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    line = [sys.executable, str(REPOSITORY / "video.py"), "--video", "pipe", "--output", "a.mp4", "--jsonl", "a.jsonl"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with (tmp_path / "pipe").open("wb", buffering=0) as pipe:  # once the other end is open, too
+        pipe.write(data[: int(sent * len(data))])
+        seen, deadline = tmp_path / "a.jsonl", time.monotonic() + 60
+        while sent and not (seen.exists() and seen.read_text().count("\n") > 5):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=10)
+    assert process.returncode == 130 and errors.startswith("stopped by "), errors
+    assert not list(tmp_path.glob(".partial*"))
+    if sent:
+        frames = read_jsonl(seen)
+        assert f"{len(frames)} frames" in output and len(list(FilmReader(tmp_path / "a.mp4"))) == len(frames)
+
+
+def test_a_frame_that_fails_leaves_the_film_so_far(monkeypatch, short, capsys, tmp_path):
+    class Failing(Tracker):
+        def __call__(self, image, time=None):
+            if self.frames == 20:
+                raise InputError("net.onnx: gives no probabilities")
+            return super().__call__(image, time)
+
+    monkeypatch.setattr(video, "Tracker", Failing)
+    monkeypatch.setattr(sys, "argv", ["video.py", "--video", str(short), "--output", "a.mp4", "--jsonl", "a.jsonl"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^frame 20: net\.onnx: gives no probabilities"):
+        video.main()
+    frames = read_jsonl(tmp_path / "a.jsonl")
+    assert 10 <= len(frames) <= 20 and f"{len(frames)} frames" in capsys.readouterr().out
+    assert len(list(FilmReader(tmp_path / "a.mp4"))) == len(frames)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--video", "none.mp4"), "none.mp4: no such film"),
         (("--video", "text.mp4"), "can't be read as a film"),
         (("--video", "97"), "camera 97: can't be opened"),
+        (("--video", "999999999999"), "camera 999999999999: can't be opened"),
         (("--output", "a.gif"), "can't tell the format"),
         (("--output", "text.mp4"), "is there and not this program's"),
         (("--jsonl", "a", "--csv", "a"), "is named for two results"),

@@ -24,7 +24,7 @@ from face68 import Landmarker, read_image
 from face68.draw import draw_faces
 from face68.overlays import PLACES, draw_overlays, load_overlay
 
-for name in ("torch", "matplotlib", "pandas"):
+for name in ("torch", "matplotlib", "pandas", "av"):
     try:
         __import__(name)
     except ImportError:
