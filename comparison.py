@@ -8,8 +8,8 @@ from pathlib import Path
 
 import metrics
 from face68.files import atomic_path, printable
+from benchmarks import tables
 from face68.formats import csv_writer
-from measuring import tables
 
 MARKDOWN_HEAD, LATEX_HEAD = "<!-- face68 evaluate.py -->\n", "% face68 evaluate.py; needs \\usepackage{booktabs}\n"
 CSV_COLUMNS = ("name", "boxes", "faces", "people", "missed", "normaliser", "labels", "nme", "nme_low", "nme_high")

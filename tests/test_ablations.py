@@ -4,7 +4,7 @@ import pytest
 
 import train
 from face68.files import InputError
-from measuring import ablations
+from benchmarks import ablations
 
 
 @pytest.mark.parametrize("name", ablations.ABLATIONS)

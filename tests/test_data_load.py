@@ -44,7 +44,7 @@ from face68.files import InputError
 from face68.formats import write_pts
 from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
 from face68.landmarks import FLIP, upright_frame
-from measuring.limits import turned
+from benchmarks.limits import turned
 
 
 def dotted(height=200, width=240):

@@ -6,7 +6,7 @@ from conftest import REPOSITORY
 
 from face68.files import InputError
 from face68.landmarks import Face
-from measuring.groups import Marked, count, read_marks
+from benchmarks.groups import Marked, count, read_marks
 
 
 def face(x, y, score=0.9) -> Face:

@@ -15,7 +15,7 @@ from curation.mean_face import learn
 from face68 import draw, measures
 from face68.landmarks import FLIP
 from face68.measures import Blinks, angles, measure, pose_axes
-from measuring.pose import heads, pose_row, seen_rotation
+from benchmarks.pose import heads, pose_row, seen_rotation
 
 TO_CAMERA = np.diag([1, 1, -1])
 

@@ -12,7 +12,7 @@ from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
 from face68.network import OnnxNetwork
-from measuring import peers
+from benchmarks import peers
 from metrics import nme
 
 

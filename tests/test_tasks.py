@@ -16,7 +16,7 @@ from face68.detect import EMPTY, Circles
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from measuring.limits import turned
+from benchmarks.limits import turned
 from predictions import predict_all
 from tasks import FoundFaces, faces_there, match, measure, task_of
 

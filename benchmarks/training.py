@@ -18,7 +18,7 @@ from torchvision.transforms import Compose
 
 from checkpoint import save_checkpoint
 from data_load import FacialKeypointsDataset, Normalize, RandomCrop, Rescale, Seeded, ToTensor
-from measuring.timing import Laps, in_turn, one_core, time_rows, timed
+from benchmarks.timing import Laps, in_turn, one_core, time_rows, timed
 from runs import BEST, LAST
 
 STEP = ("loading", "forward and loss", "backward", "optimizer", "averaging", "bookkeeping")  # its parts, in their order

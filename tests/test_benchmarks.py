@@ -28,7 +28,7 @@ from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.network import shipped_detector, shipped_network
-from measuring import limits, tables, timing, training
+from benchmarks import limits, tables, timing, training
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ from face68.measures import angles, measure
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, Network, OnnxNetwork, shipped_network
 from face68.photos import find_faces
 from face68.tracking import Tracker
-from measuring.ablations import ABLATIONS, train_each
-from measuring.films import (
+from benchmarks.ablations import ABLATIONS, train_each
+from benchmarks.films import (
     SeenFrame,
     film_row,
     filtered,
@@ -90,9 +90,9 @@ from measuring.films import (
     quiet_jitter,
     tiled,
 )
-from measuring.groups import count, read_marks
-from measuring.limits import crowd, estimate_yaw, shrunk, thinned, turned
-from measuring.peers import (
+from benchmarks.groups import count, read_marks
+from benchmarks.limits import crowd, estimate_yaw, shrunk, thinned, turned
+from benchmarks.peers import (
     Dlib,
     DlibDetector,
     EnlargedDlib,
@@ -103,9 +103,9 @@ from measuring.peers import (
     accuracy,
     installed,
 )
-from measuring.pose import heads, pose_row, seen_rotation
-from measuring.tables import as_text, holds_tables, read_tables, write_tables
-from measuring.timing import (
+from benchmarks.pose import heads, pose_row, seen_rotation
+from benchmarks.tables import as_text, holds_tables, read_tables, write_tables
+from benchmarks.timing import (
     clocked,
     divide,
     from_cold,
@@ -119,7 +119,7 @@ from measuring.timing import (
     timed,
     with_shares,
 )
-from measuring.training import divide_steps, end_epoch, loader_rows, sized
+from benchmarks.training import divide_steps, end_epoch, loader_rows, sized
 from metrics import failure_rate, labelled_face, nme
 from networks import SAVED_MODELS, chosen_network, open_framing, open_network
 from runs import Settings
