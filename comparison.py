@@ -8,12 +8,18 @@ from pathlib import Path
 
 import metrics
 from face68.files import atomic_path, printable
-from benchmarks import tables
 from face68.formats import csv_writer
 
 MARKDOWN_HEAD, LATEX_HEAD = "<!-- face68 evaluate.py -->\n", "% face68 evaluate.py; needs \\usepackage{booktabs}\n"
 CSV_COLUMNS = ("name", "boxes", "faces", "people", "missed", "normaliser", "labels", "nme", "nme_low", "nme_high")
 STARRED = "*"  # behind a difference that is more than noise
+
+
+def text_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of the same keys as lines of text: names, in the first column, to the left, all else to the right."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return "\n".join("  ".join([line[0].ljust(first), *map(str.rjust, line[1:], widths)]).rstrip() for line in lines)
 
 
 def rows(reports: dict[str, dict], pairs: Sequence[dict]) -> list[dict[str, str]]:
@@ -157,5 +163,5 @@ def is_table(path: Path) -> bool:
 
 def as_text(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
     """The table, what it means and how any two differ, for the terminal."""
-    lines = [tables.as_text(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
+    lines = [text_table(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
     return "\n".join(lines + difference_lines(reports, pairs))

@@ -343,9 +343,9 @@ def _label_shift(axes, splits: Sequence[dict]) -> None:
 
 
 def plot_speed(rows: Sequence[dict]):
-    """Error against time, a dot for each way to find faces, on a line where 80% of its times lie. A matplotlib Figure.
+    """Error against mean time, a dot a row, and a line to the time that 90% stay below. A matplotlib Figure.
 
-    rows: name; ms, the median for a photo; ms_p10 and ms_p90; nme_all, the mean NME with missed faces, a fraction.
+    rows: name; ms, the mean of the photos; ms_p90; nme_all, the mean NME with missed faces, a fraction.
     """
     figure, axes = new_figure(6.4, 4.6)
     axes.set_prop_cycle(color=[to_hex(color) for color in COLORS])
@@ -354,7 +354,7 @@ def plot_speed(rows: Sequence[dict]):
     for i, row in enumerate(sorted(rows, key=lambda row: row["nme_all"])):
         percent = 100 * row["nme_all"]
         (dot,) = axes.plot(row["ms"], percent, "o")
-        axes.plot([row["ms_p10"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
+        axes.plot([row["ms"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
         side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
         place = row["ms"], percent
         axes.annotate(row["name"], place, color=dot.get_color(), textcoords="offset points", ha="center", **side)
@@ -364,8 +364,8 @@ def plot_speed(rows: Sequence[dict]):
     return figure
 
 
-def plot_parts(rows: Sequence[dict], what: str = "a photo"):
-    """What the time of something divides into, one after the other. A matplotlib Figure.
+def plot_parts(rows: Sequence[dict]):
+    """The parts of a photo's time, one after the other. A matplotlib Figure.
 
     rows: name, ms and share of each part, in their order.
     """
@@ -375,28 +375,9 @@ def plot_parts(rows: Sequence[dict], what: str = "a photo"):
         label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
         axes.barh(0, row["ms"], left=start, color=to_hex(color), edgecolor="white", label=label)
         start += row["ms"]
-    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title=f"Where the time of {what} goes")
+    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def plot_scaling(panels: Sequence[dict]):
-    """How times grow with what there is to do, a panel each: dots, and the power law through them. A matplotlib Figure.
-
-    panels: title, xlabel, ylabel; sizes and values (N,); exponent and factor of the law, factor · size ** exponent.
-    """
-    figure, axes = new_figure(4.8 * len(panels), 4, columns=len(panels))
-    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
-        sizes = np.asarray(panel["sizes"], dtype=np.float64)
-        law = panel["factor"] * sizes ** panel["exponent"]
-        place.plot(sizes, law, color=to_hex(VERMILION), linewidth=1, label=f"exponent {panel['exponent']:.2f}")
-        place.plot(sizes, panel["values"], "o", color=to_hex(BLUE), label="measured")
-        place.set(xscale="log", yscale="log", title=panel["title"], xlabel=panel["xlabel"], ylabel=panel["ylabel"])
-        plain_log_ticks(place.yaxis)
-        plain_log_ticks(place.xaxis)
-        place.set_xticks(sizes, [f"{size:g}" for size in sizes])
-        place.legend(frameon=False, loc="upper left")
     return figure
 
 

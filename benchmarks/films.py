@@ -1,17 +1,29 @@
-"""How well faces are followed in films whose truth is known, and how steady their points are."""
+"""Films: milliseconds a frame; how well faces are followed where the truth is known, and how steady points are."""
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from face68.frames import Frame
+import plots
+from benchmarks.peers import MediaPipe, installed
+from benchmarks.photos import landmarker_of
+from benchmarks.tables import Tables
+from benchmarks.timing import in_turn, one_core, time_rows
+from curation.drawn.films import frames as drawn_frames
+from face68.files import InputError
+from face68.frames import FilmReader, Frame
 from face68.geometry import box_of, resize
+from face68.landmarker import Landmarker
 from face68.landmarks import REGIONS, Face, inter_ocular
-from face68.tracking import SteadyFaces, smooth_ahead
+from face68.tracking import SteadyFaces, Tracker, smooth_ahead
 from metrics import is_near
 
+STEADY = "steady.png"
+WARM_UP = 10  # frames
 SHOWN = 2.5  # seconds of a film in a picture
 MOUTH = (62, 66)  # the middles of the inner lips, upper and lower
 MOST_LAG = 4.0  # frames that a lag is looked for within
@@ -42,6 +54,101 @@ class SeenFrame(NamedTuple):
     time: float
     actors: Sequence
     faces: Sequence[Face]
+
+
+# --- The commands ---------------------------------------------------------------------------------------------
+
+
+def compare_films(args) -> Tables:
+    """Milliseconds a frame of a film with 1, 2 and 4 faces, one core, against MediaPipe's tracking."""
+    frames = [frame.image for frame in FilmReader(args.film, end=args.seconds)]
+    rows = []
+    for faces in (1, 2, 4):
+        with one_core():
+            trackers = {"face68": Tracker(landmarker_of(args.network))}
+            peer = partial(MediaPipe, model=args.mediapipe_model, film=True, faces=faces)
+            peers = {peer.name: peer for peer in installed(peer)}
+            times, found = track_in_turn(trackers | peers, [tiled(frame, faces) for frame in frames])
+        for row in time_rows(times, against=peers):
+            name = row["name"]
+            row["name"] = f"{name}, {faces} faces" if faces > 1 else f"{name}, 1 face"
+            rows.append(row | {"found": np.mean(found[name]) / faces})
+    return {"films": rows}
+
+
+def track_in_turn(trackers: dict, pictures: Sequence[np.ndarray]) -> tuple[dict, dict]:
+    """Milliseconds that each takes for each picture, once warm, and how many faces it finds there."""
+    times, found = {name: [] for name in trackers}, {name: [] for name in trackers}
+
+    def follow(name: str, picture: np.ndarray) -> None:
+        found[name].append(len(trackers[name](picture)))
+
+    for picture in pictures:
+        for name, values in in_turn({name: partial(follow, name, picture) for name in trackers}, 1).items():
+            times[name] += values.tolist()
+    return {name: np.array(values[WARM_UP:]) for name, values in times.items()}, found
+
+
+def measure_tracking(args) -> Tables:
+    """Drawn films, whose truth is known: identities, accuracy, jitter and lag by how points are filtered; and clips.
+
+    "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "share searched": of the
+    frames, of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
+    clips, whose truth nobody knows, also in the calmer half of the frames. "×": how much less than off. Lags are in
+    frames.
+    """
+    landmarker, rows, panels = landmarker_of(args.network), [], []
+    for name in args.films:
+        followed, photos, searched = watch_film(landmarker, name)
+        films = {"photos": photos} | filtered(followed)
+        figures = {mode: film_row(follow_actors(film)) for mode, film in films.items()}
+        for mode, film in films.items():
+            row = {
+                "name": f"{name}, {mode}",
+                "frames": len(film),
+                "share_searched": 1.0 if mode == "photos" else searched,
+            }
+            rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
+        panels += panels_of(name, filtered(followed))
+    if panels:
+        plots.save_figure(plots.plot_signals(panels), args.output_dir / STEADY)
+    clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
+    return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
+
+
+def watch_film(landmarker: Landmarker, name: str) -> tuple[list[SeenFrame], list[SeenFrame], float]:
+    """A drawn film as it is followed, unfiltered, and as photos; and the share of the frames that were searched."""
+    tracker, followed, photos = Tracker(landmarker, smooth=False), [], []
+    for image, moment, actors in drawn_frames(name):
+        followed.append(SeenFrame(moment, actors, tracker(image, moment)))
+        photos.append(SeenFrame(moment, actors, landmarker(image)))
+    return followed, photos, tracker.searches / tracker.frames
+
+
+def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
+    """The jitter of the face that a clip shows for longest."""
+    tracker = Tracker(landmarker, smooth=False)
+    followed = [SeenFrame(frame.time, (), tracker(frame.image, frame.time)) for frame in FilmReader(path)]
+    if not any(frame.faces for frame in followed):
+        raise InputError(f"{path}: no face is found there; give another clip")
+    films = {mode: points_of_longest(film) for mode, film in filtered(followed).items()}
+    eyes = inter_ocular(films["offline"])
+    rows = []
+    for mode, points in films.items():
+        calm = quiet_jitter(points, films["offline"])
+        row = {"name": f"{Path(path).stem}, {mode}", "frames": len(points)}
+        row |= {
+            "share_searched": tracker.searches / tracker.frames,
+            "jitter": jitter(points, eyes),
+            "jitter_calm": calm,
+        }
+        first = rows[0] if rows else row
+        less = {f"less_{name}": first[name] / row[name] for name in ("jitter", "jitter_calm")}
+        rows.append(row | less)
+    return rows
+
+
+# --- Who was followed, and how well ---------------------------------------------------------------------------
 
 
 def filtered(film: Sequence[SeenFrame]) -> dict[str, list[SeenFrame]]:

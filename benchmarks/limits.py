@@ -1,13 +1,137 @@
-"""What makes a face hard to find and to read: photos turned, shrunk and crowded, their points along; a head's yaw."""
+"""What makes a face hard to find and to read: the detector, photos turned and shrunk, the head's yaw."""
 
+import itertools
 import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
+from benchmarks.peers import DlibDetector, installed
+from benchmarks.photos import annotators, as_labelled, labelled, landmarker_of
+from benchmarks.pose import YAWS
+from benchmarks.tables import Tables
+from benchmarks.timing import one_core
 from face68 import geometry
-from face68.images import reduced
-from face68.landmarks import FLIP
+from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
+from face68.files import InputError
+from face68.landmarker import Landmarker, is_trusted
+from face68.measures import measure
+from metrics import failure_rate, labelled_face, nme
+
+WRONG = 0.2  # from this NME on points are not inexact but elsewhere
+
+
+def compare_detectors(args) -> Tables:
+    """Recall, other boxes and NME by detector; a missed face counts with the points of a whole-frame guess.
+
+    A face needs a face score of --min-face-score; "any score": as the detector found them, whatever their face score.
+    """
+    samples, theirs = list(labelled(args)), annotators(args)
+    detectors = open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}
+    finders = {"truth": lambda points: Given([geometry.box_of(points)])}
+    finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
+    with one_core():
+        landmarker = landmarker_of(args.network)
+        rows = [
+            {"name": name} | detector_row(landmarker, detector_of, samples, args.min_face_score, theirs)
+            for name, detector_of in finders.items()
+        ]
+    return {"detectors": rows}
+
+
+def open_detectors() -> dict[str, Detector]:
+    """All detectors by name, our own first; but for those that are not here, of which a line on stderr tells."""
+    detector = open_detector("auto")
+    opened = {detector.name: detector}
+    for name in DETECTORS:
+        if name not in ("auto", *opened):
+            try:
+                opened[name] = open_detector(name)
+            except InputError as error:
+                print(f"{name} is not measured: {error}", file=sys.stderr)
+    return opened
+
+
+def detector_row(
+    ours: Landmarker,
+    detector_of: Callable[[np.ndarray], Detector],
+    samples: Sequence,
+    min_face_score: float,
+    annotators: str,
+) -> dict:
+    """How well faces are found and read where a detector says; `detector_of` a photo's points, since one knows them."""
+    times, guesses, once = [], [], []
+    hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
+    for image, points in samples:
+        landmarker = Landmarker(ours.network, detector_of(points), min_face_score=0, framing=ours.framing)
+        start = time.perf_counter()
+        found = landmarker.detect(image)
+        times.append(1000 * (time.perf_counter() - start))
+        (all_faces,) = landmarker.faces([image], [found])
+        faces = [face for face in all_faces if is_trusted(face, min_face_score)]
+        face = labelled_face(faces, points)
+        matched = np.array([face is not None, labelled_face(all_faces, points) is not None])
+        hits += matched
+        others += np.array([len(faces), len(all_faces)]) - matched
+        face = face or landmarker.faces([image], [WholeFrame()(image)])[0][0]
+        guesses.append(face.keypoints)
+        once.append(landmarker.predict([image], [face.box]).keypoints[0])
+    truth, count = np.stack([points for _, points in samples]), len(samples)
+    guesses, once = (as_labelled(points, ours.network, annotators) for points in (guesses, once))
+    errors = nme(guesses, truth)
+    return {
+        "photos": count,
+        "found": hits[0] / count,
+        "found_any_score": hits[1] / count,
+        "others_a_photo": others[0] / count,
+        "others_any_score": others[1] / count,
+        "nme_one_pass": nme(once, truth).mean(),
+        "nme": errors.mean(),
+        "fr8": failure_rate(errors),
+        "ms_to_find": np.mean(times),
+    }
+
+
+def measure_limits(args) -> Tables:
+    """NME and recall when whole photos are turned, when they are shrunk, and by the yaw of the head.
+
+    "wrong": how many of the faces that are returned have an NME above 20%, so that their points are elsewhere.
+    """
+    landmarker = landmarker_of(args.network, args.detector, args.min_face_score)
+    samples = list(labelled(args))
+    cases = {f"turned by {d}°": itertools.starmap(partial(turned, degrees=d), samples) for d in range(0, 360, 30)}
+    sides = (96, 64, 48, 32, 24, 16, 12)
+    cases |= {f"faces of {side} px": itertools.starmap(partial(shrunk, side=side), samples) for side in sides}
+    yaws = [abs(measure(points).yaw) for _, points in samples]
+    by_yaw = {(low, high): [s for s, yaw in zip(samples, yaws, strict=True) if low <= yaw < high] for low, high in YAWS}
+    cases |= {f"yaw {low}° to {high}°": members for (low, high), members in by_yaw.items() if members}
+    as_theirs = partial(as_labelled, network=landmarker.network, annotators=annotators(args))
+    return {"limits": [{"name": name} | limit_row(landmarker, case, as_theirs) for name, case in cases.items()]}
+
+
+def limit_row(
+    find: Callable, samples: Iterable[tuple[np.ndarray, np.ndarray]], as_labelled: Callable = np.stack
+) -> dict:
+    """How many of the labelled faces are found, and how well: NaN where none is.
+
+    find: what finds the faces of a photo. as_labelled: makes of their points (68, 2) what is compared, see above.
+    """
+    errors = []
+    for image, points in samples:
+        face = labelled_face(find(image), points)
+        errors.append(nme(as_labelled([face.keypoints])[0], points) if face else math.nan)
+    found = np.array(errors)[~np.isnan(errors)]
+    return {
+        "photos": len(errors),
+        "found": len(found) / len(errors),
+        "nme_found": found.mean() if len(found) else math.nan,
+        "fr8_found": failure_rate(found) if len(found) else math.nan,
+        "wrong": int((found > WRONG).sum()),
+    }
 
 
 def turned(image: np.ndarray, points: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
@@ -26,62 +150,3 @@ def shrunk(image: np.ndarray, points: np.ndarray, side: float) -> tuple[np.ndarr
     frame[: small.shape[0], : small.shape[1]] = small
     height, width = image.shape[:2]
     return frame, geometry.transform_points(points, geometry.resize_matrix(height, width, *small.shape[:2]))
-
-
-def crowd(photo: np.ndarray, across: int, side: int = 160) -> tuple[np.ndarray, np.ndarray]:
-    """A photo of one face (H, W, 3) uint8 once, in the middle of gray, and `across` × `across` times side by side.
-
-    Both pictures have the same size; the longer side of the photo has `side` pixels in them.
-    """
-    tile, _ = reduced(photo, side)
-    many = np.tile(tile, (across, across, 1))
-    one = np.full_like(many, 128)
-    height, width = tile.shape[:2]
-    top, left = ((across // 2) * length for length in (height, width))
-    one[top : top + height, left : left + width] = tile
-    return one, many
-
-
-def thinned(many: np.ndarray, across: int, count: int) -> np.ndarray:
-    """Of a `crowd` of `across` × `across` faces the first `count`, row by row; gray where the others are."""
-    few = many.copy()
-    height, width = (length // across for length in many.shape[:2])
-    for place in range(count, across**2):
-        top, left = place // across * height, place % across * width
-        few[top : top + height, left : left + width] = 128
-    return few
-
-
-def estimate_yaw(points: np.ndarray) -> np.ndarray:
-    """Degrees by which each of many faces is turned, positive to the right of the picture: (N, 68, 2) → (N,).
-
-    From the points alone: all faces are taken for views of one solid shape, which factorization finds together with
-    each view's camera (Tomasi & Kanade, 1992), under weak perspective. Only the nose and the corners of the eyes are
-    looked at, which expressions move least. People differ, so a single face's yaw is rough.
-    """
-    solid = [*range(27, 36), 36, 39, 42, 45]
-    mirrored = [solid.index(FLIP[i]) for i in solid]
-    right_eye, left_eye, bridge, tip, base = map(solid.index, (36, 45, 27, 30, 33))
-    views = points[:, solid] - points[:, solid].mean(axis=1, keepdims=True)
-    views = views / np.sqrt((views**2).mean(axis=(1, 2), keepdims=True))
-    u, s, vt = np.linalg.svd(views.transpose(0, 2, 1).reshape(2 * len(views), -1), full_matrices=False)
-    cameras, shape = (u * s)[:, :3].reshape(-1, 2, 3), vt[:3]  # (N, 2, 3) @ (3, P) ≈ the views
-    # Each camera's rows must be orthogonal and of one length: linear in the symmetric matrix a @ a.T that mends them.
-    i, j = np.triu_indices(3)
-    x, y = cameras[:, 0], cameras[:, 1]
-    equations = [p[:, i] * q[:, j] + p[:, j] * q[:, i] for p, q in ((x + y, x - y), (x, y))]
-    values = np.linalg.svd(np.concatenate(equations) * np.where(i == j, 0.5, 1), full_matrices=False)[2][-1]
-    metric = np.zeros((3, 3))
-    metric[i, j] = metric[j, i] = values * np.sign(values[i == j].sum())
-    lengths, axes = np.linalg.eigh(metric)
-    mend = axes * np.sqrt(np.maximum(lengths, 1e-9))
-    cameras, shape = cameras @ mend, np.linalg.solve(mend, shape)
-    # The head's own axes: from eye to eye (the direction in which mirroring moves points), down the nose, forward.
-    across = np.linalg.svd(shape - shape[:, mirrored])[0][:, 0]
-    across *= np.sign(across @ (shape[:, left_eye] - shape[:, right_eye]))
-    forward = np.cross(shape[:, base] - shape[:, bridge], across)
-    forward /= np.linalg.norm(forward)
-    away = np.cross(cameras[:, 0], cameras[:, 1])  # where each camera looks, in the coordinates of the shape
-    # Depth may come out inside out, as in Necker's cube; the tip of the nose is in front.
-    nose_in_front = np.sign(forward @ (shape[:, tip] - shape[:, [right_eye, left_eye]].mean(axis=1)))
-    return np.degrees(np.arctan2(away @ across * nose_in_front, -away @ forward))

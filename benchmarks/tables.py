@@ -1,6 +1,6 @@
 """Tables of what was measured: as text, and as JSON beside the machine that it was measured on.
 
-A table is a list of rows, dicts of the same keys, "name" first. A key's first word says what is counted (see UNITS).
+A table is a list of rows, dicts of the same keys, "name" first. A key's first word is the unit (see UNITS).
 """
 
 import contextlib
@@ -12,17 +12,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from checkpoint import git_commit
+from comparison import text_table
 from face68.files import atomic_path
 
 HEAD = b'{\n  "machine": {'  # of a file that `write_tables` wrote
+Tables = dict[str, list[dict]]  # by name
 
 UNITS = {  # by the first word of a column's name: what its heading says in its place, and how its values are written
     "ms": ("ms", ".2f"),
-    "s": ("s", ".2f"),
-    "exponent": ("exponent", ".2f"),
     "mib": ("MiB", ".0f"),
     "mb": ("MB", ".1f"),
     "rate": ("photos/s", ".1f"),
@@ -40,10 +40,8 @@ UNITS = {  # by the first word of a column's name: what its heading says in its 
 
 
 def as_text(rows: Sequence[dict]) -> str:
-    """A table: a column for each key, names to the left, figures to the right, a dash where one is NaN."""
-    lines = [[heading(key) for key in rows[0]], *([cell(*item) for item in row.items()] for row in rows)]
-    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
-    return "\n".join("  ".join([line[0].ljust(first), *map(str.rjust, line[1:], widths)]).rstrip() for line in lines)
+    """A table: a column for each key with its unit, a dash where a figure is NaN."""
+    return text_table([{heading(key): cell(key, value) for key, value in row.items()} for row in rows])
 
 
 def heading(key: str) -> str:
@@ -58,27 +56,12 @@ def cell(key: str, value) -> str:
     return "–" if math.isnan(value) else format(value, UNITS[unit][1])
 
 
-def write_tables(path: Path, arguments: dict, tables: dict[str, list[dict]]) -> None:
+def write_tables(path: Path, arguments: dict, tables: Tables) -> None:
     """Tables by name as JSON, with the machine and the command's arguments; null where a figure is NaN."""
-    named = {name: [{key: plain(value) for key, value in row.items()} for row in rows] for name, rows in tables.items()}
-    report = {"machine": describe_machine(), "arguments": arguments, "tables": named}
+    plain = {name: json.loads(pd.DataFrame(rows).to_json(orient="records")) for name, rows in tables.items()}
+    report = {"machine": describe_machine(), "arguments": arguments, "tables": plain}
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def read_tables(path: Path) -> dict[str, list[dict]]:
-    """The tables that `write_tables` wrote there, NaN where it has null."""
-    named = json.loads(path.read_text())["tables"]
-    return {
-        name: [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]
-        for name, rows in named.items()
-    }
-
-
-def plain(value):
-    """A figure as JSON knows it."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+        temporary.write_text(json.dumps(report, indent=2, default=str) + "\n")
 
 
 def holds_tables(path: Path) -> bool:

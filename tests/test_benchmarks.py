@@ -8,16 +8,17 @@ import sys
 import time
 from types import SimpleNamespace
 
+import benchmark
 import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import SAMPLE, SHIPPED
 
-import benchmark
 import plots
 import tasks
 import train
+from benchmarks import limits, tables, timing, training
 from curation.drawn.films import frames as drawn_frames
 from data_load import Seeded, fold_of, open_split, read_csv
 from face68 import geometry
@@ -28,7 +29,6 @@ from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.network import shipped_detector, shipped_network
-from benchmarks import limits, tables, timing, training
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY
-from stress import HARMLESS, HOSTILE, bomb
 
 import checkpoint as module
+from benchmarks.stress import HARMLESS, HOSTILE, bomb
 from checkpoint import TorchNetwork, build_model, describe_versions, load_checkpoint, save_checkpoint
 from face68.files import InputError
 from face68.geometry import CropPolicy

@@ -10,13 +10,14 @@ import torch
 from conftest import SAMPLE, SHARED, one_line_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from torchvision.transforms import Compose
 
 import data_load
 import evaluate
 import train
 import visualize
+from benchmarks.limits import turned
+from benchmarks.stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from data_load import (
     CropFace,
     FacialKeypointsDataset,
@@ -44,7 +45,6 @@ from face68.files import InputError
 from face68.formats import write_pts
 from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
 from face68.landmarks import FLIP, upright_frame
-from benchmarks.limits import turned
 
 
 def dotted(height=200, width=240):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.films import SeenFrame, film_row, follow_actors, jitter, lag, mouth_opening, switches, tiled
 from face68.draw import schematic_face
 from face68.landmarks import Face
-from benchmarks.films import SeenFrame, film_row, follow_actors, jitter, lag, mouth_opening, switches, tiled
 
 FACE = (schematic_face() * 100 + 200).astype(np.float32)  # (68, 2) px, eyes 100 apart
 EYES = np.full(60, 100.0)

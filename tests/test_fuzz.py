@@ -2,8 +2,8 @@
 
 import pytest
 from conftest import REPOSITORY
-from fuzz import READERS, attempt
 
+from benchmarks.fuzz import READERS, attempt
 from face68.files import InputError
 
 

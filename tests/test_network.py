@@ -10,9 +10,9 @@ import onnx
 import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
-from stress import HARMLESS_NETWORKS, NETWORKS, tiny
 
 import networks
+from benchmarks.stress import HARMLESS_NETWORKS, NETWORKS, tiny
 from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from face68.files import InputError, sha256
 from face68.landmarker import Landmarker

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from conftest import PRETRAINED, SHIPPED
 
+from benchmarks import peers
 from face68 import geometry
 from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
 from face68.network import OnnxNetwork
-from benchmarks import peers
 from metrics import nme
 
 

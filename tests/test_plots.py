@@ -105,16 +105,6 @@ def test_the_audit_of_a_set_without_labels_or_faults_draws():
     assert plots.as_picture(figure).std() > 0
 
 
-def test_scaling_shows_what_was_measured_and_the_law_through_it():
-    panel = {"title": "t", "xlabel": "faces", "ylabel": "s", "sizes": [1, 2, 4], "values": [3, 5, 13]}
-    figure = plots.plot_scaling([panel | {"exponent": 1.0, "factor": 3.0}] * 2)
-    for axes in figure.axes:
-        law, measured = axes.lines
-        assert list(law.get_ydata()) == [3, 6, 12] and list(measured.get_ydata()) == [3, 5, 13]
-        assert axes.get_xscale() == axes.get_yscale() == "log"
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["exponent 1.00", "measured"]
-
-
 def test_a_figure_is_written_whole_or_refused(tmp_path):
     figure = plots.plot_ced({"a": np.array([0.03])})
     plots.save_figure(figure, tmp_path / "new" / "ced.svg")

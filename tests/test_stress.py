@@ -3,8 +3,9 @@
 import re
 
 from conftest import REPOSITORY
-from long_runs import Look, grew
-from stress import ATTACKS
+
+from benchmarks.long_runs import Look, grew
+from benchmarks.stress import ATTACKS
 
 
 def test_the_attacks_run_and_count(command, tmp_path):

@@ -9,6 +9,7 @@ from conftest import PRETRAINED, SAMPLE
 
 import metrics
 import train
+from benchmarks.limits import turned
 from checkpoint import TorchNetwork, build_model, load_checkpoint
 from data_load import open_split
 from face68 import draw
@@ -16,7 +17,6 @@ from face68.detect import EMPTY, Circles
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from benchmarks.limits import turned
 from predictions import predict_all
 from tasks import FoundFaces, faces_there, match, measure, task_of
 
