@@ -31,14 +31,12 @@ pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quart
 	$(BIN)/python visualize.py heatmaps --checkpoint saved_models/pretrained.pt --output docs/heatmaps.webp
 	$(BIN)/python visualize.py conventions --checkpoint saved_models/pretrained.pt --output docs/conventions.png
 	$(BIN)/python video.py --every 2 --identities --output docs/film.webp
-	$(BIN)/python benchmark.py tracking --films still speech fast --output-dir docs
+	$(BIN)/python -m benchmarks tracking --films still speech fast --output-dir docs
 	@echo "With the public set in data/ also, and copy calibration.png and speed.png from outputs/ to docs/:"
 	@echo "$(BIN)/python evaluate.py --data data --checkpoint saved_models/pretrained.pt --output-dir outputs"
-	@echo "$(BIN)/python benchmark.py photo --data data --every 5"
-	@echo "Likewise training_time.png and scaling.png, and, by the sample alone, long_runs.png:"
-	@echo "$(BIN)/python benchmark.py training --data data --recipe best"
-	@echo "$(BIN)/python benchmark.py scaling --data data --recipe best --faces 320 --rounds 3"
-	@echo "$(BIN)/python tests/long_runs.py"
+	@echo "$(BIN)/python -m benchmarks photo --data data --every 5"
+	@echo "Likewise, by the sample alone, long_runs.png:"
+	@echo "$(BIN)/python -m benchmarks.long_runs"
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

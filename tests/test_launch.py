@@ -66,6 +66,18 @@ def test_libraries_of_c_don_t_write_on_stderr_and_python_does(begin):
     assert begin(text).communicate(timeout=30) == ("", "ours\n")
 
 
+def test_a_module_of_a_package_is_a_command_too(tmp_path):
+    """As `python -m benchmarks` runs it; of a package in another folder nothing is set up."""
+    (tmp_path / "launch.py").write_text((REPOSITORY / "launch.py").read_text())
+    for folder, said in ((tmp_path, ""), (tmp_path / "elsewhere", "chatter\n")):
+        (folder / "room").mkdir(parents=True)
+        (folder / "room" / "__main__.py").write_text("import launch, os\nos.write(2, b'chatter\\n')\n")
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        line = [sys.executable, "-m", "room"]
+        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, said)
+
+
 def test_who_imports_a_command_keeps_its_signals_and_streams():
     code = "import os, signal, sys; a = sys.stderr, signal.getsignal(2); import launch; os.write(2, b'heard')\n"
     code += "assert a == (sys.stderr, signal.getsignal(2))"

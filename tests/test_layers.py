@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = {"train", "evaluate", "predict", "video", "visualize", "export", "prepare", "benchmark"}
+COMMANDS = {"train", "evaluate", "predict", "video", "visualize", "export", "prepare", "benchmarks.__main__"}
 LIBRARY_NEEDS = {"numpy", "cv2", "PIL", "tqdm", "onnxruntime"}
 
 
@@ -18,7 +18,7 @@ def module_name(path: Path) -> str:
 
 FILES = {
     module_name(path): path
-    for pattern in ("*.py", "face68/**/*.py", "curation/**/*.py", "measuring/*.py")
+    for pattern in ("*.py", "face68/**/*.py", "curation/**/*.py", "benchmarks/*.py")
     for path in REPOSITORY.glob(pattern)
 }
 
@@ -64,14 +64,18 @@ def test_an_example_knows_the_library_and_what_it_is_about():
 
 def test_what_commands_share_is_known_to_commands_alone():
     shared = set(of("face68.command"))
-    for module in set(FILES) - COMMANDS - {"launch", "face68.__main__"} - shared:
+    for module in set(FILES) - COMMANDS - {"launch", "face68.__main__"} - set(of("benchmarks")) - shared:
         assert not IMPORTS[module] & shared, module
 
 
-def test_nothing_imports_a_command_but_commands_the_pictures_and_the_benchmark_what_it_measures():
+def test_nothing_imports_a_command_but_commands_the_pictures():
     for module in FILES:
-        known = IMPORTS[module] & COMMANDS - ({"train"} if module == "benchmark" else set())
-        assert known <= ({"visualize"} if module in COMMANDS else set()), module
+        assert IMPORTS[module] & COMMANDS <= ({"visualize"} if module in COMMANDS else set()), module
+
+
+def test_nothing_imports_the_benchmarks():
+    for module in set(FILES) - set(of("benchmarks")):
+        assert not IMPORTS[module] & set(of("benchmarks")), module
 
 
 def test_there_is_no_circle():
@@ -93,4 +97,5 @@ def test_there_is_no_circle():
 
 @pytest.mark.parametrize("module", sorted(COMMANDS & set(FILES)))
 def test_a_command_has_its_lines_in_its_docstring(module):
-    assert f"python {module}.py" in ast.get_docstring(ast.parse(FILES[module].read_text()))
+    line = "python -m benchmarks" if module == "benchmarks.__main__" else f"python {module}.py"
+    assert line in ast.get_docstring(ast.parse(FILES[module].read_text()))

@@ -2,6 +2,8 @@
 
 import importlib
 import shutil
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from face68.network import OnnxNetwork
 from metrics import nme
 
 
-def here(peer: type):
+def here(peer: Callable):
     """A peer; without its package the test is skipped."""
     try:
         return peer()
@@ -24,7 +26,7 @@ def here(peer: type):
         pytest.skip(f"{error.name} is not here")
 
 
-@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe, peers.Dlib, peers.EnlargedDlib])
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.Dlib, peers.EnlargedDlib])
 def test_a_peers_points_are_the_68_points(peer, hopper, landmarker: Landmarker):
     """Each is about where our network has it: a wrong number or order would move it further."""
     (theirs,), (ours,) = here(peer)(hopper), landmarker(hopper)
@@ -35,9 +37,8 @@ def test_a_peers_points_are_the_68_points(peer, hopper, landmarker: Landmarker):
     assert theirs.box == pytest.approx(geometry.box_of(theirs.keypoints))
 
 
-@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.RefinedMediaPipe])
-def test_mesh_vertices_of_both_halves_mirror_each_other(peer, hopper):
-    find = here(peer)
+def test_mesh_vertices_of_both_halves_mirror_each_other(hopper):
+    find = here(peers.MediaPipe)
     (face,), (mirrored,) = find(hopper), find(np.ascontiguousarray(hopper[:, ::-1]))
     back = (mirrored.keypoints * (-1, 1) + (hopper.shape[1] - 1, 0))[FLIP]
     assert nme(back[None], face.keypoints[None])[0] < 0.03
@@ -48,9 +49,7 @@ def test_a_peer_finds_nothing_in_nothing(peer):
     assert here(peer)(np.full((200, 300, 3), 128, np.uint8)) == []
 
 
-@pytest.mark.parametrize(
-    ("peer", "least", "most"), [(peers.MediaPipe, 1, 3), (peers.RefinedMediaPipe, 2, 4), (peers.Dlib, 90, 110)]
-)
+@pytest.mark.parametrize(("peer", "least", "most"), [(peers.MediaPipe, 3, 5), (peers.Dlib, 90, 110)])
 def test_a_peers_models_are_files_of_their_known_size(peer, least, most):
     peer = here(peer)
     assert least < sum(file.stat().st_size for file in peer.files) / 1e6 < most
@@ -83,19 +82,33 @@ def test_dlibs_detector_finds_a_box_on_the_face(hopper, landmarker):
     assert nothing.boxes.shape == (0, 4) and nothing.scores.shape == (0,)
 
 
+@pytest.mark.parametrize("peer", [peers.MediaPipe, peers.Dlib])
+def test_a_peer_finds_all_faces_or_the_largest(peer, hopper):
+    small = geometry.resize(hopper, *(side // 2 for side in hopper.shape[:2]))
+    pair = np.zeros((hopper.shape[0], hopper.shape[1] + small.shape[1], 3), np.uint8)
+    pair[:, : hopper.shape[1]] = hopper
+    pair[: small.shape[0], hopper.shape[1] :] = small
+    (face,) = here(partial(peer, largest=True))(pair)
+    assert len(here(peer)(pair)) == 2
+    assert face.keypoints[:, 0].max() < hopper.shape[1] + 1
+
+
+def test_mediapipe_follows_faces_through_a_film(hopper):
+    follow = here(partial(peers.MediaPipe, film=True, faces=1))
+    first, second = follow(hopper), follow(hopper)
+    assert len(first) == len(second) == 1
+    assert nme(second[0].keypoints[None], first[0].keypoints[None])[0] < 0.02
+
+
 def test_what_is_not_installed_is_one_line_and_costs_no_other(capsys):
-    class Missing:
-        package = "some-package"
+    def missing():
+        importlib.import_module("there_is_no_such_module")
 
-        def __init__(self):
-            importlib.import_module("there_is_no_such_module")
-
-    class Here:
-        pass
-
-    (one,) = peers.installed(Missing, Here, Missing)
-    assert isinstance(one, Here)
-    assert capsys.readouterr().err == "there_is_no_such_module is not installed: pip install some-package\n"
+    (one,) = peers.installed(missing, lambda: "here", missing, lambda: peers.folder_of("there_is_no_other"))
+    assert one == "here"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "there_is_no_such_module is not installed: pip install there_is_no_such_module"
+    assert len(lines) == 2 and "there_is_no_other" in lines[1]
 
 
 SHAPE = np.random.default_rng(0).normal(size=(68, 2))

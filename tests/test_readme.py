@@ -30,7 +30,7 @@ TOO_LONG = {
     "torchrun": "minutes, in two processes [test_processes.py]",
     "python -m curation.mean_face": "needs three sets of real faces",
     "python train.py": "minutes [test_train.py, and the first command of `make demo`]",
-    "python benchmark.py": "minutes, and other people's programs [test_benchmark.py]",
+    "python -m benchmarks": "minutes, and other people's programs [test_benchmarks.py]",
     "python prepare.py download": "350 MB [test_public_set.py]",
     "python prepare.py sample": "draws for a minute [test_drawn.py]",
     "python prepare.py overlays": "writes into the library's own folder [test_overlays.py]",
@@ -137,7 +137,7 @@ def copy(tmp_path):
     """The repository's code in a folder of its own, to be changed as a reader would."""
     for path in REPOSITORY.glob("*.py"):
         shutil.copy(path, tmp_path)
-    for package in ("face68", "curation", "measuring"):
+    for package in ("face68", "curation", "benchmarks"):
         shutil.copytree(REPOSITORY / package, tmp_path / package)
     return tmp_path
 
@@ -181,6 +181,8 @@ def job(command: str):
     words = shlex.split(last)
     if words[0] == "torchrun":  # its own options have a = each
         words = ["python", *itertools.dropwhile(lambda word: word.startswith("--"), words[1:])]
+    if words[:3] == ["python", "-m", "benchmarks"]:
+        words[1:3] = ["benchmarks/__main__.py"]
     if words[0] != "python" or not words[1].endswith(".py"):
         return None
     return words[1], words[2:], piped.split()[-1] if piped else None
