@@ -1,8 +1,8 @@
 """Fuzz the readers, guided by the lines that they run: atheris (pip install atheris; Linux and macOS).
 
-    python tests/fuzz.py                                # every reader for a minute
-    python tests/fuzz.py csv pts --seconds 600 --seed 1
-    python tests/fuzz.py csv --again outputs/fuzz/csv/crash-da39a3ee    # a finding again, with its traceback
+    python -m benchmarks.fuzz                                # every reader for a minute
+    python -m benchmarks.fuzz csv pts --seconds 600 --seed 1
+    python -m benchmarks.fuzz csv --again outputs/fuzz/csv/crash-da39a3ee    # a finding again, with its traceback
 
 A reader may return what it promises (finite numbers, shapes, files that read the same again), or raise `InputError`
 with one line that names the file. All else is a finding, and so is more than 2 GB or 20 s: it is kept in
@@ -30,7 +30,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FINDINGS = REPOSITORY / "outputs" / "fuzz"
 SAMPLE = REPOSITORY / "data" / "sample"
 SECONDS, MEGABYTES = 20, 2048  # of one input
-sys.path.insert(0, str(REPOSITORY))
 
 
 def read_image(path: Path) -> None:
@@ -236,7 +235,17 @@ def campaign(name: str, seconds: int, seed: int) -> tuple[int, int, list[Path]]:
     words = place / "words"
     words.write_text(READERS[name].words.replace(" ", "\n") + "\n")
     known = set(place.glob("*-*"))
-    line = [sys.executable, __file__, name, "--inside", str(corpus), str(seeds), f"-dict={words}", "-max_len=16384"]
+    line = [
+        sys.executable,
+        "-m",
+        __spec__.name,
+        name,
+        "--inside",
+        str(corpus),
+        str(seeds),
+        f"-dict={words}",
+        "-max_len=16384",
+    ]
     limits = [
         f"-max_total_time={seconds}",
         f"-timeout={SECONDS}",

@@ -1,7 +1,7 @@
 """See that memory, open files and threads stay flat over long runs: 200 epochs of training, 20,000 photos.
 
-    python tests/long_runs.py                                   # on the drawn sample; a quarter of an hour
-    python tests/long_runs.py --epochs 50 --photos 2000 --photo-folder photos/ --output-dir outputs
+    python -m benchmarks.long_runs                                   # on the drawn sample; a quarter of an hour
+    python -m benchmarks.long_runs --epochs 50 --photos 2000 --photo-folder photos/ --output-dir outputs
 
 Both commands run as a user's do, one after the other, and are looked at each half second in /proc (so Linux only). For
 each it prints what it had in the median of the second tenth of its time, when all is loaded, and of the last one, and

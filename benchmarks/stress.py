@@ -1,9 +1,9 @@
 """Attack the commands for minutes: kills, damaged and hostile files, full disks. Counts what came of it.
 
-    python tests/stress.py                                          # every attack for a minute
-    python tests/stress.py kills checkpoints --seconds 300 --seed 1
-    python tests/stress.py labels --seed 1 --first 17 --cases 1     # one case again; what it did is kept in --folder
-    python tests/stress.py photos giants films downloads commands interruptions    # those of stress_inputs.py
+    python -m benchmarks.stress                                          # every attack for a minute
+    python -m benchmarks.stress kills checkpoints --seconds 300 --seed 1
+    python -m benchmarks.stress labels --seed 1 --first 17 --cases 1     # one case again, which is kept in --folder
+    python -m benchmarks.stress photos giants films downloads commands interruptions     # of stress_inputs.py
 
 What may come of a case: the work is done and right ("done …"), or refused ("named": exit status 2 and one line that
 names the file). Everything else is a fault: a traceback, a hang, more than 2 GB of memory, a line that names something
@@ -11,11 +11,12 @@ else, files lost or left behind, results that a damaged file made wrong. The exi
 
 To add an attack: a function that takes a case's random generator (numpy) and an empty folder and yields a line for
 each thing that came of it, those of faults beginning with FAULT; and a line for it in ATTACKS. Commands run by
-`run`, in forked children of this process, which has imported what takes long. POSIX systems only.
+`harness.run`, in forked children of this process, which has imported what takes long. POSIX systems only.
 """
 
+import launch
+
 import argparse
-import contextlib
 import importlib
 import io
 import os
@@ -25,179 +26,34 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from stress_inputs import ATTACKS as INPUTS
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-SAMPLE = REPOSITORY / "data" / "sample"
+from benchmarks.harness import (
+    FAULT,
+    REPOSITORY,
+    SAMPLE,
+    Outcome,
+    choose,
+    damaged,
+    kill,
+    photo,
+    run,
+    small_set,
+    start,
+    wait,
+)
+from benchmarks.stress_inputs import ATTACKS as INPUTS
+
 PRETRAINED, SHIPPED = (REPOSITORY / "saved_models" / name for name in ("pretrained.pt", "pretrained.onnx"))
 DETECTOR = REPOSITORY / "saved_models" / "detector.onnx"
-
-MEMORY = 2e9  # bytes that a command may take
-PATIENCE = 120  # s of processor time, after which a command hangs; or five times as long by the clock
-FAULT = "FAULT"
 QUICK = ("--batch-size", "4", "--workers", "0", "--device", "cpu")
-
-
-# --- Commands, and what came of them ----------------------------------------------------------------------------
-
-
-class Outcome(NamedTuple):
-    """status: the exit status, negative for a signal, None where it hung; seconds: how long it took; memory: its peak
-    in bytes.
-    """
-
-    status: int | None
-    stdout: str
-    stderr: str
-    seconds: float
-    memory: int
-
-    def judged(self, *names: str, done: bool = False) -> str:
-        """What it was: "named", "done" where that may be, or a fault. names: one of them stands in the error line."""
-        lines = [line for line in self.stderr.splitlines() if line.strip() and not line.startswith("note: ")]
-        if self.status in (None, -signal.SIGXCPU):
-            return f"{FAULT}: hangs"
-        if self.memory > MEMORY:
-            return f"{FAULT}: took {self.memory / 1e9:.1f} GB"
-        if "Traceback" in self.stderr:
-            return f"{FAULT}: traceback, {lines[-1][:150]}"
-        if self.status == 0 and not lines:
-            return "done" if done else f"{FAULT}: was taken for good"
-        if self.status == 2 and len(lines) == 1 and any(name in lines[0] for name in names):
-            return "named"
-        return f"{FAULT}: status {self.status}, {' / '.join(lines)[:200]}"
-
-
-def start(
-    folder: Path, script: str, *arguments, limit: tuple[int, int] | None = None, without: str | None = None
-) -> int:
-    """Begin `python SCRIPT …` in a folder, as a child of this process; its pid.
-
-    limit: one of `resource`'s. without: a package that it finds not installed.
-    """
-    sys.stdout.flush()
-    outputs = [os.open(folder / f"{name}.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY) for name in ("stdout", "stderr")]
-    pid = os.fork()
-    if pid:
-        for output in outputs:
-            os.close(output)
-        with contextlib.suppress(OSError):  # it may have done so itself
-            os.setpgid(pid, pid)
-        return pid
-    status = 1
-    try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-        for number, output in enumerate(outputs, start=1):
-            os.dup2(output, number)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-        os.chdir(folder)
-        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        resource.setrlimit(resource.RLIMIT_DATA, (12 << 30, 12 << 30))  # for the machine's sake
-        resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE, PATIENCE + 1))
-        if limit is not None:
-            resource.setrlimit(limit[0], (limit[1], limit[1]))
-        if without is not None:
-            sys.modules[without] = None
-        sys.argv = [f"{script}.py", *map(str, arguments)]
-        from face68.command.arguments import run as run_command
-
-        run_command(importlib.import_module(script).main)
-    except SystemExit as exit_:
-        status = exit_.code or 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def wait(pid: int, folder: Path, seconds: float = 5 * PATIENCE) -> Outcome:
-    """What came of a child; it is killed after some seconds, if it is still there."""
-    began = time.monotonic()
-    ended, raw, usage = os.wait4(pid, os.WNOHANG)
-    while not ended and time.monotonic() - began < seconds:
-        time.sleep(0.005)
-        ended, raw, usage = os.wait4(pid, os.WNOHANG)
-    status = os.waitstatus_to_exitcode(raw) if ended else None
-    if not ended:
-        kill(pid)
-        usage = os.wait4(pid, 0)[2]
-    texts = [(folder / f"{name}.txt").read_text(errors="replace") for name in ("stdout", "stderr")]
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Outcome(status, *texts, time.monotonic() - began, peak)
-
-
-def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def run(folder: Path, script: str, *arguments, **options) -> Outcome:
-    return wait(start(folder, script, *arguments, **options), folder)
-
-
-# --- Data ---------------------------------------------------------------------------------------------------------
-
-
-def photo() -> Path:
-    return sorted((SAMPLE / "test").glob("*.jpg"))[0]
-
-
-def small_set(root: Path, count: int = 12, pts: bool = False) -> Path:
-    """The first images of that many people of the sample: in the public layout, or with .pts files."""
-    images = root / "training"
-    images.mkdir(parents=True)
-    header, *rows = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines()
-    people = {row.split(",")[0].rsplit("_", 1)[0]: row for row in reversed(rows)}
-    rows = sorted(people.values())[:count]
-    for row in rows:
-        name, *cells = row.split(",")
-        shutil.copy(SAMPLE / "training" / name, images)
-        if pts:
-            lines = [f"{float(x) + 1} {float(y) + 1}" for x, y in zip(cells[::2], cells[1::2], strict=True)]
-            text = "version: 1\nn_points: 68\n{\n" + "\n".join(lines) + "\n}\n"
-            (images / name).with_suffix(".pts").write_text(text)
-    if not pts:
-        (root / "training_frames_keypoints.csv").write_text("\n".join([header, *rows]) + "\n")
-    return root
-
-
-def damaged(random: np.random.Generator, content: bytes) -> bytes:
-    """The content with some bits flipped, cut off, with a part zeroed, doubled or exchanged for noise."""
-    data, kind = bytearray(content), random.integers(6)
-    begin = int(random.integers(len(data)))
-    end = min(len(data), begin + int(2 ** random.uniform(0, 14)))
-    if kind < 2:
-        for place in random.integers(8 * len(data), size=random.integers(1, 21)):
-            data[place // 8] ^= 1 << (place % 8)
-    elif kind == 2:
-        del data[begin:]
-    elif kind == 3:
-        data[begin:end] = bytes(end - begin)
-    elif kind == 4:
-        data[begin:begin] = data[begin:end]
-    else:
-        data[begin:end] = random.bytes(end - begin)
-    return bytes(data)
-
-
-def choose(random: np.random.Generator, table: dict[str, Callable]) -> tuple[str, Callable]:
-    return list(table.items())[random.integers(len(table))]
 
 
 # --- Trainings that are killed ------------------------------------------------------------------------------------
@@ -947,6 +803,7 @@ ATTACKS: dict[str, Callable[[np.random.Generator, Path], Iterator[str]]] = {
     "states": states,
     "networks": networks,
     "labels": labels,
+    **INPUTS,
 }
 _scratch: Path
 
@@ -975,29 +832,22 @@ def attack(name: str, args: argparse.Namespace) -> Counter:
 def main() -> int:
     global _scratch
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    every = (*ATTACKS, *INPUTS)
-    p.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(every)} (default: all)")
+    p.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)} (default: all)")
     p.add_argument("--seconds", type=float, default=60, help="for each attack")
     p.add_argument("--seed", type=int, default=0, help="of all that is random")
     p.add_argument("--first", type=int, default=0, help="the number of the first case")
     p.add_argument("--cases", type=int, help="how many of each attack at most")
     p.add_argument("--folder", type=Path, help="where they happen; what there were faults with stays")
     args = p.parse_args()
-    if unknown := set(args.attacks) - set(every):
-        p.error(f"there is no attack {', '.join(sorted(unknown))}; choose of {', '.join(every)}")
-    chosen = args.attacks or every
+    if unknown := set(args.attacks) - set(ATTACKS):
+        p.error(f"there is no attack {', '.join(sorted(unknown))}; choose of {', '.join(ATTACKS)}")
     _scratch = Path(tempfile.mkdtemp(prefix="stress-", dir=args.folder))
     for module in ("train", "predict", "evaluate", "export", "onnx"):  # once, for all children
         importlib.import_module(module)
     import torch
 
     torch.set_num_threads(1)
-    counts = sum((attack(name, args) for name in chosen if name in ATTACKS), Counter())
-    for name in (name for name in chosen if name in INPUTS):
-        found = INPUTS[name](args.seconds, args.seed)
-        print(f"{name}: {', '.join(f'{count} {verdict}' for verdict, count in sorted(found.items()))}", flush=True)
-        well = ("done", "named", "done runs", "named runs")  # runs over many inputs end as the worst of these did
-        counts += Counter({one if one in well else f"{FAULT} {one}": n for one, n in found.items()})
+    counts = sum((attack(name, args) for name in args.attacks or ATTACKS), Counter())
     faults = sum(count for line, count in counts.items() if FAULT in line)
     print(f"{sum(counts.values())} outcomes, {faults} faults" + f", in {_scratch}" * bool(faults))
     if not faults:
@@ -1006,4 +856,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    launch.run(main)

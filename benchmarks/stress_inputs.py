@@ -1,13 +1,10 @@
-"""Attacks on what the commands read, minutes long: mutated photos and films, hostile servers, odd command lines.
+"""Attacks on what the commands read: damaged photos and films, hostile servers, odd command lines, interruptions.
 
-    ATTACKS["photos"](seconds=60, seed=0)  # Counter({"done": 512, "named": 488})
-
-Each command runs as a user's does, in a process and a folder of its own. What became of it is one of `VERDICTS`; all
-but "done" and "named" are faults of ours: they are printed on stderr with the case's number, which with the seed makes
-the same again, and what caused them is kept below FINDINGS.
+Each command runs as a user's does, in a process and a folder of its own.
 """
 
 import contextlib
+import functools
 import io
 import os
 import shutil
@@ -19,41 +16,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, features
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE = REPOSITORY / "data" / "sample"
-FINDINGS = REPOSITORY / "outputs" / "stress"
-LONGEST, MOST_MEMORY = 120, 2048  # seconds and MB of a command; beyond, it hangs or is too large
-VERDICTS = ("done", "named", "traceback", "crash", "hang", "memory", "unexplained")
-
+from benchmarks.harness import FAULT, MEMORY, PATIENCE, REPOSITORY, SAMPLE, Outcome, choose, damaged, photo
 
 # --- A command, and what became of it -------------------------------------------------------------------------
 
 
-class Outcome(NamedTuple):
-    """How a command ended: its status (negative: a signal's), its peak memory, MB, and what it printed."""
-
-    status: int
-    peak: float
-    stdout: str
-    stderr: str
-    hangs: bool
-
-
 def run_command(line: Sequence[str], folder: Path, stdin=subprocess.DEVNULL, stdout=None, **options) -> Outcome:
-    """Run it in `folder`, for at most LONGEST s."""
+    """Run it in `folder`, for at most PATIENCE s."""
     options = {"env": environment()} | options
+    began = time.monotonic()
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(line, cwd=folder, stdin=stdin, stdout=stdout or said, stderr=complaints, **options)
-        timer = threading.Timer(LONGEST, process.kill)
+        timer = threading.Timer(PATIENCE, process.kill)
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)
         hangs = timer.finished.is_set()
@@ -63,7 +44,8 @@ def run_command(line: Sequence[str], folder: Path, stdin=subprocess.DEVNULL, std
         for file in (said, complaints):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
-    return Outcome(process.returncode, usage.ru_maxrss / 1024, *texts, hangs)
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Outcome(None if hangs else process.returncode, *texts, time.monotonic() - began, peak)
 
 
 def environment(**changes: str | None) -> dict[str, str]:
@@ -77,96 +59,29 @@ def script(name: str, *arguments) -> list[str]:
 
 
 def verdict(outcome: Outcome, statuses: Sequence[int] = (0, 2)) -> str:
-    """One of VERDICTS. statuses: those that an end in good order may have."""
+    """ "done", "named" or a fault. statuses: those that an end in good order may have."""
     lines = [line for line in outcome.stderr.splitlines() if line.strip()]
-    if outcome.hangs:
-        return "hang"
-    if "Traceback" in outcome.stderr or "Exception ignored" in outcome.stderr:
-        return "traceback"
-    if outcome.status < 0 or outcome.status not in statuses:
-        return "crash"
-    if outcome.peak > MOST_MEMORY:
-        return "memory"
     explained = all(line.startswith(("error: ", "note: ", "stopped by ")) for line in lines)
-    if not explained or (outcome.status == 2 and not lines):
-        return "unexplained"
+    faults = {
+        "hangs": outcome.status is None,
+        "traceback": "Traceback" in outcome.stderr or "Exception ignored" in outcome.stderr,
+        "crash": outcome.status not in statuses,
+        f"took {outcome.memory / 1e9:.1f} GB": outcome.memory > MEMORY,
+        "unexplained": not explained or (outcome.status == 2 and not lines),
+    }
+    for fault, is_one in faults.items():
+        if is_one:
+            return f"{FAULT}: {fault}, status {outcome.status}, {' | '.join(lines[-3:])[-300:]}"
     return "done" if outcome.status == 0 else "named"
-
-
-def report(attack: str, seed: int, case: int, kind: str, outcome: Outcome, files: Path | None = None) -> None:
-    """Say on stderr what is a fault, and keep what caused it."""
-    if kind in ("done", "named"):
-        return
-    tail = " | ".join(outcome.stderr.splitlines()[-3:])[-400:]
-    print(
-        f"{attack} --seed {seed}, case {case}: {kind}, status {outcome.status}, {outcome.peak:.0f} MB: {tail}",
-        file=sys.stderr,
-    )
-    if files is not None:
-        place = FINDINGS / f"{attack}_{seed}_{case}"
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(
-            files,
-            place,
-            symlinks=True,
-            ignore=lambda folder, names: [
-                name for name in names if not (Path(folder, name).is_file() or Path(folder, name).is_dir())
-            ],
-        )
-
-
-def cases(seconds: float, seed: int) -> Iterator[tuple[int, np.random.Generator]]:
-    """Numbers from 0 up until the time is over, each with random numbers of its own."""
-    end, case = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        yield case, np.random.default_rng([seed, case])
-        case += 1
-
-
-# --- Mutations ------------------------------------------------------------------------------------------------
-
-_EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
-
-
-def mutate(content: bytes, random: np.random.Generator) -> bytes:
-    """The content changed in one to four places: bits, runs, cuts, doublings, and numbers made extreme."""
-    data = bytearray(content)
-    for _ in range(random.integers(1, 5)):
-        if not data:
-            break
-        # Heads hold what decides: every second place lies in the first or last kilobyte.
-        size = len(data)
-        at = int(random.integers(size))
-        if random.random() < 0.5:
-            at = at % 1024 if random.random() < 0.7 else size - 1 - at % 1024
-        at = min(max(at, 0), size - 1)
-        length = int(random.integers(1, 64))
-        kind = random.integers(7)
-        if kind == 0:
-            data[at] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            data[at : at + length] = random.bytes(len(data[at : at + length]))
-        elif kind == 2:
-            del data[at:]
-        elif kind == 3:
-            del data[at : at + length]
-        elif kind == 4:
-            data[at:at] = data[at : at + length]
-        elif kind == 5:
-            width = int(random.choice((1, 2, 4)))
-            value = int(random.choice(_EXTREMES)) % 256**width
-            data[at : at + width] = value.to_bytes(width, str(random.choice(("big", "little"))))
-        else:
-            data[at : at + length] = bytes(len(data[at : at + length]))
-    return bytes(data)
 
 
 # --- Photos ---------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def encodings() -> dict[str, bytes]:
     """A drawn face in every format and kind that is read, by file name."""
-    face = Image.open(sorted((SAMPLE / "test").glob("*.jpg"))[0]).convert("RGB").resize((160, 160))
+    face = Image.open(photo()).convert("RGB").resize((160, 160))
     exif = Image.Exif()
     exif[0x0112] = 6
     gray16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
@@ -208,69 +123,58 @@ def encodings() -> dict[str, bytes]:
 PHOTOS_A_RUN = 50
 
 
-def attack_photos(seconds: float, seed: int = 0) -> Counter:
-    """Folders of mutated photos before predict.py: each photo is done or named, or its run's fault."""
-    originals, counts = list(encodings().items()), Counter()
-    detectors = ("auto", "auto", "haar", "none")
-    for case, random in cases(seconds, seed):
-        with tempfile.TemporaryDirectory() as folder:
-            photos = Path(folder, "photos")
-            photos.mkdir()
-            for i in range(PHOTOS_A_RUN):
-                name, content = originals[random.integers(len(originals))]
-                (photos / f"{i}_{name}").write_bytes(mutate(content, random))
-            pictures = ("--output", "pictures") if random.random() < 0.3 else ("--no-pictures",)
-            line = script("predict.py", "--image", photos, "--jsonl", "points.jsonl", "--detector")
-            outcome = run_command([*line, str(random.choice(detectors)), *pictures], Path(folder))
-            kind = verdict(outcome)
-            points = Path(folder, "points.jsonl")
-            done = points.read_bytes().count(b"\n") if points.exists() else 0
-            named = sum(f"error: {path}: " in outcome.stderr for path in photos.iterdir())
-            counts.update(done=done, named=named, neither=PHOTOS_A_RUN - done - named)
-            if kind in ("done", "named") and done + named < PHOTOS_A_RUN:
-                kind = "unexplained"
-            counts[f"{kind} runs"] += 1
-            report("photos", seed, case, kind, outcome, photos)
-    return counts
+def photos(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """A folder of damaged photos before predict.py: each photo is done or named, or its run's fault."""
+    place = folder / "photos"
+    place.mkdir()
+    for i in range(PHOTOS_A_RUN):
+        name, content = choose(random, encodings())
+        (place / f"{i}_{name}").write_bytes(damaged(random, content))
+    pictures = ("--output", "pictures") if random.random() < 0.3 else ("--no-pictures",)
+    detector = str(random.choice(("auto", "auto", "haar", "none")))
+    line = script("predict.py", "--image", place, "--jsonl", "points.jsonl", "--detector", detector, *pictures)
+    outcome = run_command(line, folder)
+    points = folder / "points.jsonl"
+    done = points.read_bytes().count(b"\n") if points.exists() else 0
+    named = sum(f"error: {path}: " in outcome.stderr for path in place.iterdir())
+    yield from ["done"] * done + ["named"] * named
+    if done + named < PHOTOS_A_RUN:
+        yield f"{FAULT}: {PHOTOS_A_RUN - done - named} photos neither done nor named"
+    yield f"run {verdict(outcome)}"
 
 
-def attack_giants(seconds: float, seed: int = 0) -> Counter:
-    """Folders of photos just below the largest that is read, 250 megapixels: in less memory than MOST_MEMORY."""
-    face, counts = cv2.imread(str(sorted((SAMPLE / "test").glob("*.jpg"))[0])), Counter()
-    for case, random in cases(seconds, seed):
-        with tempfile.TemporaryDirectory() as folder:
-            photos = Path(folder, "photos")
-            photos.mkdir()
-            for i in range(3):
-                width = int(random.integers(5_000, 50_000))
-                height = int(random.uniform(0.7, 0.99) * 250_000_000 / width)
-                cv2.imwrite(str(photos / f"{i}.jpg"), cv2.resize(face, (width, height)))
-            pictures = ("--no-pictures",) if random.random() < 0.3 else ("--output", "pictures")
-            outcome = run_command(script("predict.py", "--image", photos, *pictures), Path(folder))
-            kind = verdict(outcome)
-            counts[kind] += 1
-            report("giants", seed, case, kind, outcome)
-    return counts
+def giants(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """A folder of photos just below the largest that is read, 250 megapixels: in less than MEMORY."""
+    place, face = folder / "photos", cv2.imread(str(photo()))
+    place.mkdir()
+    for i in range(3):
+        width = int(random.integers(5_000, 50_000))
+        height = int(random.uniform(0.7, 0.99) * 250_000_000 / width)
+        cv2.imwrite(str(place / f"{i}.jpg"), cv2.resize(face, (width, height)))
+    pictures = ("--no-pictures",) if random.random() < 0.3 else ("--output", "pictures")
+    yield verdict(run_command(script("predict.py", "--image", place, *pictures), folder))
 
 
 # --- Films ----------------------------------------------------------------------------------------------------
 
 
-def films(folder: Path) -> dict[str, bytes]:
+@functools.cache
+def some_films() -> dict[str, bytes]:
     """Half a second of a face that moves, in several containers, by file name. Behind them tricks: frames that change
     their size, one among them that is far too large, and heads that count two billion frames, or as many a second.
     """
-    face = cv2.imread(str(sorted((SAMPLE / "test").glob("*.jpg"))[0]))
+    face = cv2.imread(str(photo()))
     frames = [cv2.resize(np.roll(face, 3 * i, axis=1), (192, 160)) for i in range(12)]
     contents = {}
     for name, codec in (("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.flv", "FLV1"), ("a.webm", "VP80")):
-        path = folder / name
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), 25, (192, 160))
-        for frame in frames:
-            writer.write(frame)
-        writer.release()
-        if path.exists() and path.stat().st_size:
-            contents[name] = path.read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), 25, (192, 160))
+            for frame in frames:
+                writer.write(frame)
+            writer.release()
+            if path.exists() and path.stat().st_size:
+                contents[name] = path.read_bytes()
     sizes = [(192, 160), (96, 80), (320, 200)]
     changing = [cv2.imencode(".jpg", cv2.resize(frame, sizes[i // 4]))[1].tobytes() for i, frame in enumerate(frames)]
     giant = bytearray(changing[0])
@@ -289,26 +193,14 @@ def films(folder: Path) -> dict[str, bytes]:
     }
 
 
-def attack_films(seconds: float, seed: int = 0) -> Counter:
-    """Mutated films before video.py, one each."""
-    counts = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        originals = list(films(Path(folder)).items())
-    for case, random in cases(seconds, seed):
-        with tempfile.TemporaryDirectory() as folder:
-            inputs = Path(folder, "films")
-            inputs.mkdir()
-            name, content = originals[case % len(originals)]
-            film = inputs / name
-            film.write_bytes(content if case < len(originals) else mutate(content, random))
-            wanted = ("--output", "o.mp4") if random.random() < 0.5 else ("--jsonl", "o.jsonl", "--csv", "o.csv")
-            span = random.choice(("", "--start 0.2", "--end 0.3", "--every 2"))
-            line = script("video.py", "--video", film, *wanted, *str(span).split())
-            outcome = run_command(line, Path(folder))
-            kind = verdict(outcome)
-            counts[kind] += 1
-            report("films", seed, case, kind, outcome, inputs)
-    return counts
+def films(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """A film before video.py, damaged four times of five."""
+    name, content = choose(random, some_films())
+    film = folder / name
+    film.write_bytes(content if random.random() < 0.2 else damaged(random, content))
+    wanted = ("--output", "o.mp4") if random.random() < 0.5 else ("--jsonl", "o.jsonl", "--csv", "o.csv")
+    span = str(random.choice(("", "--start 0.2", "--end 0.3", "--every 2")))
+    yield verdict(run_command(script("video.py", "--video", film, *wanted, *span.split()), folder))
 
 
 # --- Downloads ------------------------------------------------------------------------------------------------
@@ -373,23 +265,17 @@ def serving(answer: bytes, rate: float | None) -> Iterator[str]:
         server.shutdown()
 
 
-def attack_downloads(seconds: float, seed: int = 0) -> Counter:
-    """Hostile servers before `download.fetch`: known tricks first, then mutations of them."""
-    counts, tricks = Counter(), list(_ANSWERS.items())
-    for case, random in cases(seconds, seed):
-        name, (answer, rate) = tricks[case % len(tricks)]
-        if case >= len(tricks):
-            answer = mutate(answer, random)
-        with tempfile.TemporaryDirectory() as folder, serving(answer, rate) as url:
-            place = Path(folder, "file")
-            line = [sys.executable, "-c", _FETCH, url, str(place)]
-            outcome = run_command(line, Path(folder), env=environment(no_proxy="127.0.0.1"))
-            kind = verdict(outcome, (2,))
-            if place.exists() or list(Path(folder).iterdir()):
-                kind = "unexplained"
-        counts[kind] += 1
-        report(f"downloads ({name})", seed, case, kind, outcome)
-    return counts
+def downloads(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """A hostile server before `download.fetch`: a known trick, or one that is damaged."""
+    name, (answer, rate) = choose(random, _ANSWERS)
+    if random.random() < 0.5:
+        answer = damaged(random, answer)
+    with serving(answer, rate) as url:
+        line = [sys.executable, "-c", _FETCH, url, str(folder / "file")]
+        said = verdict(run_command(line, folder, env=environment(no_proxy="127.0.0.1")), (2,))
+    if list(folder.iterdir()):
+        said = f"{FAULT}: left files"
+    yield said + f" ({name})" * said.startswith(FAULT)
 
 
 # --- Command lines --------------------------------------------------------------------------------------------
@@ -442,17 +328,17 @@ _COMMANDS = ("predict.py", "predict.py", "predict.py", "video.py", "video.py", *
 
 def lay_out(folder: Path) -> None:
     """The files that the command lines speak of."""
-    photos = sorted((SAMPLE / "test").glob("*.jpg"))[:3]
-    shutil.copy(photos[0], folder / "photo.jpg")
+    faces = sorted((SAMPLE / "test").glob("*.jpg"))[:3]
+    shutil.copy(faces[0], folder / "photo.jpg")
     (folder / "folder").mkdir()
-    for photo in photos:
-        shutil.copy(photo, folder / "folder" / photo.name)
+    for face in faces:
+        shutil.copy(face, folder / "folder" / face.name)
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "folder" / "fifo.jpg")
     (folder / "folder" / "zero.jpg").symlink_to("/dev/zero")
     (folder / "link").symlink_to("link")
     (folder / "empty.jpg").touch()
-    (folder / "cut.jpg").write_bytes(photos[0].read_bytes()[:400])
+    (folder / "cut.jpg").write_bytes(faces[0].read_bytes()[:400])
     (folder / "huge.ppm").write_bytes(b"P6 40000 40000 255\n")
     (folder / "broken.jsonl").write_text('{"image": "photo.jpg", "width": 1e300, "height": 1, "faces": [1e300]}\n')
     (folder / "null.csv").write_bytes(b"\0" * 1000)
@@ -482,39 +368,29 @@ def command_line(random: np.random.Generator) -> list[str]:
     return script(name, *line)
 
 
-def attack_commands(seconds: float, seed: int = 0) -> Counter:
-    """Command lines of hostile values, with streams that are closed, full or of no reader, without home or user."""
-    counts = Counter()
-    for case, random in cases(seconds, seed):
-        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-            lay_out(Path(folder))
-            line, options = command_line(random), {}
-            twist = random.integers(8)
-            if twist == 0:
-                options["preexec_fn"] = lambda: os.close(0)
-            elif twist == 1:
-                options["preexec_fn"] = lambda: os.close(1)
-            elif twist == 2:
-                options["preexec_fn"] = lambda: os.close(2)
-            elif twist == 3:
-                options["stdout"] = stack.enter_context(open("/dev/full", "w"))  # noqa: PTH123
-            elif twist == 4:
-                options["env"] = environment(HOME=None, XDG_CACHE_HOME=None, USER=None)
-            elif twist == 5:
-                read, write = os.pipe()
-                os.close(read)
-                stack.callback(os.close, write)
-                options["stdout"] = write
-            else:
-                options["env"] = environment(XDG_CACHE_HOME=str(Path(folder, "cache")))
-            outcome = run_command(line, Path(folder), **options)
-        kind = verdict(outcome)
-        if twist == 2 and kind == "unexplained" and not outcome.stderr:
-            kind = "named"  # there was nowhere to say it
-        counts[kind] += 1
-        shown = outcome._replace(stderr=f"{outcome.stderr}\n{twist} {[word[:80] for word in line[1:]]}")
-        report("commands", seed, case, kind, shown)
-    return counts
+def commands(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """A command line of hostile values, with streams that are closed, full or of no reader, without home or user."""
+    lay_out(folder)
+    line, options, twist = command_line(random), {}, random.integers(8)
+    with contextlib.ExitStack() as stack:
+        if twist < 3:
+            options["preexec_fn"] = lambda: os.close(twist)
+        elif twist == 3:
+            options["stdout"] = stack.enter_context(open("/dev/full", "w"))  # noqa: PTH123
+        elif twist == 4:
+            options["env"] = environment(HOME=None, XDG_CACHE_HOME=None, USER=None)
+        elif twist == 5:
+            read, write = os.pipe()
+            os.close(read)
+            stack.callback(os.close, write)
+            options["stdout"] = write
+        else:
+            options["env"] = environment(XDG_CACHE_HOME=str(folder / "cache"))
+        outcome = run_command(line, folder, **options)
+    said = verdict(outcome)
+    if twist == 2 and outcome.status == 2 and not outcome.stderr:
+        said = "named"  # there was nowhere to say it
+    yield said + f" ({twist}, {[word[:80] for word in line[1:]]})" * said.startswith(FAULT)
 
 
 # --- Interruptions --------------------------------------------------------------------------------------------
@@ -537,31 +413,24 @@ _INTERRUPTED = {
 }
 
 
-def attack_interruptions(seconds: float, seed: int = 0) -> Counter:
-    """Ctrl-C and SIGTERM from 0.05 to 4 s after the start: one line, never a traceback."""
-    counts = Counter()
-    for case, random in cases(seconds, seed):
-        name = list(_INTERRUPTED)[case % len(_INTERRUPTED)]
-        sign = (signal.SIGINT, signal.SIGTERM)[random.integers(2)]
-        with tempfile.TemporaryDirectory() as folder:
-            shutil.copytree(SAMPLE / "test", Path(folder, "folder"))
-            line = ["timeout", "--foreground", f"--signal={sign.name}", f"{random.uniform(0.05, 4):.2f}"]
-            env = environment(XDG_CACHE_HOME=str(Path(folder, "cache")))
-            outcome = run_command([*line, *script(name, *_INTERRUPTED[name])], Path(folder), env=env)
-        lines = outcome.stderr.splitlines()
-        kind = "done" if outcome.status in (0, 124, 130, 143) and len(lines) <= 1 else "crash"
-        if "Traceback" in outcome.stderr:
-            kind = "traceback"
-        counts[kind] += 1
-        report(f"interruptions ({name}, {sign.name})", seed, case, kind, outcome)
-    return counts
+def interruptions(random: np.random.Generator, folder: Path) -> Iterator[str]:
+    """Ctrl-C or SIGTERM from 0.05 to 4 s after the start: one line, never a traceback."""
+    name, arguments = choose(random, _INTERRUPTED)
+    sign = (signal.SIGINT, signal.SIGTERM)[random.integers(2)]
+    shutil.copytree(SAMPLE / "test", folder / "folder")
+    line = ["timeout", "--foreground", f"--signal={sign.name}", f"{random.uniform(0.05, 4):.2f}"]
+    env = environment(XDG_CACHE_HOME=str(folder / "cache"))
+    outcome = run_command([*line, *script(name, *arguments)], folder, env=env)
+    lines = outcome.stderr.splitlines()
+    good = outcome.status in (0, 124, 130, 143) and len(lines) <= 1 and "Traceback" not in outcome.stderr
+    yield "done" if good else f"{FAULT}: {name}, {sign.name}, status {outcome.status}, {' | '.join(lines)[-300:]}"
 
 
-ATTACKS: dict[str, Callable[[float, int], Counter]] = {
-    "photos": attack_photos,
-    "giants": attack_giants,
-    "films": attack_films,
-    "downloads": attack_downloads,
-    "commands": attack_commands,
-    "interruptions": attack_interruptions,
+ATTACKS: dict[str, Callable[[np.random.Generator, Path], Iterator[str]]] = {
+    "photos": photos,
+    "giants": giants,
+    "films": films,
+    "downloads": downloads,
+    "commands": commands,
+    "interruptions": interruptions,
 }

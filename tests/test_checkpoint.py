@@ -88,7 +88,7 @@ def small():
 
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "zip bomb"])
 def test_a_hostile_one_is_one_line(kind, small, tmp_path, monkeypatch):
-    """The attacks of tests/stress.py."""
+    """The attacks of benchmarks/stress.py."""
     monkeypatch.chdir(tmp_path)
     HOSTILE[kind](tmp_path / "a.pt", small)
     if kind in HARMLESS["predict"]:

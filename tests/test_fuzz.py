@@ -1,8 +1,10 @@
 """The fuzzer's readers take what they begin with, and what is a finding is one; the fuzzing itself takes minutes."""
 
-import pytest
-from conftest import REPOSITORY
+import sys
 
+import pytest
+
+from benchmarks import fuzz
 from benchmarks.fuzz import READERS, attempt
 from face68.files import InputError
 
@@ -40,6 +42,8 @@ def test_a_line_that_names_nothing_and_any_other_error_are_findings(tmp_path):
             attempt(raising(error), b"", tmp_path)
 
 
-def test_without_such_a_reader_it_says_which_there_are(command):
-    refused = command(REPOSITORY / "tests" / "fuzz.py", "tickles")
-    assert refused.returncode == 2 and "no such reader: tickles" in refused.stderr
+def test_without_such_a_reader_it_says_which_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fuzz", "tickles"])
+    with pytest.raises(SystemExit) as exit_:
+        fuzz.main()
+    assert exit_.value.code == 2 and "no such reader: tickles" in capsys.readouterr().err

@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path, kind, capfd):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_hostile_one_is_one_line(tmp_path, kind, capfd):
-    """The attacks of tests/stress.py."""
+    """The attacks of benchmarks/stress.py."""
     path = tmp_path / "net.onnx"
     NETWORKS[kind](path)
     if kind in HARMLESS_NETWORKS:

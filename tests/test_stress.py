@@ -1,22 +1,61 @@
 """The attacks that take minutes can be run; what they use is tested fast in the tests of each room."""
 
 import re
+import subprocess
+import sys
 
+import numpy as np
+import pytest
 from conftest import REPOSITORY
 
+from benchmarks import stress
+from benchmarks.harness import FAULT, Outcome, damaged
 from benchmarks.long_runs import Look, grew
-from benchmarks.stress import ATTACKS
+from benchmarks.stress_inputs import verdict
 
 
-def test_the_attacks_run_and_count(command, tmp_path):
-    script = REPOSITORY / "tests" / "stress.py"
-    result = command(script, "labels", "checkpoints", "--cases", "2", "--seed", "3", "--folder", tmp_path)
-    assert result.returncode == 0, result.stdout
-    assert re.search(r"^labels: 2 cases in \d+ s$", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith("4 outcomes, 0 faults\n") and not list(tmp_path.iterdir())
-    refused = command(script, "tickles")
-    assert refused.returncode == 2 and "there is no attack tickles" in refused.stderr
-    assert all(attack.__doc__ for attack in ATTACKS.values())
+def test_the_attacks_run_and_count(tmp_path):
+    options = ["--cases", "1", "--seed", "3", "--folder", tmp_path]
+    line = [sys.executable, "-m", "benchmarks.stress", "labels", "checkpoints", "downloads", *options]
+    result = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"^labels: 1 cases in \d+ s$", result.stdout, re.MULTILINE)
+    assert result.stdout.endswith("3 outcomes, 0 faults\n") and not list(tmp_path.iterdir())
+
+
+def test_an_attack_that_is_unknown_is_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stress", "tickles"])
+    with pytest.raises(SystemExit) as exit_:
+        stress.main()
+    assert exit_.value.code == 2 and "there is no attack tickles" in capsys.readouterr().err
+    assert len(stress.ATTACKS) == 13 and all(attack.__doc__ for attack in stress.ATTACKS.values())
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "memory", "by_file", "by_end"),
+    [
+        (0, "", 0, "done", "done"),
+        (2, "error: x.pt: is cut off\n", 0, "named", "named"),
+        (2, "error: is cut off\n", 0, "status 2", "named"),
+        (2, "", 0, "status 2", "unexplained"),
+        (0, "chatter\n", 0, "status 0", "unexplained"),
+        (1, "Traceback (most recent call last):\nKeyError\n", 0, "traceback", "traceback"),
+        (-11, "", 0, "status -11", "crash"),
+        (None, "", 0, "hangs", "hangs"),
+        (0, "", 3 << 30, "took 3.2 GB", "took 3.2 GB"),
+    ],
+)
+def test_what_came_of_a_command_is_judged(status, stderr, memory, by_file, by_end):
+    outcome = Outcome(status, "", stderr, 1.0, memory)
+    for said, expected in ((outcome.judged("x.pt", done=True), by_file), (verdict(outcome), by_end)):
+        assert expected in said and said.startswith(FAULT) == (expected not in ("done", "named"))
+
+
+def test_damage_is_damage_and_the_same_again():
+    content = bytes(range(256)) * 40
+    once, again = ([damaged(np.random.default_rng([7, i]), content) for i in range(200)] for _ in range(2))
+    assert once == again and len(set(once)) > 190 and sum(one != content for one in once) > 190
+    assert damaged(np.random.default_rng(0), b"") == b""
 
 
 def test_what_grows_over_a_long_run_is_told_from_what_doesnt(capsys):
