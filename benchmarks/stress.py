@@ -17,6 +17,7 @@ each thing that came of it, those of faults beginning with FAULT; and a line for
 import launch
 
 import argparse
+import functools
 import importlib
 import io
 import os
@@ -63,18 +64,21 @@ RECIPES = {  # Net has dropout, whose random numbers must go on too
     "heatmap": ("--model", "heatmap", "--epochs", "3", "--optimizer", "muon", "--lr", "4e-3"),
     "detector": ("--model", "detector", "--epochs", "2", "--optimizer", "sgd"),
 }
-_whole: dict[str, tuple[Path, float]] = {}
 
 
+@functools.cache
 def unbroken(recipe: str) -> tuple[Path, float]:
     """The folder of a training that nobody disturbed, with its data, and the seconds it took."""
-    if recipe not in _whole:
-        folder = Path(tempfile.mkdtemp(dir=_scratch))
-        small_set(folder / "set")
-        outcome = wait(trained(folder, *RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run"), folder)
-        assert outcome.status == 0, outcome.stderr
-        _whole[recipe] = folder, outcome.seconds
-    return _whole[recipe]
+    folder = Path(tempfile.mkdtemp(dir=_scratch))
+    small_set(folder / "set")
+    outcome = wait(trained(folder, *line_of(recipe)), folder)
+    assert outcome.status == 0, outcome.stderr
+    return folder, outcome.seconds
+
+
+def line_of(recipe: str) -> tuple[str, ...]:
+    """The options of a training of "set" into "run"."""
+    return (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run")
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -121,7 +125,7 @@ def kills(random: np.random.Generator, folder: Path) -> Iterator[str]:
     recipe = list(RECIPES)[random.choice(3, p=[0.45, 0.45, 0.1])]
     whole, seconds = unbroken(recipe)
     shutil.copytree(whole / "set", folder / "set")
-    line = (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run")
+    line = line_of(recipe)
     for _ in range(int(random.integers(1, 5))):
         resume = ("--resume",) if (folder / "run" / "last.pt").exists() else ()
         workers, exports = (("--workers", "2") if random.random() < 0.3 else ()), bool(random.random() < 0.1)
@@ -148,7 +152,7 @@ def together(random: np.random.Generator, folder: Path) -> Iterator[str]:
     whole, seconds = unbroken(recipe)
     for name in ("a", "b"):
         shutil.copytree(whole / "set", folder / name / "set")
-    line = (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", folder / "run")
+    line = (*line_of(recipe), "--output-dir", folder / "run")
     first = trained(folder / "a", *line)
     time.sleep(random.choice([0, random.uniform(0, 0.6 * seconds)]))
     second = trained(folder / "b", *line)
@@ -171,7 +175,7 @@ def full_disk(random: np.random.Generator, folder: Path) -> Iterator[str]:
     recipe = ("net", "heatmap")[random.integers(2)]
     whole, _ = unbroken(recipe)
     shutil.copytree(whole / "set", folder / "set")
-    line = (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run", "--cache-dir", "images")
+    line = (*line_of(recipe), "--cache-dir", "images")
     size = int(2 ** random.uniform(12, 26.5))
     (folder / "run").mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder / "run"]
@@ -335,17 +339,13 @@ def looked_at(folder: Path, path: Path, script: str = "predict") -> Outcome:
     return run(folder, script, "--checkpoint", path, *options)
 
 
-_answers: dict[Path, str] = {}
-
-
+@functools.cache
 def answer_of(path: Path) -> str:
     """What the undamaged network says of the photo."""
-    if path not in _answers:
-        folder = Path(tempfile.mkdtemp(dir=_scratch))
-        outcome = looked_at(folder, path)
-        assert outcome.status == 0, outcome.stderr
-        _answers[path] = (folder / "out.json").read_text()
-    return _answers[path]
+    folder = Path(tempfile.mkdtemp(dir=_scratch))
+    outcome = looked_at(folder, path)
+    assert outcome.status == 0, outcome.stderr
+    return (folder / "out.json").read_text()
 
 
 def right_or_named(folder: Path, outcome: Outcome, original: Path, *names: str) -> str:
@@ -467,7 +467,7 @@ def states(random: np.random.Generator, folder: Path) -> Iterator[str]:
     recipe = ("net", "heatmap")[random.integers(2)]
     whole, _ = unbroken(recipe)
     shutil.copytree(whole / "set", folder / "set")
-    line = (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run")
+    line = line_of(recipe)
     begun = _begun(recipe)
     shutil.copytree(begun, folder / "run")
     if random.random() < 0.2:
@@ -488,22 +488,18 @@ def states(random: np.random.Generator, folder: Path) -> Iterator[str]:
     yield judged + f" ({recipe}, {name}{' '.join(overwrite)})" * judged.startswith(FAULT)
 
 
-_begun_runs: dict[str, Path] = {}
-
-
+@functools.cache
 def _begun(recipe: str) -> Path:
     """The folder of a training that was interrupted in its third epoch."""
-    if recipe not in _begun_runs:
-        whole, _ = unbroken(recipe)
-        folder = Path(tempfile.mkdtemp(dir=_scratch))
-        shutil.copytree(whole / "set", folder / "set")
-        pid = trained(folder, *RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run")
-        while "epoch   2" not in (folder / "stdout.txt").read_text():
-            time.sleep(0.002)
-        kill(pid, signal.SIGINT)
-        assert wait(pid, folder).status == 130
-        _begun_runs[recipe] = folder / "run"
-    return _begun_runs[recipe]
+    whole, _ = unbroken(recipe)
+    folder = Path(tempfile.mkdtemp(dir=_scratch))
+    shutil.copytree(whole / "set", folder / "set")
+    pid = trained(folder, *line_of(recipe))
+    while "epoch   2" not in (folder / "stdout.txt").read_text():
+        time.sleep(0.002)
+    kill(pid, signal.SIGINT)
+    assert wait(pid, folder).status == 130
+    return folder / "run"
 
 
 # --- Exported networks --------------------------------------------------------------------------------------------
@@ -650,10 +646,9 @@ def networks(random: np.random.Generator, folder: Path) -> Iterator[str]:
         return
     if kind < 0.6:
         path.write_bytes(damaged(random, DETECTOR.read_bytes()))
-        outcome = run(folder, "predict", "--detector", path, "--image", photo(), "--no-pictures", "--json", "out.json")
-        right = run(
-            folder, "predict", "--detector", DETECTOR, "--image", photo(), "--no-pictures", "--json", "good.json"
-        )
+        line = ("predict", "--image", photo(), "--no-pictures")
+        outcome = run(folder, *line, "--detector", path, "--json", "out.json")
+        right = run(folder, *line, "--detector", DETECTOR, "--json", "good.json")
         assert right.status == 0, right.stderr
         judged = outcome.judged("x.onnx", done=True)
         if judged == "done" and (folder / "out.json").read_text() != (folder / "good.json").read_text():
@@ -670,23 +665,8 @@ def networks(random: np.random.Generator, folder: Path) -> Iterator[str]:
 
 CELLS = (
     *("", " ", "x", "nan", "NaN", "inf", "-inf", "1e30", "-1e30", "1e39", "1e400", "True", "1_000", "0x10", "١٢"),
-    *(
-        "1e5 ",
-        "--3",
-        "None",
-        "null",
-        "1;2",
-        '"3',
-        "\x00",
-        "\ud800",
-        "9" * 400,
-        "1e-400",
-        "- 3",
-        "1e",
-        "3px",
-        "∞",
-        "1,5",
-    ),
+    *("1e5 ", "--3", "None", "null", "1;2", '"3', "\x00", "\ud800", "9" * 400, "1e-400", "- 3", "1e", "3px"),
+    *("∞", "1,5"),
 )
 GOOD_CELLS = {"1e5 ", "1e-400"}
 NAMES = (
