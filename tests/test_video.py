@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -146,32 +145,16 @@ def test_ctrl_c_leaves_files_that_agree(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("sent", [0.0, 0.7])
-def test_a_film_from_a_pipe_that_stops_can_be_ended(tmp_path, short, number, sent):
-    with av.open(str(short)) as film, av.open(str(tmp_path / "a.ts"), "w") as packed:
-        stream = packed.add_stream_from_template(film.streams.video[0])
-        for packet in film.demux(film.streams.video[0]):
-            if packet.size:
-                packet.stream = stream
-                packed.mux(packet)
-    data = (tmp_path / "a.ts").read_bytes()
+def test_a_film_from_a_pipe_that_stops_can_be_ended(tmp_path, number):
     os.mkfifo(tmp_path / "pipe")
-    line = [sys.executable, str(REPOSITORY / "video.py"), "--video", "pipe", "--output", "a.mp4", "--jsonl", "a.jsonl"]
+    line = [sys.executable, str(REPOSITORY / "video.py"), "--video", "pipe", "--output", "a.mp4"]
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with (tmp_path / "pipe").open("wb", buffering=0) as pipe:  # once the other end is open, too
-        pipe.write(data[: int(sent * len(data))])
-        seen, deadline = tmp_path / "a.jsonl", time.monotonic() + 60
-        while sent and not (seen.exists() and seen.read_text().count("\n") > 5):
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
-        time.sleep(0.5)
+        pipe.write(FILM.read_bytes()[:1000])
         process.send_signal(number)
-        output, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=20)
     assert process.returncode == 130 and errors.startswith("stopped by "), errors
-    assert not list(tmp_path.glob(".partial*"))
-    if sent:
-        frames = read_jsonl(seen)
-        assert f"{len(frames)} frames" in output and len(list(FilmReader(tmp_path / "a.mp4"))) == len(frames)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_frame_that_fails_leaves_the_film_so_far(monkeypatch, short, capsys, tmp_path):
