@@ -32,15 +32,15 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
-import image_cache
-from conventions import IBUG, PUBLIC, own_first
+from datasets import image_cache
+from datasets.image_cache import ImageCache
 from face68 import geometry
+from face68.annotators import IBUG, PUBLIC, own_first
 from face68.files import InputError, atomic_path, files_below, sha256
 from face68.formats import FARTHEST, coordinate, csv_rows, csv_writer, read_pts, unreadable
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import FLIP, NUM_LANDMARKS, inter_ocular, upright_frame
-from image_cache import ImageCache
 
 DATA_DIR = Path(__file__).resolve().parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
@@ -78,7 +78,7 @@ class LabelShift(NamedTuple):
 
 NO_SHIFT = LabelShift()
 LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
-# Measured by `python prepare.py shift`, see curation/label_shift.py and the README. Uncorrected, mirroring in training
+# Measured by `python prepare.py shift`, see evaluation/label_shift.py and the README. Uncorrected, mirroring in training
 # would teach two contradicting truths.
 PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=0.008)
 PUBLIC_CSV_SHA256 = (  # by these its label files are known, in whatever folder
@@ -774,7 +774,7 @@ def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[
 
 
 def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    """Training without mirroring and turning: it shows how far labels lie off the face, see curation/label_shift.py."""
+    """Training without mirroring and turning: it shows how far labels lie off the face, see evaluation/label_shift.py."""
     return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 

@@ -25,7 +25,10 @@ lfpw/trainset are --split training, helen/testset and lfpw/testset are common (5
 and the two together are full (689).
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
+from cli.outputs import check_places, is_ours, tell_new_folders
+from cli.weights import default_detector, default_network, file_of, open_framing, open_network
 
 import argparse
 import json
@@ -39,24 +42,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-import comparison
-import image_cache
-import metrics
-import page
-import plots
-import processes
-import report as pictures
-from checkpoint import git_commit
-from conventions import annotated, known_to
 from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
-from face68.command.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
-from face68.command.places import check_places, is_ours, tell_new_folders
+from datasets import image_cache
+from evaluation import metrics
+from evaluation import report as evaluation_report
+from evaluation import tables as evaluation_tables
+from evaluation.predictions import confidence_report, predict_all, read_predictions
+from face68.annotators import annotated, known_to
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
 from face68.network import FAMILY, FOR_PHOTOS
-from networks import default_detector, default_network, file_of, open_framing, open_network
-from predictions import confidence_report, predict_all, read_predictions
+from plots import page, style
+from training import devices
+from training.checkpoint import git_commit
 
 FACES = "faces.png"
 PICTURES = {  # what they show
@@ -68,7 +67,11 @@ PICTURES = {  # what they show
 }
 PAGE = "report.html"
 REPORT_HEAD = b'{\n  "faces": '
-TABLES = {"markdown": comparison.write_markdown, "latex": comparison.write_latex, "csv": comparison.write_csv}
+TABLES = {
+    "markdown": evaluation_tables.write_markdown,
+    "latex": evaluation_tables.write_latex,
+    "csv": evaluation_tables.write_csv,
+}
 
 
 class Named(NamedTuple):
@@ -187,7 +190,7 @@ def open_data(args) -> FacialKeypointsDataset:
     """
     data = open_split(args.data, args.split)
     if len(data):  # all of it, so that other folds find it
-        with processes.first_here():
+        with devices.first_here():
             data.preload(args.cache_dir, args.cache_mb)
     if args.published_labels:
         data = data.as_published()
@@ -221,7 +224,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
         if unnamed:
             say(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
         return predicted, None
-    threads = max(1, (os.cpu_count() or 1) // processes.count())
+    threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, framing = open_network(place.path, threads), open_framing(place.path, threads)
     landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
     return annotated(predict_all(landmarker, data, args.boxes), network, data.labelled_by), landmarker
@@ -248,7 +251,7 @@ def measure(
 
 def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
     for name, figure in figures.items():
-        plots.save_figure(figure, folder / name)
+        style.save_figure(figure, folder / name)
     write_image(folder / FACES, faces)
 
 
@@ -258,13 +261,13 @@ def write_page(path: Path, places: Sequence[Named], reports: dict, pairs: Sequen
     made = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "commit": git_commit()}
     for name, place in places:
         made[f"points of {name}"] = str(place) + (f", SHA-256 {sha256(place)}" if place.is_file() else "")
-    notes = [*comparison.notes(report, bool(rest)), *comparison.difference_lines(reports, pairs)]
+    notes = [*evaluation_tables.notes(report, bool(rest)), *evaluation_tables.difference_lines(reports, pairs)]
     if rest:
         notes.append(f"The pictures are of {first}, the curves of all.")
     page.write_page(
         path,
         f"{', '.join(reports)} on {report['data']}",
-        [comparison.rows(reports, pairs), comparison.region_rows(reports)],
+        [evaluation_tables.rows(reports, pairs), evaluation_tables.region_rows(reports)],
         notes,
         {name: PICTURES[name] for name in shown},
         made,
@@ -275,7 +278,7 @@ def is_known(path: Path) -> bool:
     """Whether a file begins as what this command writes."""
     with path.open("rb") as file:
         is_report = file.read(len(REPORT_HEAD)) == REPORT_HEAD
-    return is_report or is_ours(path) or page.is_page(path) or comparison.is_table(path)
+    return is_report or is_ours(path) or page.is_page(path) or evaluation_tables.is_table(path)
 
 
 def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
@@ -289,7 +292,7 @@ def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
 
 
 def main() -> None:
-    with processes.together():
+    with devices.together():
         evaluate(parse_arguments())
 
 
@@ -299,11 +302,11 @@ def evaluate(args) -> None:
     args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
     args.checkpoint = [place._replace(path=file_of(place.path)) for place in args.checkpoint]
     places = [*args.checkpoint, *args.predictions]
-    tables = processes.first_does(check_files, args, places)
+    tables = devices.first_does(check_files, args, places)
     data = open_data(args)
-    others = pictures.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
+    others = evaluation_report.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
     predicted = {place.name: predict(place, data, args) for place in places}
-    processes.first_does(tell, args, places, data, predicted, others, tables)
+    devices.first_does(tell, args, places, data, predicted, others, tables)
 
 
 def tell(
@@ -320,10 +323,10 @@ def tell(
     errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
     pairs = metrics.differences(errors, data.people)
     (first, report), *rest = reports.items()
-    print(comparison.as_text(reports, pairs) if rest else pictures.as_text(report))
+    print(evaluation_tables.as_text(reports, pairs) if rest else evaluation_report.as_text(report))
     curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
-    figures = pictures.figures(report, curves)
-    write_pictures(args.output_dir, figures, pictures.ranked_sheet(data, points[first], labels, args.norm))
+    figures = evaluation_report.figures(report, curves)
+    write_pictures(args.output_dir, figures, evaluation_report.ranked_sheet(data, points[first], labels, args.norm))
     write_page(args.output_dir / PAGE, places, reports, pairs, [*figures, FACES])
     say(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
     for path, kind in tables.items():

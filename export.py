@@ -10,7 +10,10 @@ than 0.05 px from the checkpoint's, or an int8 one whose NME (inter-ocular; of a
 than 0.05 percentage points higher, isn't written.
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, parser
+from cli.outputs import check_places
+from cli.weights import BEST, file_of
 
 import tempfile
 from collections.abc import Callable
@@ -21,22 +24,19 @@ import cv2
 import numpy as np
 import torch
 
-import metrics
-from checkpoint import TorchMaps, TorchNetwork
-from compute import batches
-from conventions import annotated
 from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
-from exporting import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
-from face68.command.arguments import add_overwrite, parser
-from face68.command.places import check_places
+from evaluation import metrics
+from face68.annotators import annotated
 from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.landmarker import Predictions
 from face68.network import FAMILY, OnnxMaps, OnnxNetwork, is_exported
-from mosaics import lay, to_maps
-from networks import BEST, file_of
-from tasks import LEAST_SCORE, measure
+from training.checkpoint import TorchMaps, TorchNetwork
+from training.compute import batches
+from training.mosaics import lay, to_maps
+from training.onnx_export import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
+from training.task import LEAST_SCORE, measure
 
 LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales

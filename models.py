@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conventions import Conventions
+from face68.annotators import Conventions
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import NUM_LANDMARKS

@@ -13,7 +13,11 @@ From Python:
     faces = Landmarker()("photo.jpg")
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, complain, parser, say
+from cli.outputs import OUTPUTS, check_places, only_writer, place_pictures, place_pts, place_sheets, tell_new_folders
+from cli.results import Results, read_earlier
+from cli.weights import chosen_network, default_detector, described, open_landmarker
 
 import argparse
 import contextlib
@@ -25,16 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
-from face68.command.arguments import (
-    add_finding,
-    add_measures,
-    add_overlay,
-    add_overwrite,
-    complain,
-    parser,
-    say,
-)
-from face68.command.inputs import (
+from face68.detect import Given
+from face68.draw import draw_faces
+from face68.files import InputError, is_stream, printable, sha256
+from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_json
+from face68.inputs import (
     STDIN,
     Inputs,
     demonstration_photo,
@@ -44,25 +43,10 @@ from face68.command.inputs import (
     weigh_glance,
     weigh_source,
 )
-from face68.command.places import (
-    OUTPUTS,
-    check_places,
-    only_writer,
-    place_pictures,
-    place_pts,
-    place_sheets,
-    tell_new_folders,
-)
-from face68.command.results import Results, read_earlier
-from face68.detect import Given
-from face68.draw import draw_faces
-from face68.files import InputError, is_stream, printable, sha256
-from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_json
 from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import Photo, find_faces, prefetch
-from networks import chosen_network, default_detector, described, open_landmarker
 
 
 def parse_arguments():

@@ -9,15 +9,17 @@ python prepare.py film speech                 # draw a film of an invented perso
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, parser, seed
+from cli.outputs import OUTPUTS, check_places
 
 from pathlib import Path
 
-from curation import audit, label_shift, overlays, public_set
-from curation.drawn import films, sample
+from curation import overlays
 from data_load import DATA_DIR, SAMPLE_DIR
-from face68.command.arguments import add_overwrite, parser, seed
-from face68.command.places import OUTPUTS, check_places
+from datasets import audit, public_set
+from datasets.synthetic import films, sample
+from evaluation import label_shift
 from face68.files import InputError
 
 
@@ -30,7 +32,7 @@ def parse_arguments():
     check.add_argument("directory", type=Path, help="folder of the data set")
     shift = commands.add_parser("shift", help="measure how far a data set's labels lie off the faces")
     shift.add_argument("directory", type=Path, help="folder of the data set")
-    shift.add_argument("--checkpoint", type=Path, required=True, help="the network, see curation/label_shift.py")
+    shift.add_argument("--checkpoint", type=Path, required=True, help="the network, see evaluation/label_shift.py")
     shift.add_argument("--output", type=Path, default=Path("outputs/label_shift.png"), help="picture of the eyes")
     add_overwrite(shift)
     draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")

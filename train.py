@@ -16,7 +16,19 @@ validation_faces.png, the same faces before training in untrained_faces.png, and
 the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
-import launch
+from cli import launch
+from cli.arguments import (
+    add_overwrite,
+    float_from_zero,
+    parser,
+    positive_float,
+    positive_int,
+    probability,
+    seed,
+    whole_number,
+)
+from cli.outputs import check_places, is_ours, only_writer
+from cli.weights import SAMPLE_RUN, SAVED_MODELS, file_of
 
 import argparse
 import contextlib
@@ -33,35 +45,23 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-import image_cache
-import plots
-import processes
-import report
-import runs
-from checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
-from compute import PRECISIONS, choose_device, choose_precision, keep_freed_memory, to_device
 from data_load import FOLDS, SAMPLE_DIR, Seeded, default_data
-from exporting import export_network
-from face68.command.arguments import (
-    add_overwrite,
-    float_from_zero,
-    parser,
-    positive_float,
-    positive_int,
-    probability,
-    seed,
-    whole_number,
-)
-from face68.command.places import check_places, is_ours, only_writer
+from datasets import image_cache
+from evaluation import report
 from face68.files import InputError
 from face68.images import write_image
 from face68.network import FAMILY
-from losses import LOSSES
 from models import MODELS, create_model, finds_faces, read_option
-from networks import SAMPLE_RUN, SAVED_MODELS, file_of
-from optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
-from runs import Settings
-from tasks import HEATMAP_WEIGHT, Task, Validation, task_of
+from plots import style
+from training import devices
+from training import run as training_run
+from training.checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
+from training.compute import PRECISIONS, choose_device, choose_precision, keep_freed_memory, to_device
+from training.losses import LOSSES
+from training.onnx_export import export_network
+from training.optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
+from training.run import Settings
+from training.task import HEATMAP_WEIGHT, Task, Validation, task_of
 
 WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
 # What minimises which loss, and how fast: the textbook's, and the one that the shipped networks were trained by.
@@ -198,7 +198,7 @@ class Training:
         self.task, self.settings, self.device = task, settings, device
         self.precision = choose_precision(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
-        self.parallel = processes.parallel(model)
+        self.parallel = devices.parallel(model)
         self.optimizers = create_optimizers(settings.optimizer, model, settings.lr, settings.weight_decay)
         self.faces = data.digest()
         self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
@@ -241,7 +241,7 @@ class Training:
         values = (
             torch.stack([torch.stack(list(one.values())) for one in self.losses]) if self.losses else torch.empty(0)
         )
-        values = processes.mean_of(values).tolist()
+        values = devices.mean_of(values).tolist()
         for step, of_step in enumerate(values, start=first):
             for name, value in zip(self.losses[0], of_step, strict=True):
                 self.sums[name] += value
@@ -291,12 +291,12 @@ def resume(training: Training) -> None:
     Raises:
         InputError: there is none that can be gone on with.
     """
-    settings, path = training.settings, training.settings.output_dir / runs.LAST
-    state = runs.load_state(settings.output_dir, settings.plain(), training.faces, training.steps_per_epoch)
+    settings, path = training.settings, training.settings.output_dir / training_run.LAST
+    state = training_run.load_state(settings.output_dir, settings.plain(), training.faces, training.steps_per_epoch)
     try:
         training.restore(state)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise runs.senseless(path, str(error).partition("\n")[0][:200]) from error
+        raise training_run.senseless(path, str(error).partition("\n")[0][:200]) from error
     print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
 
 
@@ -324,15 +324,15 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
     steps = [order[i : i + settings.batch_size] for i in range(done, len(order), settings.batch_size)]
     # A generator of its own, or each loader would take a number from the global one, from which dropout draws: an epoch
     # that is interrupted and resumed has two loaders.
-    batches = processes.loaded(
+    batches = devices.loaded(
         data,
         settings.workers,
-        batch_sampler=list(map(processes.share_of_step, steps)),
+        batch_sampler=list(map(devices.share_of_step, steps)),
         generator=torch.Generator(),
     )
     training.model.train()
     title = f"epoch {training.epoch + 1}/{settings.epochs}"
-    hidden = None if processes.is_first() else True  # None: where stderr is no terminal
+    hidden = None if devices.is_first() else True  # None: where stderr is no terminal
     with tqdm(total=len(order), initial=done, desc=title, unit=" images", leave=False, disable=hidden) as bar:
         for step, batch in zip(steps, batches, strict=True):
             with torch.autocast(training.device.type, training.precision, training.precision != torch.float32):
@@ -343,7 +343,7 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
             bar.update(len(step))
             if training.step % LOOK == 0:
                 bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")
-            if processes.any_of(interrupt.requested) or (settings.dry_run and training.step == 2):
+            if devices.any_of(interrupt.requested) or (settings.dry_run and training.step == 2):
                 break
     losses = training.mean_losses()
     images = min(training.step * settings.batch_size, len(order)) - done
@@ -396,10 +396,10 @@ def note_epoch(training: Training, losses: dict[str, float], found: Validation, 
     if epoch == 0:
         return
     if epoch == 1:
-        runs.append_history(settings.output_dir, training.watched[0]["row"])
-    runs.append_history(settings.output_dir, row)
+        training_run.append_history(settings.output_dir, training.watched[0]["row"])
+    training_run.append_history(settings.output_dir, row)
     if watched:
-        write_image(settings.output_dir / runs.LEARNING, draw_learning(training, data))
+        write_image(settings.output_dir / training_run.LEARNING, draw_learning(training, data))
 
 
 def log_epoch(training: Training, row: dict[str, float], data: Dataset, sheet: bool) -> None:
@@ -428,12 +428,12 @@ def draw_results(training: Training, data: Dataset) -> None:
     """training_curves.png, and what the best and the untrained network predict of faces that they never saw."""
     settings, task = training.settings, training.task
     folder = settings.output_dir
-    curves = plots.plot_training_curves(runs.read_history(folder), task.column, task.measure)
-    plots.save_figure(curves, folder / runs.CURVES)
-    path = folder / runs.BEST
+    curves = style.plot_training_curves(training_run.read_history(folder), task.column, task.measure)
+    style.save_figure(curves, folder / training_run.CURVES)
+    path = folder / training_run.BEST
     best = build_model(load_checkpoint(path), path).to(training.device)
     sheets = task.sheets(training.before, best, data, training.device)
-    for name, sheet in zip((runs.UNTRAINED, runs.FACES), sheets, strict=True):
+    for name, sheet in zip((training_run.UNTRAINED, training_run.FACES), sheets, strict=True):
         write_image(folder / name, sheet)
 
 
@@ -461,20 +461,20 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         found = task.validate(training.average.model, val_data, training.device)
         print(f"before training: {found}", flush=True)
         seconds = time.perf_counter() - started
-        processes.first_does(note_epoch, training, {}, found, seconds, val_data)
+        devices.first_does(note_epoch, training, {}, found, seconds, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
         try:
             losses = train_epoch(training, train_data, interrupt)
-        except processes.WorkerLost as error:
-            if settings.dry_run or processes.count() > 1:  # several know their losses only together
+        except devices.WorkerLost as error:
+            if settings.dry_run or devices.count() > 1:  # several know their losses only together
                 raise
             training.mean_losses()
             save_state(training, describe(training, None))
             where = f"in epoch {training.epoch + 1} after step {training.step}"
             raise InputError(f"{error}; --resume goes on {where}") from error
-        if processes.any_of(interrupt.requested):
-            processes.first_does(save_state, training, describe(training, None))
+        if devices.any_of(interrupt.requested):
+            devices.first_does(save_state, training, describe(training, None))
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
             return False
         found = task.validate(training.average.model, val_data, training.device)
@@ -488,8 +488,8 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        processes.first_does(note_epoch, training, losses, found, seconds, val_data)
-        processes.first_does(keep_epoch, training, found)
+        devices.first_does(note_epoch, training, losses, found, seconds, val_data)
+        devices.first_does(keep_epoch, training, found)
     return True
 
 
@@ -498,9 +498,9 @@ def keep_epoch(training: Training, found: Validation) -> None:
     folder, checkpoint = training.settings.output_dir, describe(training, found)
     if found.error < training.best_error:
         if training.best_error == math.inf:
-            runs.keep_previous(folder)
+            training_run.keep_previous(folder)
         training.best_error = found.error
-        save_checkpoint(folder / runs.BEST, checkpoint)
+        save_checkpoint(folder / training_run.BEST, checkpoint)
     save_state(training, checkpoint)
 
 
@@ -508,14 +508,14 @@ def keep_start(training: Training, val_data: Dataset) -> None:
     """Put the weights that fine-tuning began with into best.pt where no epoch was better, and say so."""
     found = training.task.validate(training.before, val_data, training.device)
     if found.error <= training.best_error:
-        init, best = training.settings.init, training.settings.output_dir / runs.BEST
+        init, best = training.settings.init, training.settings.output_dir / training_run.BEST
         print(f"no epoch was better than {init}: {best} is that again; try a lower --lr, or more faces")
         training.best_error = found.error
         save_checkpoint(best, describe(training, found, training.before))
 
 
 def save_state(training: Training, checkpoint: dict) -> None:
-    save_checkpoint(training.settings.output_dir / runs.LAST, checkpoint | {"training": training.state()})
+    save_checkpoint(training.settings.output_dir / training_run.LAST, checkpoint | {"training": training.state()})
 
 
 def export_best(path: Path, exported: Path) -> None:
@@ -535,20 +535,20 @@ def check_folder(settings: Settings) -> None:
         InputError: they can't, or it can't be gone on with.
     """
     if settings.resume:
-        runs.check_resumable(settings.output_dir)
-    places = [settings.output_dir / name for name in runs.WRITTEN]
+        training_run.check_resumable(settings.output_dir)
+    places = [settings.output_dir / name for name in training_run.WRITTEN]
     reads = () if settings.init is None else (file_of(settings.init, ".pt"),)
-    check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or runs.is_of_a_run(path))
+    check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or training_run.is_of_a_run(path))
 
 
 def main() -> int:
-    with processes.together():
+    with devices.together():
         return run(parse_arguments())
 
 
 def run(settings: Settings) -> int:
     """The whole command by its arguments; returns the exit status."""
-    processes.first_does(check_folder, settings)
+    devices.first_does(check_folder, settings)
     keep_freed_memory()
     device = choose_device(settings.device)
     task = task_of(settings)
@@ -558,24 +558,24 @@ def run(settings: Settings) -> int:
     training = Training(model, task, settings, train_data, device)
     precision = str(training.precision).removeprefix("torch.")
     print(f"network: {model.name}, {parameters:,} parameters, in {precision} on {device}; git commit {git_commit()}")
-    if processes.count() > 1:
+    if devices.count() > 1:
         backend = "nccl" if device.type == "cuda" else "gloo"
-        print(f"processes: {processes.count()}, joined by {backend}; a step takes {settings.batch_size} faces in all")
-    writes = processes.is_first() and not settings.dry_run
+        print(f"processes: {devices.count()}, joined by {backend}; a step takes {settings.batch_size} faces in all")
+    writes = devices.is_first() and not settings.dry_run
     with only_writer(settings.output_dir) if writes else contextlib.nullcontext():
         if settings.resume:
             resume(training)
         if settings.tensorboard is not None and writes:
-            training.log = runs.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
+            training.log = training_run.open_tensorboard(settings.tensorboard, training.epoch + settings.resume)
         if not train(training, train_data, val_data):
             return 130
         if not writes:
             return 0
         if settings.init is not None:
-            processes.first_does(keep_start, training, val_data)
-        processes.first_does(task.finish, settings.output_dir / runs.BEST, val_data)
-        processes.first_does(draw_results, training, val_data)
-        export_best(settings.output_dir / runs.BEST, settings.output_dir / runs.EXPORTED)
+            devices.first_does(keep_start, training, val_data)
+        devices.first_does(task.finish, settings.output_dir / training_run.BEST, val_data)
+        devices.first_does(draw_results, training, val_data)
+        export_best(settings.output_dir / training_run.BEST, settings.output_dir / training_run.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")
     print("untrained_faces.png and validation_faces.png")

@@ -17,7 +17,20 @@ From Python:
         faces = tracker(frame.image, frame.time)
 """
 
-import launch
+from cli import launch
+from cli.arguments import (
+    add_finding,
+    add_measures,
+    add_overlay,
+    add_overwrite,
+    complain,
+    float_from_zero,
+    parser,
+    positive_int,
+    say,
+)
+from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.weights import chosen_network, open_landmarker
 
 import contextlib
 import itertools
@@ -35,18 +48,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from face68.command.arguments import (
-    add_finding,
-    add_measures,
-    add_overlay,
-    add_overwrite,
-    complain,
-    float_from_zero,
-    parser,
-    positive_int,
-    say,
-)
-from face68.command.places import OUTPUTS, check_places, is_ours
 from face68.draw import draw_faces
 from face68.files import InputError
 from face68.formats import (
@@ -65,7 +66,6 @@ from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
-from networks import chosen_network, open_landmarker
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
 WINDOW = "face68"

@@ -16,7 +16,10 @@ python visualize.py occlusion --points eyes  # which parts of a face move its po
 python visualize.py conventions              # how the annotators of its data sets differ, as a network learned it
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, parser, positive_int, seed
+from cli.outputs import check_places
+from cli.weights import default_checkpoint, file_of, open_network
 
 import argparse
 import inspect
@@ -28,10 +31,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from evaluation.report import error_sheet
 from face68 import geometry
-from face68.command.arguments import add_overwrite, parser, positive_int, seed
-from face68.command.inputs import demonstration_photo
-from face68.command.places import check_places
 from face68.draw import (
     WHITE,
     contact_sheet,
@@ -45,14 +46,21 @@ from face68.draw import (
 )
 from face68.files import InputError
 from face68.images import read_image, write_image
+from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import NUM_LANDMARKS, REGIONS, Face
 from face68.network import FAMILY
 from face68.overlays import draw_overlays, load_overlay
-from networks import default_checkpoint, file_of, open_network
-from plots import COLORS, as_picture, plot_audit, plot_histories
-from report import error_sheet
-from views import plot_conventions, plot_features, plot_filters, plot_heat_maps, plot_occlusion, plot_way, rendered
+from plots.networks import (
+    plot_conventions,
+    plot_features,
+    plot_filters,
+    plot_heat_maps,
+    plot_occlusion,
+    plot_way,
+    rendered,
+)
+from plots.style import COLORS, as_picture, plot_audit, plot_histories
 
 # A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
 COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
@@ -78,7 +86,7 @@ def sample_sheet(dataset, count: int, seed: int, network: Path | None = None) ->
     """
     data = dataset.subset(np.random.default_rng(seed).permutation(len(dataset))[:count], None)
     if network is not None:
-        from predictions import predict_all  # here: those who only draw shouldn't wait for torch
+        from evaluation.predictions import predict_all  # here: those who only draw shouldn't wait for torch
 
         predicted = predict_all(Landmarker(open_network(network)), data, "truth").keypoints
         return error_sheet(data, range(len(data)), predicted, data.keypoints, f"{network.name} on {len(data)} faces")
@@ -201,7 +209,7 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
     """`count` mosaics of the first photos that chance takes, with the faces that a detector is to find in them."""
     import torch
 
-    from mosaics import lay
+    from training.mosaics import lay
 
     laid = lay(dataset.subset(torch.randperm(len(dataset))[:MOSAIC_PHOTOS].tolist(), None))
     tiles = []
@@ -216,7 +224,7 @@ def overlay_sheet(tile: int = 160) -> np.ndarray:
     """The overlays on the photograph that comes with matplotlib, then on invented people who turn by 45° to each side,
     where their exact labels are.
     """
-    from curation.drawn import Frame, draw, random_person, random_video  # here: nothing else needs these
+    from datasets.synthetic import Frame, draw, random_person, random_video  # here: nothing else needs these
 
     photo = read_image(demonstration_photo())
     (face,) = Landmarker()(photo)
@@ -244,8 +252,8 @@ def overview_picture() -> np.ndarray:
     The photographs are of Grace Hopper, which comes with matplotlib, and of Eileen Collins; several faces at once are
     drawn ones.
     """
-    from curation.drawn.films import frames  # here, as in `overlay_sheet`
-    from face68.command.inputs import demonstration_photo
+    from datasets.synthetic.films import frames  # here, as in `overlay_sheet`
+    from face68.inputs import demonstration_photo
     from face68.landmarker import Landmarker
 
     landmarker = Landmarker()
@@ -305,8 +313,8 @@ def audit_picture(directory: Path) -> np.ndarray:
     Raises:
         InputError: it can't be used.
     """
-    from curation.audit import audit
     from data_load import find_split, label_shift_of
+    from datasets.audit import audit
 
     splits = []
     for split in audit(directory).splits:
@@ -355,7 +363,7 @@ def history_picture(folders: Sequence[Path]) -> np.ndarray:
     Raises:
         InputError: a folder holds no history that can be compared, or they are too many to be told apart.
     """
-    from runs import MEASURES, read_histories  # here: those who only draw shouldn't wait for torch
+    from training.run import MEASURES, read_histories  # here: those who only draw shouldn't wait for torch
 
     if len(folders) > len(COLORS):
         raise InputError(f"history: {len(folders)} trainings can't be told apart by colour; name {len(COLORS)} at most")
@@ -402,26 +410,26 @@ def see(args, photo: Path, checkpoint: Path):
     Raises:
         InputError: the photo has no face, or the network not what is asked for.
     """
-    import insight  # here: torch is needed for these alone
+    from training import inspection  # here: torch is needed for these alone
 
-    network = insight.open_network(checkpoint, keypoints=args.command not in ("filters", "features"))
+    network = inspection.open_network(checkpoint, keypoints=args.command not in ("filters", "features"))
     image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
     if args.command == "photo":
-        return plot_way(insight.follow(network, image, photo), name)
-    picture = insight.shown_to(network, image, photo)
+        return plot_way(inspection.follow(network, image, photo), name)
+    picture = inspection.shown_to(network, image, photo)
     if args.command == "filters":
-        return plot_filters(insight.first_filters(network, picture), name)
+        return plot_filters(inspection.first_filters(network, picture), name)
     if args.command == "features":
-        maps = insight.layer_maps(network, picture)
-        layer = insight.choose_layer(maps, picture, args.layer)
+        maps = inspection.layer_maps(network, picture)
+        layer = inspection.choose_layer(maps, picture, args.layer)
         return plot_features(layer, maps[layer], picture, name)
     if args.command == "heatmaps":
-        heat = insight.needed_heat_maps(network, picture)
+        heat = inspection.needed_heat_maps(network, picture)
         return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
     if args.command == "conventions":
-        points, (own, *_), others = insight.other_conventions(network, picture)
+        points, (own, *_), others = inspection.other_conventions(network, picture)
         return plot_conventions(picture, points, others, own, name)
-    return plot_occlusion(picture, insight.occlude(network, picture), args.points, name)
+    return plot_occlusion(picture, inspection.occlude(network, picture), args.points, name)
 
 
 def main() -> None:

@@ -19,29 +19,21 @@ this machine as it is now: only figures of the same run compare. "ms" is the mea
 the time that 90% of them stay below, and "× name" the quotient of two means.
 """
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, float_from_zero, parser, positive_int, probability, say, whole_number
+from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.weights import chosen_network
 
 import inspect
 from pathlib import Path
 
 from benchmarks import films, limits, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
-from curation.drawn.films import FILMS
 from data_load import DATA_DIR, FOLDS, SPLITS, default_data
-from face68.command.arguments import (
-    add_overwrite,
-    float_from_zero,
-    parser,
-    positive_int,
-    probability,
-    say,
-    whole_number,
-)
-from face68.command.places import OUTPUTS, check_places, is_ours
+from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, shipped_network
-from networks import chosen_network
 
 COMMANDS = {
     "photo": photos.compare_photo,

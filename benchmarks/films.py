@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-import plots
 from benchmarks.peers import MediaPipe, installed
 from benchmarks.photos import landmarker_of
 from benchmarks.tables import Tables
 from benchmarks.timing import in_turn, one_core, time_rows
-from curation.drawn.films import frames as drawn_frames
+from datasets.synthetic.films import frames as drawn_frames
+from evaluation.metrics import is_near
 from face68.files import InputError
 from face68.frames import FilmReader, Frame
 from face68.geometry import box_of, resize
 from face68.landmarker import Landmarker
 from face68.landmarks import REGIONS, Face, inter_ocular
 from face68.tracking import SteadyFaces, Tracker, smooth_ahead
-from metrics import is_near
+from plots import style
 
 STEADY = "steady.png"
 WARM_UP = 10  # frames
@@ -49,7 +49,7 @@ class Followed(NamedTuple):
 
 
 class SeenFrame(NamedTuple):
-    """A frame of a film whose truth is known: seconds, its actors (`curation.drawn.films.Seen`) and the faces found."""
+    """A frame of a film whose truth is known: seconds, its actors (`datasets.synthetic.films.Seen`) and the faces found."""
 
     time: float
     actors: Sequence
@@ -111,7 +111,7 @@ def measure_tracking(args) -> Tables:
             rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
         panels += panels_of(name, filtered(followed))
     if panels:
-        plots.save_figure(plots.plot_signals(panels), args.output_dir / STEADY)
+        style.save_figure(style.plot_signals(panels), args.output_dir / STEADY)
     clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
     return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
 

@@ -15,12 +15,12 @@ from benchmarks.photos import annotators, as_labelled, labelled, landmarker_of
 from benchmarks.pose import YAWS
 from benchmarks.tables import Tables
 from benchmarks.timing import one_core
+from evaluation.metrics import failure_rate, labelled_face, nme
 from face68 import geometry
 from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.files import InputError
 from face68.landmarker import Landmarker, is_trusted
 from face68.measures import measure
-from metrics import failure_rate, labelled_face, nme
 
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.metrics import MISSED, failure_rate, nme
 from face68 import geometry
 from face68.detect import FaceDetector, Found
 from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
 from face68.network import OnnxMaps, OnnxNetwork, framing_of, shipped_detector
-from metrics import MISSED, failure_rate, nme
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices

@@ -1,5 +1,7 @@
 """Photos: accuracy and time of ours and others', where our time goes, and photos as a stream."""
 
+from cli.weights import open_framing, open_network
+
 import io
 import tempfile
 import time
@@ -10,22 +12,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import plots
 from benchmarks.peers import Dlib, EnlargedDlib, MediaPipe, Ours, accuracy, installed
 from benchmarks.tables import Tables
 from benchmarks.timing import clocked, divide, in_turn, one_core, part_rows, peak_memory, time_rows
-from conventions import annotated
 from data_load import open_split, split_by_person
+from evaluation.metrics import labelled_face
 from face68 import geometry
-from face68.command.inputs import find_images, glance_at_source
+from face68.annotators import annotated
 from face68.detect import open_detector
 from face68.files import InputError
 from face68.images import read_image
+from face68.inputs import find_images, glance_at_source
 from face68.landmarker import Landmarker, Predictions
 from face68.network import Network
 from face68.photos import find_faces
-from metrics import labelled_face
-from networks import open_framing, open_network
+from plots import style
 
 SPEED, PHOTO_TIME = "speed.png", "photo_time.png"
 PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
@@ -103,8 +104,8 @@ def compare_photo(args) -> Tables:
             picture = Path(folder, "drawn.jpg")
             runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
     parts = part_rows(runs)
-    plots.save_figure(plots.plot_speed(rows), args.output_dir / SPEED)
-    plots.save_figure(plots.plot_parts(parts), args.output_dir / PHOTO_TIME)
+    style.save_figure(style.plot_speed(rows), args.output_dir / SPEED)
+    style.save_figure(style.plot_parts(parts), args.output_dir / PHOTO_TIME)
     return {"photo": rows, "parts": parts}
 
 

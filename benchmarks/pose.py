@@ -10,10 +10,10 @@ import numpy as np
 
 from benchmarks.photos import landmarker_of
 from benchmarks.tables import Tables
-from curation.drawn import Frame, Person, Video, draw, random_frame, random_person, random_video
-from curation.drawn.pose import CAMERA_DISTANCE, rotation, turn_head
+from datasets.synthetic import Frame, Person, Video, draw, random_frame, random_person, random_video
+from datasets.synthetic.pose import CAMERA_DISTANCE, rotation, turn_head
+from evaluation.metrics import labelled_face
 from face68.measures import angles, measure
-from metrics import labelled_face
 
 YAWS = tuple(itertools.pairwise((0, 15, 30, 45, 60, 90)))  # degrees to either side: the groups of tables
 FACE_CENTRE = np.array([0.0, 0.35, 0.75])  # about the middle of eyes, nose and mouth of a drawn head, in its units

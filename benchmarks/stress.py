@@ -14,7 +14,7 @@ each thing that came of it, those of faults beginning with FAULT; and a line for
 `harness.run`, in forked children of this process, which has imported what takes long. POSIX systems only.
 """
 
-import launch
+from cli import launch
 
 import argparse
 import functools
@@ -84,7 +84,7 @@ def line_of(recipe: str) -> tuple[str, ...]:
 def same_weights(one: Path, other: Path) -> bool:
     import torch
 
-    from checkpoint import load_checkpoint
+    from training.checkpoint import load_checkpoint
 
     a, b = (load_checkpoint(path) for path in (one, other))
     pairs = [(a["weights"], b["weights"]), (a["training"]["model"], b["training"]["model"])]
@@ -120,7 +120,7 @@ def kills(random: np.random.Generator, folder: Path) -> Iterator[str]:
     """A training is killed at any time, often several times, and resumed: it ends with the weights of an unbroken
     one.
     """
-    from checkpoint import load_checkpoint
+    from training.checkpoint import load_checkpoint
 
     recipe = list(RECIPES)[random.choice(3, p=[0.45, 0.45, 0.1])]
     whole, seconds = unbroken(recipe)
@@ -358,7 +358,7 @@ def right_or_named(folder: Path, outcome: Outcome, original: Path, *names: str) 
 
 def checkpoints(random: np.random.Generator, folder: Path) -> Iterator[str]:
     """Damaged checkpoints, and hostile ones."""
-    from checkpoint import load_checkpoint
+    from training.checkpoint import load_checkpoint
 
     path = folder / "x.pt"
     if random.random() < 0.4:
@@ -399,7 +399,7 @@ def _state(**change: Callable[[dict], object]) -> Callable[[Path], None]:
     """last.pt with other values in its training state."""
 
     def write(run_folder: Path) -> None:
-        from checkpoint import load_checkpoint
+        from training.checkpoint import load_checkpoint
 
         checkpoint = load_checkpoint(run_folder / "last.pt")
         state = checkpoint["training"]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from checkpoint import git_commit
-from comparison import text_table
+from evaluation.tables import text_table
 from face68.files import atomic_path
+from training.checkpoint import git_commit
 
 HEAD = b'{\n  "machine": {'  # of a file that `write_tables` wrote
 Tables = dict[str, list[dict]]  # by name

@@ -17,10 +17,10 @@ import sys
 
 import numpy as np
 
-from curation.drawn import Frame, random_person
-from curation.drawn.head import HeadShape, frontal_points
-from curation.drawn.pose import rotation
 from data_load import open_split
+from datasets.synthetic import Frame, random_person
+from datasets.synthetic.head import HeadShape, frontal_points
+from datasets.synthetic.pose import rotation
 from face68.landmarks import FLIP, OUTER_EYE_CORNERS
 from face68.measures import CAMERA_DISTANCE, NOSE_TIP, POSED, Solid, angles
 

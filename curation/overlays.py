@@ -8,7 +8,7 @@ above and below, with all between.
 import cv2
 import numpy as np
 
-from curation.drawn.curves import curve, ellipse, outline
+from datasets.synthetic.curves import curve, ellipse, outline
 from face68.draw import BLUE, ORANGE, VERMILION, WHITE, YELLOW
 from face68.images import write_cutout
 from face68.overlays import PICTURES, PLACES

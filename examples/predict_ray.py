@@ -11,6 +11,9 @@ a run, in whatever way, costs no more than the batches in work. A photo that can
 file: the next run tries it again.
 """
 
+from cli.arguments import complain, parser, positive_int, run, say, set_up_pillow
+from cli.outputs import only_writer
+
 import contextlib
 import hashlib
 import logging
@@ -23,11 +26,9 @@ from pathlib import Path
 import cv2
 
 from face68 import Landmarker
-from face68.command.arguments import complain, parser, positive_int, run, say, set_up_pillow
-from face68.command.inputs import find_inputs, glance_at_source, read_source, weigh_glance
-from face68.command.places import only_writer
 from face68.files import InputError
 from face68.formats import ImageResult, read_jsonl, write_jsonl
+from face68.inputs import find_inputs, glance_at_source, read_source, weigh_glance
 from face68.photos import find_faces
 
 

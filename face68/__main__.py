@@ -5,15 +5,16 @@ face68 photo.jpg --output marked.jpg        # and a picture with the points
 face68 photos/ --output marked/ > points.jsonl
 """
 
+from cli.arguments import add_overwrite, complain, parser, run
+from cli.outputs import check_places, place_pictures
+from cli.results import Results
+
 from pathlib import Path
 
 from face68 import Landmarker, __version__
-from face68.command.arguments import add_overwrite, complain, parser, run
-from face68.command.inputs import STDIN, find_inputs, read_source, weigh_source
-from face68.command.places import check_places, place_pictures
-from face68.command.results import Results
 from face68.draw import draw_faces
 from face68.formats import ImageResult, json_line
+from face68.inputs import STDIN, find_inputs, read_source, weigh_source
 from face68.network import FAMILY, FOR_PHOTOS
 from face68.photos import find_faces
 

@@ -348,7 +348,7 @@ def yunet_file() -> Path:
         if not Path(named).is_file():
             raise InputError(f"{named}: no such file; let YUNET_FILE name {Path(YUNET_URL).name}")
         return Path(named)
-    from face68 import download  # here, because its import takes a while and the file is mostly here
+    from datasets import download  # here, because its import takes a while and the file is mostly here
 
     path = cache_folder() / Path(YUNET_URL).name
     if not (path.is_file() and sha256(path) == YUNET_SHA256):

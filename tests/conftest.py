@@ -14,6 +14,8 @@ from types import SimpleNamespace
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from cli.arguments import run as run_command
+
 import cv2
 import pytest
 import torch
@@ -21,13 +23,12 @@ from hypothesis import settings
 from PIL import Image, ImageDraw
 
 import predict
-import runs
-import tasks
 import train
-from face68.command.arguments import run as run_command
-from face68.command.inputs import demonstration_photo
 from face68.images import read_image
+from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
+from training import run as training_run
+from training import task as training_task
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -134,12 +135,12 @@ def trained():
     """Train by settings, as train.py does but in this process and without its last pictures: a `train.Training`."""
 
     def run(settings):
-        task = tasks.task_of(settings)
+        task = training_task.task_of(settings)
         train_data, val_data = task.load()
         model = train.create_untrained(settings, torch.device("cpu"), task.conventions)
         training = train.Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
-            training.log = runs.open_tensorboard(settings.tensorboard, 0)
+            training.log = training_run.open_tensorboard(settings.tensorboard, 0)
         handler = signal.getsignal(signal.SIGINT)  # which training takes over
         try:
             train.train(training, train_data, val_data)

@@ -1,6 +1,7 @@
 """What every command shares: its help, its complaints, and the process that is its own."""
 
-import launch
+from cli import launch
+from cli.arguments import add_overwrite, complain, parser, positive_float, positive_int, probability, say, whole_number
 
 import argparse
 import importlib
@@ -13,16 +14,6 @@ import pytest
 from conftest import REPOSITORY, encoded, one_line_error
 from PIL import Image
 
-from face68.command.arguments import (
-    add_overwrite,
-    complain,
-    parser,
-    positive_float,
-    positive_int,
-    probability,
-    say,
-    whole_number,
-)
 from face68.files import InputError
 
 

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_load import random_background, read_csv
-from face68 import download, frames, geometry, images, photos
-from face68.command.inputs import find_images, find_inputs
+from datasets import download
+from face68 import frames, geometry, images, photos
 from face68.detect import Given
 from face68.files import InputError, cache_folder
 from face68.formats import ImageResult, read_jsonl, read_pts, write_jsonl, write_pts
 from face68.frames import FilmReader, film_writer
+from face68.inputs import find_images, find_inputs
 from face68.landmarks import Face
 
 # --- Files ----------------------------------------------------------------------------------------------------

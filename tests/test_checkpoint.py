@@ -12,13 +12,13 @@ import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY
 
-import checkpoint as module
 from benchmarks.stress import HARMLESS, HOSTILE, bomb
-from checkpoint import TorchNetwork, build_model, describe_versions, load_checkpoint, save_checkpoint
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.network import BATCH
 from models import create_model
+from training import checkpoint as training_checkpoint
+from training.checkpoint import TorchNetwork, build_model, describe_versions, load_checkpoint, save_checkpoint
 
 
 def test_it_comes_back_as_it_was(tmp_path):
@@ -108,9 +108,11 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(small, tmp_path, monkeypatc
 
 
 def test_sizes_are_compared_before_a_network_takes_memory(tmp_path, monkeypatch):
-    devices, create = [], module.create_model
+    devices, create = [], training_checkpoint.create_model
     monkeypatch.setattr(
-        module, "create_model", lambda *a, **o: devices.append(torch.empty(0).device.type) or create(*a, **o)
+        training_checkpoint,
+        "create_model",
+        lambda *a, **o: devices.append(torch.empty(0).device.type) or create(*a, **o),
     )
     build_model(load_checkpoint(PRETRAINED), "a.pt")
     assert devices == ["meta", "cpu"]

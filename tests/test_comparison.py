@@ -5,8 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-import comparison
-import metrics
+from evaluation import metrics, tables
 from face68.draw import schematic_face
 
 EVIL = "a|b_50%&*"
@@ -28,19 +27,19 @@ def compared():
 
 
 def test_the_table_has_a_row_each_and_marks_what_is_more_than_noise(compared):
-    first, second, third = comparison.rows(*compared)
+    first, second, third = tables.rows(*compared)
     assert first[""] == "ours" and first["NME (inter-ocular)"] == "4.00%" and first["NME − ours"] == ""
     assert second["NME (inter-ocular)"] == "5.00%" and second["NME − ours"] == "+1.000 (+1.000 to +1.000) *"
     assert third["FR@8%"] == "0.0%" and third["AUC@8%"] == "0.375" and third["AUC@10%"] == "0.500"
-    text = comparison.as_text(*compared)
+    text = tables.as_text(*compared)
     assert "divided by the distance of the outer eye corners" in text and "labels: as published" in text
     (last,) = [line for line in text.splitlines() if line.startswith(f"{EVIL} − third")]
     assert "+0.000 (" in last and last.endswith("may be noise")
 
 
 def test_markdown_and_latex_show_names_as_they_are(compared, tmp_path):
-    comparison.write_markdown(tmp_path / "t.md", *compared)
-    comparison.write_latex(tmp_path / "t.tex", *compared)
+    tables.write_markdown(tmp_path / "t.md", *compared)
+    tables.write_latex(tmp_path / "t.tex", *compared)
     markdown, latex = ((tmp_path / name).read_text() for name in ("t.md", "t.tex"))
     table = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(table) == 5 and {line.replace(r"\|", "").count("|") for line in table} == {12}
@@ -52,7 +51,7 @@ def test_markdown_and_latex_show_names_as_they_are(compared, tmp_path):
 
 
 def test_csv_has_fractions_and_intervals(compared, tmp_path):
-    comparison.write_csv(tmp_path / "t.csv", *compared)
+    tables.write_csv(tmp_path / "t.csv", *compared)
     with (tmp_path / "t.csv").open(newline="") as file:
         first, second, _ = csv.DictReader(file)
     assert second["name"] == EVIL and second["normaliser"] == "inter-ocular" and second["labels"] == "as published"
@@ -62,14 +61,14 @@ def test_csv_has_fractions_and_intervals(compared, tmp_path):
 
 
 def test_tables_are_known_again(compared, tmp_path):
-    for write in (comparison.write_markdown, comparison.write_latex, comparison.write_csv):
+    for write in (tables.write_markdown, tables.write_latex, tables.write_csv):
         write(tmp_path / "table", *compared)
-        assert comparison.is_table(tmp_path / "table")
+        assert tables.is_table(tmp_path / "table")
     (tmp_path / "table").write_text("| name | nme |\n")
-    assert not comparison.is_table(tmp_path / "table")
+    assert not tables.is_table(tmp_path / "table")
 
 
 def test_one_alone_has_no_difference(compared):
     reports, _ = compared
-    (row,) = comparison.rows({"ours": reports["ours"]}, [])
+    (row,) = tables.rows({"ours": reports["ours"]}, [])
     assert not any("−" in heading for heading in row)

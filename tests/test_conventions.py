@@ -10,17 +10,17 @@ from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-import exporting
-from checkpoint import TorchNetwork, load_checkpoint, start_from
-from conventions import IBUG, PUBLIC, Conventions, annotated, as_text, frames_of, from_text, known_to, own_first
 from data_load import FacialKeypointsDataset, join, open_split, write_csv
 from face68 import geometry
+from face68.annotators import IBUG, PUBLIC, Conventions, annotated, as_text, frames_of, from_text, known_to, own_first
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.landmarker import Predictions
 from face68.landmarks import FLIP, REGIONS, upright_frame
 from face68.network import OnnxNetwork
 from models import create_model
+from training import onnx_export
+from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_an_exported_file_that_tells_nonsense_is_named(tmp_path):
 
     model = onnx.load(SHIPPED)
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
-    exporting._write(
+    onnx_export._write(
         model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"conventions": "[]"}
     )
     with pytest.raises(InputError, match=r"a\.onnx: has conventions that can't be"):

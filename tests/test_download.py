@@ -6,7 +6,7 @@ import urllib.error
 import pytest
 from file_server import Server, digest
 
-from face68 import download
+from datasets import download
 from face68.files import InputError
 
 CONTENT = b"what is to be fetched" * 100

@@ -13,9 +13,9 @@ import pytest
 from conftest import SAMPLE, one_line_error
 
 import prepare
-from curation.drawn import Frame, draw, face_labels, random_person, random_video, sample
-from curation.drawn.curves import outline
 from data_load import open_split, write_csv
+from datasets.synthetic import Frame, draw, face_labels, random_person, random_video, sample
+from datasets.synthetic.curves import outline
 from face68.files import InputError
 from face68.landmarks import FLIP
 

@@ -7,16 +7,16 @@ import pytest
 from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 
 import evaluate
-import metrics
-from checkpoint import TorchNetwork, git_commit
 from data_load import open_split
+from evaluation import metrics
+from evaluation.metrics import is_near, labelled_face
+from evaluation.report import stored_curves
 from face68 import geometry
 from face68.files import InputError, sha256
 from face68.formats import ImageResult, write_json
 from face68.landmarker import Landmarker
 from face68.landmarks import Face, inter_ocular
-from metrics import is_near, labelled_face
-from report import stored_curves
+from training.checkpoint import TorchNetwork, git_commit
 
 
 def test_the_report_on_the_sample(tmp_path, command):

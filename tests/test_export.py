@@ -11,16 +11,16 @@ import torch
 from conftest import DETECTOR, PRETRAINED, REPOSITORY, SAMPLE, SHIPPED, one_line_error
 
 import export
-import exporting
-from checkpoint import TorchMaps, TorchNetwork, load_checkpoint, save_checkpoint
 from data_load import open_split
+from evaluation.metrics import nme
 from export import crops_of
 from face68.detect import FaceDetector
 from face68.files import InputError, sha256
 from face68.landmarks import FLIP
 from face68.network import OnnxMaps, OnnxNetwork, shipped_detector
-from metrics import nme
 from models import MODELS, create_model
+from training import onnx_export
+from training.checkpoint import TorchMaps, TorchNetwork, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def faces():
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "fp32.onnx"
-    exporting.export_network(PRETRAINED, path, "mine")
+    onnx_export.export_network(PRETRAINED, path, "mine")
     return OnnxNetwork(path)
 
 
@@ -54,7 +54,7 @@ def test_it_says_of_itself_what_the_checkpoint_says(exported):
     assert json.loads(said["flip"]) == FLIP.tolist() and json.loads(said["landmarks"])[36] == "eyes_36"
     assert (exported.policy.size, exported.policy.margin) == (128, 1.2)
     model = onnx.load(exported.path, load_external_data=False)
-    assert [entry.version for entry in model.opset_import if not entry.domain] == [exporting.OPSET]
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [onnx_export.OPSET]
     assert not list(exported.path.parent.glob("*.data"))
 
 
@@ -84,7 +84,7 @@ def test_a_network_that_gives_keypoints_alone(tmp_path):
     model = create_model("net")
     of_net = {"model": "net", "weights": model.state_dict(), "policy": {"size": 224, "margin": 1.2}, "conventions": []}
     save_checkpoint(tmp_path / "net.pt", load_checkpoint(PRETRAINED) | of_net)
-    exporting.export_network(tmp_path / "net.pt", tmp_path / "net.onnx")
+    onnx_export.export_network(tmp_path / "net.pt", tmp_path / "net.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (2, 224, 224), dtype=np.uint8)
     said = OnnxNetwork(tmp_path / "net.onnx")(crops)
     np.testing.assert_allclose(said.keypoints, TorchNetwork(tmp_path / "net.pt")(crops).keypoints, atol=1e-3)
@@ -129,10 +129,10 @@ def test_what_differs_too_much_is_refused(exported, faces):
     test = open_split(SAMPLE, "test")
     samples, (_, points) = export.samples_of_faces(test, test, exported.policy), crops_of(test, 256, exported.policy)
     with pytest.raises(InputError, match="nothing was written"):
-        exporting.check_parity(Moved(exported, [0.06, 0]), exported, crops)
+        onnx_export.check_parity(Moved(exported, [0.06, 0]), exported, crops)
     with pytest.raises(InputError, match="nothing was written"):
-        exporting.check_parity(Moved(exported, [np.nan, 0]), exported, crops)
-    assert exporting.check_parity(Moved(exported, [0.01, 0]), exported, crops) == pytest.approx(0.01, abs=1e-3)
+        onnx_export.check_parity(Moved(exported, [np.nan, 0]), exported, crops)
+    assert onnx_export.check_parity(Moved(exported, [0.01, 0]), exported, crops) == pytest.approx(0.01, abs=1e-3)
     with pytest.raises(InputError, match="nothing was written"):
         export.check_int8(Moved(exported, [9, 9]), exported, samples)
     before, after = export.check_int8(exported, exported, samples)
@@ -183,30 +183,30 @@ def checkpoint_of(tmp_path, monkeypatch):
 def test_a_network_that_export_fails_on_is_one_line(checkpoint_of, network, tmp_path, capfd):
     path = checkpoint_of(network)
     with pytest.raises(InputError, match=r"can't export|px off") as error:
-        exporting.export_network(path, tmp_path / "own.onnx")
+        onnx_export.export_network(path, tmp_path / "own.onnx")
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["own.pt"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_eight_bits_are_for_convolutions(checkpoint_of, tmp_path):
-    exporting.export_network(checkpoint_of(Linear), tmp_path / "own.onnx")
+    onnx_export.export_network(checkpoint_of(Linear), tmp_path / "own.onnx")
     with pytest.raises(InputError, match="convolutions"):
-        exporting.quantize(tmp_path / "own.onnx", tmp_path / "int8.onnx", np.zeros((2, 8, 8), np.uint8))
+        onnx_export.quantize(tmp_path / "own.onnx", tmp_path / "int8.onnx", np.zeros((2, 8, 8), np.uint8))
     assert not (tmp_path / "int8.onnx").exists()
 
 
 def test_exporting_leaves_warnings_and_logs_as_they_were(tmp_path, monkeypatch):
     monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)
     before = list(warnings.filters)
-    exporting.export_network(PRETRAINED, tmp_path / "a.onnx")
+    onnx_export.export_network(PRETRAINED, tmp_path / "a.onnx")
     assert logging.root.manager.disable == logging.INFO and warnings.filters == before
 
 
 def test_missing_packages_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     with pytest.raises(InputError, match="pip install onnx onnxscript"):
-        exporting.export_network(PRETRAINED, tmp_path / "a.onnx")
+        onnx_export.export_network(PRETRAINED, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -218,7 +218,7 @@ def test_no_checkpoint_is_one_line(command):
 def of_detector(tmp_path_factory):
     """The shipped detector's checkpoint as an fp32 file."""
     path = tmp_path_factory.mktemp("detector") / "fp32.onnx"
-    exporting.export_network(DETECTOR, path, "mine")
+    onnx_export.export_network(DETECTOR, path, "mine")
     return OnnxMaps(path)
 
 

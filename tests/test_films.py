@@ -11,8 +11,8 @@ import pytest
 from conftest import REPOSITORY
 
 import prepare
-from curation.drawn import Frame, face_labels, films, scripts
-from curation.drawn.pose import posed_landmarks, rotation
+from datasets.synthetic import Frame, face_labels, films, scripts
+from datasets.synthetic.pose import posed_landmarks, rotation
 from face68.files import InputError
 from face68.frames import film_writer, is_marked_film
 

@@ -1,15 +1,16 @@
 """Training that begins with a checkpoint's weights."""
 
+from cli.weights import file_of
+
 import pytest
 import torch
 from conftest import PRETRAINED
 
-import runs
 import train
-from checkpoint import load_checkpoint, save_checkpoint, start_from
 from face68.files import InputError
 from models import create_model
-from networks import file_of
+from training import run
+from training.checkpoint import load_checkpoint, save_checkpoint, start_from
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +50,12 @@ def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
     state = {"arguments": {"epochs": 3, "lr": 0.1}, "training": {"faces": "mine", "average": {"steps": 3}}}
     save_checkpoint(tmp_path / "last.pt", shipped | state)
     with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
-        runs.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
+        run.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
     assert "\n" not in str(error.value)
     begun = {"arguments": {"init": "c.pt", "epochs": 3}}
     save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
     with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
-        runs.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
+        run.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
 
 
 def test_shipped_networks_go_by_their_names(settings, tmp_path, capsys):
@@ -71,7 +72,7 @@ def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(setting
     line = ("--init", PRETRAINED, "--recipe", "best", "--epochs", 1, "--batch-size", 4, "--output-dir", tmp_path)
     training = trained(settings(*line))
     assert f"weights: {PRETRAINED}, all layers" in capsys.readouterr().out
-    before, after = runs.read_history(tmp_path)["val_nme"]
+    before, after = run.read_history(tmp_path)["val_nme"]
     assert max(before, after) < 0.1, "an untrained network is off by more than 0.5"
     assert before == pytest.approx(training.task.validate(training.before, *validation(training)).error, rel=1e-4)
     assert load_checkpoint(tmp_path / "best.pt")["arguments"]["init"] == str(PRETRAINED)
@@ -84,7 +85,7 @@ def test_it_starts_from_the_weights_and_not_from_a_file_that_it_replaces(setting
 def test_fine_tuning_that_never_beats_its_start_keeps_it_and_says_so(settings, trained, tmp_path, capsys):
     line = ("--init", PRETRAINED, "--recipe", "best", "--epochs", 1, "--batch-size", 4, "--output-dir", tmp_path)
     training = trained(settings(*line, "--lr", 0.1))
-    before, after = runs.read_history(tmp_path)["val_nme"]
+    before, after = run.read_history(tmp_path)["val_nme"]
     assert before < after == pytest.approx(training.best_error, rel=1e-4)
     train.keep_start(training, validation(training)[0])
     assert f"no epoch was better than {PRETRAINED}" in capsys.readouterr().out

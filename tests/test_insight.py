@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from conftest import DETECTOR, PRETRAINED, REPOSITORY, SHIPPED
 from torch import nn
 
-import insight
 import models
-import views
 import visualize
-from checkpoint import TorchNetwork, save_checkpoint
-from face68.command.inputs import demonstration_photo
 from face68.files import InputError
 from face68.geometry import CropPolicy
+from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, REGIONS, inter_ocular
 from face68.network import Outputs
+from plots import networks
+from training import inspection
+from training.checkpoint import TorchNetwork, save_checkpoint
 
 CROP = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
 
@@ -64,8 +64,8 @@ def look(tmp_path, monkeypatch, capsys):
     """Run `visualize.py COMMAND …` in this process; returns the picture that it wrote, (H, W, 3)."""
 
     def run(command: str, *options) -> np.ndarray:
-        monkeypatch.setattr(insight, "STEPS", 3)  # fewer places to hide, and coarser pictures: both take time
-        monkeypatch.setattr(views, "DPI", 40)
+        monkeypatch.setattr(inspection, "STEPS", 3)  # fewer places to hide, and coarser pictures: both take time
+        monkeypatch.setattr(networks, "DPI", 40)
         line = ["visualize.py", command, "--output", tmp_path / "seen.png", *options]
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
         visualize.main()
@@ -79,10 +79,10 @@ def look(tmp_path, monkeypatch, capsys):
 
 
 def test_maps_are_those_that_the_layers_make(small):
-    network = insight.open_network(small)
-    maps = insight.layer_maps(network, CROP)
+    network = inspection.open_network(small)
+    maps = inspection.layer_maps(network, CROP)
     assert [name for name in maps if name.startswith("features.0")] == ["features.0.0", "features.0.1", "features.0"]
-    features, images = network.model.model.features, insight.as_batch(CROP)
+    features, images = network.model.model.features, inspection.as_batch(CROP)
     with torch.inference_mode():
         first = features[0](images)
         assert maps["features.0"] == pytest.approx(first[0].numpy())
@@ -93,19 +93,19 @@ def test_maps_are_those_that_the_layers_make(small):
 
 
 def test_the_layer_is_the_last_that_has_a_quarter_of_the_width_or_the_named_one(small):
-    maps = insight.layer_maps(insight.open_network(small), CROP)
+    maps = inspection.layer_maps(inspection.open_network(small), CROP)
     assert {name: values.shape for name, values in maps.items()}["features.1"] == (4, 48, 48)
-    assert insight.choose_layer(maps, CROP) == "features.1"  # the next has 12 of 96
-    assert insight.choose_layer(maps, CROP, "features.0.1") == "features.0.1"
+    assert inspection.choose_layer(maps, CROP) == "features.1"  # the next has 12 of 96
+    assert inspection.choose_layer(maps, CROP, "features.0.1") == "features.0.1"
     with pytest.raises(InputError, match=r"--layer points: .* features\.0, features\.1, features\.2, features\.3, "):
-        insight.choose_layer(maps, CROP, "points")
+        inspection.choose_layer(maps, CROP, "points")
 
 
 def test_filters_are_the_weights_that_work_first_and_what_they_find(small):
-    network = insight.open_network(small)
-    layer, weights, responses = insight.first_filters(network, CROP)
+    network = inspection.open_network(small)
+    layer, weights, responses = inspection.first_filters(network, CROP)
     assert layer == "features.0.0" and weights.shape == (4, 1, 3, 3)
-    expected = F.conv2d(insight.as_batch(CROP), torch.from_numpy(weights), stride=2, padding=1)[0].numpy()
+    expected = F.conv2d(inspection.as_batch(CROP), torch.from_numpy(weights), stride=2, padding=1)[0].numpy()
     assert responses == pytest.approx(expected, abs=1e-5)
 
 
@@ -113,8 +113,8 @@ def test_filters_are_the_weights_that_work_first_and_what_they_find(small):
 
 
 def test_the_mean_of_a_heat_map_is_its_point(shipped, hopper):
-    crop = insight.shown_to(shipped, hopper, "hopper")
-    heat = insight.heat_maps(shipped, crop)
+    crop = inspection.shown_to(shipped, hopper, "hopper")
+    heat = inspection.heat_maps(shipped, crop)
     assert heat.shape == (68, 32, 32) and heat.sum(axis=(1, 2)) == pytest.approx(np.ones(68), abs=1e-4)
     centres = 4 * np.arange(32) + 1.5  # px of the crop: a cell covers 4
     x, y = heat.sum(axis=1) @ centres, heat.sum(axis=2) @ centres
@@ -125,7 +125,7 @@ def test_the_mean_of_a_heat_map_is_its_point(shipped, hopper):
 
 def test_a_network_without_heat_maps_says_so(small):
     with pytest.raises(InputError, match=r"small\.pt: a small network has no heat maps"):
-        insight.needed_heat_maps(insight.open_network(small), CROP)
+        inspection.needed_heat_maps(inspection.open_network(small), CROP)
 
 
 # --- Occlusion ------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class SeesOneCorner:
 def test_what_moves_the_points_is_the_part_that_the_network_looks_at():
     crop = np.full((56, 56), 100, np.uint8)
     crop[:7, :7] = 200
-    occlusion = insight.occlude(SeesOneCorner(), crop)
+    occlusion = inspection.occlude(SeesOneCorner(), crop)
     fill = round(crop.mean())
     assert occlusion.side == 14 and occlusion.moved.shape == (28, 28, 68, 2)
     shifts = occlusion.shifts(list(REGIONS["mouth"]))
@@ -165,7 +165,7 @@ def test_what_moves_the_points_is_the_part_that_the_network_looks_at():
 
 
 def test_the_way_ends_where_prediction_does_and_its_looks_are_what_was_seen(shipped, hopper):
-    way = insight.follow(shipped, hopper, "hopper")
+    way = inspection.follow(shipped, hopper, "hopper")
     (face,) = Landmarker(shipped)(hopper)
     assert way.face.keypoints == pytest.approx(face.keypoints, abs=0.05)  # px; there beside other places, in one batch
     assert way.points[1:].mean(axis=0) == pytest.approx(way.face.keypoints, abs=1e-3)
@@ -180,7 +180,7 @@ def test_the_way_ends_where_prediction_does_and_its_looks_are_what_was_seen(ship
 
 def test_without_a_face_there_is_nothing_to_see(shipped):
     with pytest.raises(InputError, match=r"wall\.jpg: no face was found"):
-        insight.shown_to(shipped, np.full((200, 200, 3), 90, np.uint8), "wall.jpg")
+        inspection.shown_to(shipped, np.full((200, 200, 3), 90, np.uint8), "wall.jpg")
 
 
 # --- Figures --------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def drawn(axes) -> list[np.ndarray]:
 def test_filters_are_drawn_as_sharp_cells_on_one_scale():
     weights, responses = np.zeros((2, 1, 3, 3)), np.zeros((2, 4, 4))
     weights[0, 0, 1, 2], weights[1], responses[1, 2, 2] = 2.0, -1.0, -8.0
-    figure = views.plot_filters(insight.Filters("stem", weights, responses), "mine")
+    figure = networks.plot_filters(inspection.Filters("stem", weights, responses), "mine")
     above, other, below, found, *bars = figure.axes
     assert drawn(above)[0].tolist() == weights[0, 0].tolist() and drawn(other)[0].tolist() == weights[1, 0].tolist()
     assert above.images[0].get_interpolation() == "nearest"
@@ -205,7 +205,7 @@ def test_filters_are_drawn_as_sharp_cells_on_one_scale():
 def test_features_are_numbered_by_map_and_those_of_contrast_come_first():
     maps = np.zeros((40, 4, 4))
     maps[7, :2], maps[5, 0, 0] = 3, 9
-    figure = views.plot_features("stages.1", maps, CROP, "mine")
+    figure = networks.plot_features("stages.1", maps, CROP, "mine")
     first, second, third, *_ = figure.axes
     assert first.get_title() == "the picture" and drawn(first)[0].tolist() == CROP.tolist()
     assert second.get_title() == "7: 3" and drawn(second)[0].tolist() == (maps[7] / 3).tolist()
@@ -217,13 +217,13 @@ def test_heat_maps_are_where_they_are_in_the_colours_of_their_regions():
     heat = np.full((68, 24, 24), 1e-6, np.float32)
     heat[8, 20, 6] = heat[30, 3, 12] = 0.5
     said = Outputs(np.full((1, 68, 2), 25.5, np.float32), np.full((1, 68), 1.5, np.float32), None)
-    figure = views.plot_heat_maps(np.zeros((96, 96), np.uint8), heat, said, [8, 30], "mine")
+    figure = networks.plot_heat_maps(np.zeros((96, 96), np.uint8), heat, said, [8, 30], "mine")
     _, chin, nose = figure.axes
     assert chin.get_title() == "8, jaw: peak 50%, ± 1.5 px"
     for axes, (row, column), region in ((chin, (20, 6), "jaw"), (nose, (3, 12), "nose")):
         picture = drawn(axes)[0].astype(int)
         place = [int((cell + 0.5) / 24 * len(picture)) for cell in (row, column)]
-        assert np.abs(picture[tuple(place)] - views.REGION_COLORS[region]).max() < 30
+        assert np.abs(picture[tuple(place)] - networks.REGION_COLORS[region]).max() < 30
         assert picture[len(picture) // 2, -1].max() < 5
         assert axes.lines[0].get_xydata().tolist() == [[25.5, 25.5]] and axes.patches[0].radius == 1.5
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(REGIONS)
@@ -232,8 +232,8 @@ def test_heat_maps_are_where_they_are_in_the_colours_of_their_regions():
 def test_occlusion_says_in_percent_where_the_points_are_moved_most():
     crop = np.full((56, 56), 100, np.uint8)
     crop[:7, :7] = 200
-    occlusion = insight.occlude(SeesOneCorner(), crop)
-    figure = views.plot_occlusion(crop, occlusion, list(REGIONS["mouth"]), "mine")
+    occlusion = inspection.occlude(SeesOneCorner(), crop)
+    figure = networks.plot_occlusion(crop, occlusion, list(REGIONS["mouth"]), "mine")
     before, where, worst, bar = figure.axes
     percent = 100 * occlusion.shifts(list(REGIONS["mouth"]))
     assert drawn(where)[1] == pytest.approx(percent) and where.images[1].get_clim() == (0, pytest.approx(percent.max()))
@@ -300,4 +300,4 @@ def test_what_cannot_be_seen_is_one_line(arguments, line, look):
 def test_a_name_that_models_py_no_longer_has_is_one_line(small, monkeypatch):
     monkeypatch.delitem(models.MODELS, "small")
     with pytest.raises(InputError, match=r"small\.pt: does not fit this version of models\.py"):
-        insight.open_network(small)
+        inspection.open_network(small)

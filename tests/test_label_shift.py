@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import PRETRAINED, SAMPLE, one_line_error
 
-from checkpoint import load_checkpoint, save_checkpoint
-from curation import label_shift
 from data_load import open_split
+from evaluation import label_shift
 from face68 import geometry
 from face68.geometry import CropPolicy
 from face68.images import read_image
 from face68.landmarks import FLIP, inter_ocular
+from training.checkpoint import load_checkpoint, save_checkpoint
 
 SHIFT = np.array([0.03, -0.02])  # to the right and up
 

@@ -10,8 +10,8 @@ import torch
 from conftest import PRETRAINED, SHIPPED
 from PIL import Image
 
-from checkpoint import TorchNetwork
 from data_load import read_csv
+from evaluation.metrics import nme
 from face68 import detect, geometry
 from face68.files import InputError
 from face68.images import read_image, write_image
@@ -25,7 +25,7 @@ from face68.landmarker import (
 )
 from face68.landmarks import FLIP, Face, upright_frame
 from face68.network import shipped_network
-from metrics import nme
+from training.checkpoint import TorchNetwork
 
 
 def test_a_real_photograph(hopper, landmarker):

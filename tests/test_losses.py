@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from face68.files import InputError
-from losses import detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss, wing_loss
 from models import Maps, Outputs
+from training.losses import detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss, wing_loss
 
 
 def test_wing_loss_by_hand():

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pose import heads, pose_row, seen_rotation
-from curation.drawn import Frame, face_labels
-from curation.drawn.pose import rotation
 from curation.mean_face import learn
+from datasets.synthetic import Frame, face_labels
+from datasets.synthetic.pose import rotation
 from face68 import draw, measures
 from face68.landmarks import FLIP
 from face68.measures import Blinks, angles, measure, pose_axes

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-import metrics
+from evaluation import metrics
 
 
 def face(eye_distance=100.0):

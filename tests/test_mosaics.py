@@ -7,11 +7,11 @@ import torch
 from conftest import SAMPLE
 from torchvision.transforms import Compose
 
-import mosaics
 from data_load import Seeded, open_split
 from face68 import geometry
 from face68.landmarks import upright_frame
-from mosaics import Layer, Mosaics, Photo, to_maps
+from training import mosaics
+from training.mosaics import Layer, Mosaics, Photo, to_maps
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

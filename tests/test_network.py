@@ -1,5 +1,7 @@
 """What runs a network: exported files and what is none, the choice of a network, and a process without torch."""
 
+from cli import weights
+
 import json
 import subprocess
 import sys
@@ -11,9 +13,7 @@ import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
 
-import networks
 from benchmarks.stress import HARMLESS_NETWORKS, NETWORKS, tiny
-from checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from face68.files import InputError, sha256
 from face68.landmarker import Landmarker
 from face68.network import (
@@ -28,6 +28,7 @@ from face68.network import (
     shipped_detector,
     shipped_network,
 )
+from training.checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 
 
 def test_many_crops_are_as_each_alone():
@@ -44,20 +45,20 @@ def test_the_package_ships_a_family(size, crop, largest):
     network = OnnxNetwork(shipped_network(size))
     assert network.policy.size == crop and network.metadata["model"] == size and network.metadata["precision"] == "int8"
     assert network.path.stat().st_size < largest * 1e6
-    checkpoint = networks.file_of(size, ".pt")
-    assert networks.file_of(size) == network.path and network.metadata["checkpoint_sha256"] == sha256(checkpoint)
+    checkpoint = weights.file_of(size, ".pt")
+    assert weights.file_of(size) == network.path and network.metadata["checkpoint_sha256"] == sha256(checkpoint)
 
 
 def test_a_name_that_is_no_network_lists_those_that_are():
     with pytest.raises(InputError, match="fats: no such network; give fast, base or large, or a file that"):
-        networks.file_of("fats")
+        weights.file_of("fats")
 
 
 def test_photos_take_the_large_network_and_a_file_may_have_its_name(tmp_path, monkeypatch):
     assert shipped_network() == shipped_network("large") and shipped_network("base") == SHIPPED
     monkeypatch.chdir(tmp_path)
     Path("large").write_text("mine")
-    assert networks.file_of("large") == Path("large")
+    assert weights.file_of("large") == Path("large")
 
 
 def quite_sure(path: Path, shipped: Path) -> Path:
@@ -182,20 +183,20 @@ def one_line_refusal(path) -> None:
 def test_the_network_of_a_command(tmp_path, monkeypatch):
     """The user's own where there is one, exported if that is the same, else the shipped one."""
     best, exported = tmp_path / "best.pt", tmp_path / "best.onnx"
-    monkeypatch.setattr(networks, "BEST", best)
-    assert networks.default_network() == shipped_network() and networks.default_network("base") == SHIPPED
+    monkeypatch.setattr(weights, "BEST", best)
+    assert weights.default_network() == shipped_network() and weights.default_network("base") == SHIPPED
     best.write_bytes(PRETRAINED.read_bytes())
-    assert networks.default_network() == best
+    assert weights.default_network() == best
     exported.write_bytes(SHIPPED.read_bytes())
     assert OnnxNetwork(exported).metadata["checkpoint_sha256"] == sha256(best)
-    assert networks.default_network() == exported
+    assert weights.default_network() == exported
     best.write_bytes(PRETRAINED.read_bytes() + b"trained since")
-    assert networks.default_network() == best
+    assert weights.default_network() == best
     best.unlink()
-    assert networks.default_network() == exported
+    assert weights.default_network() == exported
     exported.write_bytes(b"broken")
     best.write_bytes(PRETRAINED.read_bytes())
-    assert networks.default_network() == best
+    assert weights.default_network() == best
 
 
 @pytest.mark.parametrize(
@@ -216,16 +217,16 @@ def test_a_network_that_saw_drawn_faces_only_is_of_no_use_on_photos(tmp_path, ar
     onnx.helper.set_model_props(model, entries | {"arguments": json.dumps(arguments)})
     onnx.save(model, tmp_path / "best.onnx")
     warning = ": trained on the drawn sample, of no use on photos" if drawn else ""
-    assert networks.described(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
+    assert weights.described(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
     if isinstance(arguments, dict):
         save_checkpoint(tmp_path / "best.pt", load_checkpoint(PRETRAINED) | {"arguments": arguments})
-        assert networks.described(TorchNetwork(tmp_path / "best.pt")) == f"{tmp_path / 'best.pt'}{warning}"
+        assert weights.described(TorchNetwork(tmp_path / "best.pt")) == f"{tmp_path / 'best.pt'}{warning}"
 
 
 def test_a_checkpoint_computes_in_as_many_threads_as_are_asked_for():
     before = torch.get_num_threads()
     try:
-        networks.open_network(PRETRAINED, threads=1)
+        weights.open_network(PRETRAINED, threads=1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import create_model
-from optimizers import (
+from training.optimizers import (
     OPTIMIZERS,
     Muon,
     WeightAverage,

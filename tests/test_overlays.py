@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import visualize
-from curation.drawn import Frame, face_labels, random_person, random_video
-from curation.drawn.pose import turn_head
 from curation.overlays import DRAWN
+from datasets.synthetic import Frame, face_labels, random_person, random_video
+from datasets.synthetic.pose import turn_head
 from face68 import Face, geometry
 from face68.files import InputError
 from face68.images import read_cutout, read_image, write_cutout

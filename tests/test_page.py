@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-import page
+from plots import page
 
 EVIL = '<script>alert("1")</script>&\u202e.jpg'
 

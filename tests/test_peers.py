@@ -10,12 +10,12 @@ import pytest
 from conftest import PRETRAINED, SHIPPED
 
 from benchmarks import peers
+from evaluation.metrics import nme
 from face68 import geometry
 from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP
 from face68.network import OnnxNetwork
-from metrics import nme
 
 
 def here(peer: Callable):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from face68 import photos
-from face68.command.inputs import glance_at_source
 from face68.files import InputError
 from face68.images import read_image, write_image
+from face68.inputs import glance_at_source
 from face68.landmarks import Face, inter_ocular
 
 

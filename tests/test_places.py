@@ -1,5 +1,7 @@
 """Results go where nothing of a user's is lost, each to a place of its own."""
 
+from cli.outputs import check_places, is_ours, only_writer, place_pictures, place_pts, place_sheets, pts_of_face
+
 import os
 import shutil
 import subprocess
@@ -11,20 +13,11 @@ import pytest
 from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
-from face68.command.inputs import find_inputs
-from face68.command.places import (
-    check_places,
-    is_ours,
-    only_writer,
-    place_pictures,
-    place_pts,
-    place_sheets,
-    pts_of_face,
-)
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts
 from face68.images import write_image
+from face68.inputs import find_inputs
 from face68.landmarks import Face
 
 BLACK = np.zeros((8, 9, 3), np.uint8)

@@ -1,5 +1,8 @@
 """The prediction command on whatever a user has."""
 
+from cli import results
+from cli.outputs import only_writer
+
 import json
 import os
 import signal
@@ -16,14 +19,12 @@ from conftest import PRETRAINED, REPOSITORY, SHIPPED, Terminal, digests, encoded
 from PIL import Image
 
 import predict
-from checkpoint import load_checkpoint
-from face68.command import results
-from face68.command.places import only_writer
+from evaluation.metrics import nme
 from face68.files import InputError
 from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts
 from face68.images import read_image, write_image
 from face68.measures import NAMES
-from metrics import nme
+from training.checkpoint import load_checkpoint
 
 # The face in black and white dots is just found; this version's sums in 8 bits leave it just below the limit.
 ROUNDS_OTHERWISE = onnxruntime.__version__.startswith("1.21.")

@@ -9,13 +9,20 @@ import torch
 from conftest import SAMPLE, SHIPPED, Terminal
 
 from data_load import open_split, write_csv
+from evaluation.predictions import (
+    as_predictions,
+    background_scores,
+    confidence_report,
+    predict_all,
+    read_predictions,
+    row_finder,
+)
 from face68 import geometry
 from face68.detect import WholeFrame
 from face68.files import InputError
 from face68.formats import ImageResult, write_faces_csv, write_json, write_jsonl, write_pts
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
-from predictions import as_predictions, background_scores, confidence_report, predict_all, read_predictions, row_finder
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, SHIPPED, digests
 
-import processes
-from checkpoint import load_checkpoint
-from runs import read_history
+from training import devices
+from training.checkpoint import load_checkpoint
+from training.run import read_history
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
@@ -136,10 +136,10 @@ def test_evaluation_counts_each_face_once(together, command, tmp_path):
 @pytest.mark.parametrize("size", [0, 1, 5, 12])
 def test_shares_are_a_partition(monkeypatch, size):
     for count in (1, 2, 3, 8):
-        monkeypatch.setattr(processes, "count", lambda count=count: count)
+        monkeypatch.setattr(devices, "count", lambda count=count: count)
         parts = []
         for number in range(count):
-            monkeypatch.setattr(processes, "number", lambda number=number: number)
-            parts.append(processes.share(size))
+            monkeypatch.setattr(devices, "number", lambda number=number: number)
+            parts.append(devices.share(size))
         assert [i for part in parts for i in part] == list(range(size))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1

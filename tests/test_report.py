@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from conftest import SAMPLE, ink_boxes
 
-import metrics
-import report
 from data_load import open_split
+from evaluation import metrics, report
 from face68 import draw
 from face68.detect import EMPTY, Circles
 

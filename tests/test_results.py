@@ -1,10 +1,11 @@
 """What is written of a run: whole, in order, and one file that fails costs no other."""
 
+from cli import results as cli_results
+from cli.results import Results, thumbnail
+
 import numpy as np
 import pytest
 
-from face68.command import results
-from face68.command.results import Results, thumbnail
 from face68.draw import COLORS, draw_faces, schematic_face
 from face68.files import InputError
 from face68.formats import read_json, read_jsonl, read_pts, write_faces_csv, write_json
@@ -116,7 +117,7 @@ def test_lines_are_there_as_soon_as_a_photo_is_done(tmp_path):
 
 
 def test_a_sheet_of_any_names_has_as_many_photos_as_a_page(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "PAGE", 2)
+    monkeypatch.setattr(cli_results, "PAGE", 2)
     names = ["a\nb.jpg", "\x1b[31m.jpg", "caf\udce9.jpg"]
     run = opened(sheets={name: tmp_path / f"{i}.png" for i, name in enumerate(names)})
     assert [run.add(run.write(photo(name))) for name in names] == [[], [], []] and run.close() == []

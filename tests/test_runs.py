@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import PRETRAINED, SHIPPED
 
-from checkpoint import load_checkpoint, save_checkpoint
 from face68.files import InputError
-from runs import HISTORY, append_history, check_resumable, is_of_a_run, load_state, read_histories, read_history
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.run import HISTORY, append_history, check_resumable, is_of_a_run, load_state, read_histories, read_history
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 from conftest import PRETRAINED, SAMPLE
 
-import metrics
 import train
 from benchmarks.limits import turned
-from checkpoint import TorchNetwork, build_model, load_checkpoint
 from data_load import open_split
+from evaluation import metrics
+from evaluation.predictions import predict_all
 from face68 import draw
 from face68.detect import EMPTY, Circles
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from predictions import predict_all
-from tasks import FoundFaces, faces_there, match, measure, task_of
+from training.checkpoint import TorchNetwork, build_model, load_checkpoint
+from training.task import FoundFaces, faces_there, match, measure, task_of
 
 CPU = torch.device("cpu")
 

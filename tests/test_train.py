@@ -1,3 +1,5 @@
+from cli import weights as cli_weights
+
 import contextlib
 import csv
 import os
@@ -12,13 +14,12 @@ import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, digests, one_line_error
 
-import networks
-from checkpoint import build_model, load_checkpoint
 from data_load import Seeded, join, open_split
 from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
-from runs import FACES, LEARNING, UNTRAINED, WRITTEN
 from train import parse_arguments
+from training.checkpoint import build_model, load_checkpoint
+from training.run import FACES, LEARNING, UNTRAINED, WRITTEN
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 
@@ -167,8 +168,8 @@ def test_without_data_it_says_which_it_takes(tmp_path, command):
 def test_drawn_faces_do_not_become_the_network_that_photos_get(settings, monkeypatch, capsys):
     """Unless --output-dir says so; a user's own faces still do."""
     for data, folder in (
-        (SAMPLE, networks.SAMPLE_RUN),
-        (SAMPLE.parent / ".." / "data" / "sample", networks.SAMPLE_RUN),
+        (SAMPLE, cli_weights.SAMPLE_RUN),
+        (SAMPLE.parent / ".." / "data" / "sample", cli_weights.SAMPLE_RUN),
     ):
         assert parse_arguments(["--data", str(data)]).output_dir == folder
         told = capsys.readouterr().out
@@ -176,11 +177,12 @@ def test_drawn_faces_do_not_become_the_network_that_photos_get(settings, monkeyp
         assert parse_arguments(["--data", str(data), "--output-dir", "mine"]).output_dir == Path("mine")
         assert "results" not in capsys.readouterr().out
     assert (
-        parse_arguments(["--data", str(SAMPLE), "--model", "detector"]).output_dir == networks.SAMPLE_RUN / "detector"
+        parse_arguments(["--data", str(SAMPLE), "--model", "detector"]).output_dir
+        == cli_weights.SAMPLE_RUN / "detector"
     )
-    assert settings().output_dir == settings("--data", SAMPLE).output_dir == networks.SAVED_MODELS
-    assert settings("--model", "detector").output_dir == networks.OWN_DETECTOR.parent
-    ignored = subprocess.run(["git", "-C", REPOSITORY, "check-ignore", networks.SAMPLE_RUN / "best.pt"])
+    assert settings().output_dir == settings("--data", SAMPLE).output_dir == cli_weights.SAVED_MODELS
+    assert settings("--model", "detector").output_dir == cli_weights.OWN_DETECTOR.parent
+    ignored = subprocess.run(["git", "-C", REPOSITORY, "check-ignore", cli_weights.SAMPLE_RUN / "best.pt"])
     assert ignored.returncode in (0, 128), "git ignores it; 128: this is no checkout"
 
 

@@ -9,25 +9,25 @@ import pytest
 import torch
 from conftest import SAMPLE
 
-import runs
 import train
-from checkpoint import load_checkpoint
 from face68.files import InputError
-from optimizers import one_cycle
-from tasks import HEATMAP_WEIGHT, Placed, task_of
+from training import run
+from training.checkpoint import load_checkpoint
+from training.optimizers import one_cycle
+from training.task import HEATMAP_WEIGHT, Placed, task_of
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
 
 def test_a_history_of_an_earlier_version_is_read_and_gone_on_with(tmp_path):
-    runs.append_history(tmp_path, ROW)
-    assert runs.read_history(tmp_path)["val_nme"] == [0.1]
-    runs.append_history(tmp_path, ROW | {"epoch": 2, "lr": 0.125, "val_nme a,b": 0.5})
+    run.append_history(tmp_path, ROW)
+    assert run.read_history(tmp_path)["val_nme"] == [0.1]
+    run.append_history(tmp_path, ROW | {"epoch": 2, "lr": 0.125, "val_nme a,b": 0.5})
     with (tmp_path / "history.csv").open(newline="") as file:
         old, new = csv.DictReader(file)
     assert old | {"lr": "nan", "val_nme a,b": "nan"} == old and float(old["train_loss"]) == 0.5
     assert new["lr"] == "0.125" and new["val_nme a,b"] == "0.5" and list(new) == [*ROW, "lr", "val_nme a,b"]
-    assert runs.read_history(tmp_path)["epoch"] == [1, 2] and runs.is_of_a_run(tmp_path / "history.csv")
+    assert run.read_history(tmp_path)["epoch"] == [1, 2] and run.is_of_a_run(tmp_path / "history.csv")
 
 
 def test_each_set_has_its_own_error():
@@ -60,7 +60,7 @@ def test_an_epoch_that_an_earlier_version_began_has_no_parts(settings):
 def test_without_tensorboard_it_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match="pip install tensorboard"):
-        runs.open_tensorboard(tmp_path / "log", 0)
+        run.open_tensorboard(tmp_path / "log", 0)
     assert not (tmp_path / "log").exists()
 
 
@@ -68,7 +68,7 @@ def test_a_folder_that_can_not_be_is_one_line(tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / "log").write_text("mine")
     with pytest.raises(InputError, match="log: can't be written to"):
-        runs.open_tensorboard(tmp_path / "log", 0)
+        run.open_tensorboard(tmp_path / "log", 0)
 
 
 def scalars(folder) -> dict[str, dict[int, float]]:

@@ -14,7 +14,7 @@ import pytest
 from conftest import REPOSITORY, SHARED, one_line_error
 
 import video
-from curation.drawn.films import truth
+from datasets.synthetic.films import truth
 from face68 import FilmReader, InputError, Landmarker, Tracker
 from face68.formats import read_faces_csv, read_jsonl
 from face68.frames import film_writer, is_marked_film

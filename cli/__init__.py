@@ -1,0 +1,1 @@
+"""What the commands share: how they begin and end, their options, what they write."""

@@ -1,0 +1,1 @@
+"""Labelled faces in files: read, checked, downloaded, drawn. Without torch."""

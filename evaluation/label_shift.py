@@ -1,0 +1,183 @@
+"""How far a data set's labels lie off the faces: `python prepare.py shift DIR --checkpoint C`.
+
+Annotators or their tools may put all points a little to one side. Two kinds of network show it:
+
+1. One trained on these labels as they are, without mirroring or turning (`train.py --published-labels`), learns their
+   shift b too, as an offset in the picture's own directions. Its points for an image and for the mirrored image,
+   mirrored back, then differ by 2b sideways. Turning shows both directions: the points of the image turned by +t and by
+   -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both, and that
+   may be as much as the shift itself: compare with a set whose labels are right.
+2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
+   no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
+   Nor can it put the right half of faces lower than the left one: where labels do, they are slanted.
+
+Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals
+by bootstrap over people. Faces that the network was trained on are left out. A shift may have two parts, which a line
+through the faces of all sizes tells apart: one that grows with the face, as the cells of a heat map do, and one in
+pixels, as from counting from 1 or from cutting off decimals. Only real sizes do: where photos were reduced to one size,
+eyes are near each other in turned heads, not in small ones, and all of the shift looks like pixels.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from data_load import FOLDS, FacialKeypointsDataset, open_split, split_by_person
+from evaluation.metrics import bootstrap, bootstrap_interval
+from face68 import geometry
+from face68.draw import contact_sheet, face_tile
+from face68.files import InputError
+from face68.images import write_image
+from face68.landmarker import Landmarker
+from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
+from training.checkpoint import TorchNetwork
+
+TURNS = (8, 12, 16)  # degrees
+PICTURED = 6  # faces
+EYES = list(REGIONS["eyes"])
+
+
+def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
+    """Print what the checkpoint's network shows of the labels in `directory`, and write the eyes' picture.
+
+    Raises:
+        InputError: the data set or the checkpoint can't be used, or all faces took part in its training.
+    """
+    network = TorchNetwork(checkpoint_path)
+    landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
+    data = open_split(directory, "training").preload()
+    fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
+    _, unseen = split_by_person(data.people, fold, folds)
+    if not unseen:
+        raise InputError(f"{directory}: no person in fold {fold} of {folds}, which {checkpoint_path} didn't see")
+    data = data.subset(unseen, None)
+    published = data.as_published()
+    print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {fold} of {folds}")
+    print("                                      to the right                   down")
+    if arguments.get("published_labels"):
+        mirrored = mirror_disagreement(landmarker, published)
+        print(_line("mirror disagreement", mirrored, published.people, columns=1))
+        print(_parts(mirrored, published, columns=1), end="")
+        for degrees in TURNS:
+            turned = turn_disagreement(landmarker, published, degrees)
+            print(_line(f"turned by {degrees} degrees", turned, published.people))
+    else:
+        offsets = label_offsets(landmarker, published)  # (N, 68, 2)
+        print(_line("labels - network", offsets.mean(axis=1), published.people))
+        print(_parts(offsets.mean(axis=1), published), end="")
+        print(_row("slant, px per px", ["", "{:+.2%} ({:+.2%} to {:+.2%})".format(*slant(offsets, published))]))
+        for region, points in REGIONS.items():
+            print(_line(f"  {region}", offsets[:, list(points)].mean(axis=1), published.people))
+    x, y = data.label_shifts.mean(axis=(0, 1))
+    print(
+        f"taken off when the data set is opened: a mean of {x:+.2f} px to the right and {y:+.2f} px down; "
+        "label_shift.json changes that"
+    )
+    write_image(picture, eyes_sheet(data))
+    print(f"published labels beside corrected ones: {picture}")
+
+
+def mirror_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
+    """b of each face (N, 2): half of what the mirrored image's points, mirrored back, differ from the image's."""
+    difference = predict(landmarker, data) - predict(landmarker, data, mirror=True)
+    return _in_eye_distances(difference, data).mean(axis=1) / 2
+
+
+def turn_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float) -> np.ndarray:
+    """b of each face (N, 2), from its image turned by `degrees` either way."""
+    difference = predict(landmarker, data, degrees=degrees) - predict(landmarker, data, degrees=-degrees)
+    dx, dy = _in_eye_distances(difference, data).mean(axis=1).T / (2 * math.sin(math.radians(degrees)))
+    return np.column_stack([-dy, dx])
+
+
+def label_offsets(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
+    """How far each label lies from the network's point, (N, 68, 2); both views of a face count, so x is unbiased."""
+    symmetric = (predict(landmarker, data) + predict(landmarker, data, mirror=True)) / 2
+    return _in_eye_distances(data.keypoints - symmetric, data)
+
+
+def predict(
+    landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float = 0.0, mirror: bool = False
+) -> np.ndarray:
+    """Keypoints (N, 68, 2) px of the image from crops around the labels, turned clockwise or mirrored."""
+    images = [data.image(i) for i in range(len(data))]
+    boxes = [geometry.box_of(points) for points in data.keypoints]
+    return landmarker.predict(images, boxes, [degrees] * len(data), mirror).keypoints
+
+
+def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
+    """The eyes of the largest faces of a few people: published labels above, corrected ones below. (H, W, 3) uint8."""
+    people, largest = data.people, {}
+    for i in np.argsort(-inter_ocular(data.keypoints)):
+        largest.setdefault(people[i], i)
+    chosen = list(largest.values())[:PICTURED]
+    tiles = []
+    for i in chosen:
+        eyes = np.full((NUM_LANDMARKS, 2), np.nan)
+        eyes[EYES] = data.keypoints[i, EYES]
+        box = geometry.box_of(eyes[EYES])  # one for both, so that the labels move and not the eyes
+        halves = [
+            face_tile(data.image(i), points, box=box, margin=1.4, side=640)[165:475]  # no more than the eyes
+            for points in (eyes + data.label_shifts[i], eyes)
+        ]
+        tiles.append(np.vstack([halves[0], np.full((20, 640, 3), 255, np.uint8), halves[1]]))
+    captions = [Path(data.names[i]).stem for i in chosen]
+    title = "Eyes with the labels as published (above) and as corrected (below)"
+    return contact_sheet(tiles, columns=3, tile=640, captions=captions, title=title)
+
+
+def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
+    return offsets / inter_ocular(data.keypoints)[:, None, None]
+
+
+def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarray:
+    """The two parts of a shift: shift · eyes = fraction · eyes + pixels, by least squares in units of the eye distance.
+
+    shifts: of each face, (N,), fractions of its eye distance; eyes: that distance, (N,) px; people: whose face it is.
+
+    Returns:
+        (2, 3): the fraction and the pixels, each with its 95% interval by bootstrap over people.
+    """
+    inverse = 1 / eyes
+
+    def line(n, u, uu, v, uv):  # through the points (u, v), by sums over them
+        pixels = (n * uv - u * v) / (n * uu - u * u)
+        return np.array([(v - pixels * u) / n, pixels])
+
+    return bootstrap(line, (np.ones_like(eyes), inverse, inverse**2, shifts, shifts * inverse), people)
+
+
+def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
+    """How much further down labels lie for each pixel to the right, with its 95% interval, (3,).
+
+    offsets: `label_offsets`. A point and its mirror image on the other half of the face are compared, so what a
+    network puts higher or lower on both halves does not count.
+    """
+    down, x = offsets[..., 1], data.keypoints[..., 0] / inter_ocular(data.keypoints)[:, None]  # (N, 68)
+    lower, across = down - down[:, FLIP], x - x[:, FLIP]
+    return bootstrap(np.divide, ((lower * across).sum(axis=1), (across**2).sum(axis=1)), data.people)
+
+
+def _parts(shifts: np.ndarray, data: FacialKeypointsDataset, columns: int = 2) -> str:
+    """Two lines on shifts (N, 2): what grows with the face, and what is the same for all; nothing of few people."""
+    if len(set(data.people)) < 5:
+        return ""
+    eyes = inter_ocular(data.keypoints)
+    fits = [grown_and_constant(column, eyes, data.people) for column in shifts.T[:columns]]
+    grown = [f"{mean:+.2%} ({low:+.2%} to {high:+.2%})" for (mean, low, high), _ in fits]
+    constant = [f"{mean:+.2f} ({low:+.2f} to {high:+.2f}) px" for _, (mean, low, high) in fits]
+    return _row("  growing with the face", grown) + "\n" + _row("  the same for all", constant) + "\n"
+
+
+def _line(name: str, values: np.ndarray, people: list[str], columns: int = 2) -> str:
+    """The means of values (N, 2) and their intervals."""
+    cells = []
+    for column in values.T[:columns]:
+        low, high = bootstrap_interval(column, people)
+        cells.append(f"{column.mean():+.2%} ({low:+.2%} to {high:+.2%})")
+    return _row(name, cells)
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"{name:<26}" + "".join(f"{cell:>28}" for cell in cells)
