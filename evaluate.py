@@ -42,8 +42,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_load import FOLDS, SETS_300W, SPLITS, FacialKeypointsDataset, default_data, open_split, split_by_person
+from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
+from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
 from evaluation import metrics
 from evaluation import report as evaluation_report
 from evaluation import tables as evaluation_tables
@@ -53,6 +54,7 @@ from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
 from face68.network import FAMILY, FOR_PHOTOS
+from plots import errors as plots_errors
 from plots import page, style
 from training import devices
 from training.checkpoint import git_commit
@@ -325,8 +327,8 @@ def tell(
     (first, report), *rest = reports.items()
     print(evaluation_tables.as_text(reports, pairs) if rest else evaluation_report.as_text(report))
     curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
-    figures = evaluation_report.figures(report, curves)
-    write_pictures(args.output_dir, figures, evaluation_report.ranked_sheet(data, points[first], labels, args.norm))
+    figures = plots_errors.figures(report, curves)
+    write_pictures(args.output_dir, figures, plots_errors.ranked_sheet(data, points[first], labels, args.norm))
     write_page(args.output_dir / PAGE, places, reports, pairs, [*figures, FACES])
     say(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
     for path, kind in tables.items():

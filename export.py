@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 import torch
 
-from data_load import FOLDS, CropFace, FacialKeypointsDataset, Seeded, default_data, join, open_split, split_by_person
+from data_load import CropFace, FacialKeypointsDataset, Seeded, join, open_split
+from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
 from face68.annotators import annotated
 from face68.detect import Circles, peaks
@@ -33,10 +34,10 @@ from face68.geometry import CropPolicy
 from face68.landmarker import Predictions
 from face68.network import FAMILY, OnnxMaps, OnnxNetwork, is_exported
 from training.checkpoint import TorchMaps, TorchNetwork
-from training.compute import batches
+from training.detector import LEAST_SCORE, measure
+from training.devices import batches
 from training.mosaics import lay, to_maps
 from training.onnx_export import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
-from training.task import LEAST_SCORE, measure
 
 LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales

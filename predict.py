@@ -229,7 +229,7 @@ def predict(args) -> int:
             picture = results.pictures.get(photo.source)
             say(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
             if args.show:
-                from visualize import show  # here, because matplotlib takes a while and few open windows
+                from plots.style import show  # here, because matplotlib takes a while and few open windows
 
                 show(photo.picture, printable(Path(photo.source).name))
             del photo  # it may be large, and the next one is far

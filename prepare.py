@@ -16,8 +16,8 @@ from cli.outputs import OUTPUTS, check_places
 from pathlib import Path
 
 from curation import overlays
-from data_load import DATA_DIR, SAMPLE_DIR
 from datasets import audit, public_set
+from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
 from evaluation import label_shift
 from face68.files import InputError

@@ -32,38 +32,47 @@ from cli.weights import SAMPLE_RUN, SAVED_MODELS, file_of
 
 import argparse
 import contextlib
-import copy
-import math
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from data_load import FOLDS, SAMPLE_DIR, Seeded, default_data
+from data_load import (
+    Seeded,
+)
 from datasets import image_cache
-from evaluation import report
+from datasets.layout import FOLDS, SAMPLE_DIR, default_data
 from face68.files import InputError
-from face68.images import write_image
 from face68.network import FAMILY
-from models import MODELS, create_model, finds_faces, read_option
-from plots import style
+from models import (
+    MODELS,
+    create_model,
+    finds_faces,
+    read_option,
+)
 from training import devices
 from training import run as training_run
-from training.checkpoint import build_model, describe_versions, git_commit, load_checkpoint, save_checkpoint, start_from
-from training.compute import PRECISIONS, choose_device, choose_precision, keep_freed_memory, to_device
+from training import settings as training_settings
+from training.checkpoint import git_commit, load_checkpoint, save_checkpoint, start_from
+from training.detector import FindFaces
+from training.devices import (
+    PRECISIONS,
+    choose_device,
+    keep_freed_memory,
+    to_device,
+)
+from training.keypoints import HEATMAP_WEIGHT, PlaceKeypoints
 from training.losses import LOSSES
-from training.onnx_export import export_network
-from training.optimizers import OPTIMIZERS, WeightAverage, create_optimizers, one_cycle, restore_optimizer
-from training.run import Settings
-from training.task import HEATMAP_WEIGHT, Task, Validation, task_of
+from training.optimizers import OPTIMIZERS
+from training.run import describe, draw_results, export_best, keep_epoch, note_epoch, save_state
+from training.settings import Settings
+from training.state import Training, resume
+from training.task import Task
 
-WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
 # What minimises which loss, and how fast: the textbook's, and the one that the shipped networks were trained by.
 # Fine-tuning takes the same rates: on 200 faces of AFW and InfAnFace, 12 epochs of "best" took the shipped network to
 # 7.66, 7.06, 6.63, 6.44% NME on others of them with 1, 2, 4, 8e-3, 50 faces to 8.61, 8.40, 8.37% with 1, 4, 8e-3.
@@ -189,117 +198,6 @@ def _follow_recipe(p: argparse.ArgumentParser, line: Sequence[str] | None) -> ar
     return p.parse_args(line)
 
 
-class Training:
-    """All that changes while training: what last.pt holds and --resume restores."""
-
-    def __init__(self, model: nn.Module, task: Task, settings: Settings, data: Seeded, device: torch.device):
-        self.model, self.average = model, WeightAverage(model)  # the average is what is validated and kept
-        self.before = copy.deepcopy(model)  # its first step
-        self.task, self.settings, self.device = task, settings, device
-        self.precision = choose_precision(settings.precision, device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
-        self.parallel = devices.parallel(model)
-        self.optimizers = create_optimizers(settings.optimizer, model, settings.lr, settings.weight_decay)
-        self.faces = data.digest()
-        self.steps_per_epoch = math.ceil(len(data) / settings.batch_size)
-        self.total_steps = settings.epochs * self.steps_per_epoch
-        self.epoch, self.step = 0, 0  # the step is counted within the epoch
-        self.sums = defaultdict(float)  # of this epoch's losses, but for those that are still on the device:
-        self.losses: list[dict[str, Tensor]] = []
-        self.best_error = math.inf
-        self.log = None  # TensorBoard's writer, if asked for
-        # Of each epoch in learning.png its row of history.csv, and what the network said of the samples shown there.
-        self.watched: list[dict] = []
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the next step."""
-        return self.settings.lr * one_cycle((self.epoch * self.steps_per_epoch + self.step) / self.total_steps)
-
-    def step_weights(self, loss: Tensor) -> None:
-        """One step of the weights against the loss's gradient, and of their average."""
-        lr = self.lr
-        self.model.zero_grad()
-        self.scaler.scale(loss).backward()
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        self.average.update(self.model)
-        self.step += 1
-
-    def mean_losses(self) -> dict[str, float]:
-        """Of this epoch's steps so far, by the columns of history.csv.
-
-        This waits for the device, so it isn't asked after every step.
-
-        Raises:
-            InputError: the loss of one of them isn't finite.
-        """
-        first = self.step - len(self.losses) + 1
-        values = (
-            torch.stack([torch.stack(list(one.values())) for one in self.losses]) if self.losses else torch.empty(0)
-        )
-        values = devices.mean_of(values).tolist()
-        for step, of_step in enumerate(values, start=first):
-            for name, value in zip(self.losses[0], of_step, strict=True):
-                self.sums[name] += value
-            if not math.isfinite(of_step[0]):
-                raise InputError(f"epoch {self.epoch + 1}, step {step}: the loss is {of_step[0]}; try a lower --lr")
-        self.losses.clear()
-        return {name: value / self.step for name, value in self.sums.items()}
-
-    def finish_epoch(self) -> None:
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, defaultdict(float)
-
-    def state(self) -> dict:
-        return {
-            "faces": self.faces,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": dict(self.sums),
-            "best_error": self.best_error,
-            "watched": self.watched,
-            "random": torch.get_rng_state(),  # dropout draws from it
-            "scaler": self.scaler.state_dict(),
-        }
-
-    def restore(self, state: dict) -> None:
-        """Raises one of torch's many errors where the state is that of another network or optimizer."""
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            restore_optimizer(optimizer, saved["state"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.best_error = state["best_error"]
-        if "sums" in state:
-            self.sums = defaultdict(float, state["sums"])
-        elif self.step > 0:  # an earlier version, which added up no parts
-            self.sums = defaultdict(lambda: math.nan, train_loss=state["loss_sum"])
-        self.watched = state.get("watched", [])  # none, if an earlier version began
-        torch.set_rng_state(state["random"])
-        self.scaler.load_state_dict(state.get("scaler", {}))  # none, if an earlier version began
-
-
-def resume(training: Training) -> None:
-    """Go on where the training in the output folder was interrupted.
-
-    Raises:
-        InputError: there is none that can be gone on with.
-    """
-    settings, path = training.settings, training.settings.output_dir / training_run.LAST
-    state = training_run.load_state(settings.output_dir, settings.plain(), training.faces, training.steps_per_epoch)
-    try:
-        training.restore(state)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise training_run.senseless(path, str(error).partition("\n")[0][:200]) from error
-    print(f"resumed {path}: epoch {training.epoch + 1}, step {training.step}")
-
-
 class Interrupt:
     """A signal asks for an end after the current step; a second one ends at once."""
 
@@ -378,81 +276,6 @@ def create_untrained(settings: Settings, device: torch.device, conventions: Sequ
     return model.to(device, memory_format=torch.channels_last)
 
 
-def note_epoch(training: Training, losses: dict[str, float], found: Validation, seconds: float, data: Dataset) -> None:
-    """Put the epoch's row into history.csv, and if learning.png shows it, what the network says of a few samples there.
-
-    What the untrained network is worth waits for the first epoch's end: until then an earlier training's files stay.
-    """
-    task, settings, epoch = training.task, training.settings, training.epoch
-    row = {"epoch": epoch, "train_loss": math.nan, "val_loss": found.loss, task.column: found.error}
-    row |= {"seconds": seconds, "lr": training.lr} | losses
-    row |= {f"{task.column} {name}": error for name, error in found.of_sets.items()}
-    watched = epoch in WATCHED or epoch == settings.epochs
-    if watched:
-        answers = task.answers(training.average.model, data, training.device)
-        training.watched.append({"row": row, "answers": answers})
-    if training.log is not None:
-        log_epoch(training, row, data, sheet=watched)
-    if epoch == 0:
-        return
-    if epoch == 1:
-        training_run.append_history(settings.output_dir, training.watched[0]["row"])
-    training_run.append_history(settings.output_dir, row)
-    if watched:
-        write_image(settings.output_dir / training_run.LEARNING, draw_learning(training, data))
-
-
-def log_epoch(training: Training, row: dict[str, float], data: Dataset, sheet: bool) -> None:
-    """Give an epoch's row to TensorBoard, and the sheet of validation samples if it is to be drawn."""
-    epoch = row["epoch"]
-    for name, value in row.items():
-        if name != "epoch" and math.isfinite(value):
-            tag = f"loss/{name.removesuffix('_loss')}" if name.endswith("_loss") else name.replace(" ", "/", 1)
-            training.log.add_scalar(tag, value, epoch)
-    if sheet:
-        with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator, as dropout does
-            _, picture = training.task.sheets(training.before, training.average.model, data, training.device)
-        training.log.add_image("validation", picture, epoch, dataformats="HWC")
-    training.log.flush()
-
-
-def draw_learning(training: Training, data: Dataset) -> np.ndarray:
-    """The same samples after each of the watched epochs, (H, W, 3) uint8 RGB."""
-    task, rows = training.task, [one["row"] for one in training.watched]
-    epochs, errors = [row["epoch"] for row in rows], [row[task.column] for row in rows]
-    tiles = task.tiles(data, [one["answers"] for one in training.watched])
-    return report.learning_strip(epochs, errors, tiles, task.measure, task.legend)
-
-
-def draw_results(training: Training, data: Dataset) -> None:
-    """training_curves.png, and what the best and the untrained network predict of faces that they never saw."""
-    settings, task = training.settings, training.task
-    folder = settings.output_dir
-    curves = style.plot_training_curves(training_run.read_history(folder), task.column, task.measure)
-    style.save_figure(curves, folder / training_run.CURVES)
-    path = folder / training_run.BEST
-    best = build_model(load_checkpoint(path), path).to(training.device)
-    sheets = task.sheets(training.before, best, data, training.device)
-    for name, sheet in zip((training_run.UNTRAINED, training_run.FACES), sheets, strict=True):
-        write_image(folder / name, sheet)
-
-
-def describe(training: Training, found: Validation | None, start: nn.Module | None = None) -> dict:
-    """A checkpoint of the averaged weights, or of those that training began with, and all that describes them."""
-    weights = (start or training.average.model).state_dict()
-    if found is not None and "calibration" in weights:
-        weights = weights | {"calibration": torch.tensor(found.calibration)}
-    return training.task.describe() | {
-        "model": training.model.name,
-        "options": training.model.options,
-        "arguments": training.settings.plain(),
-        "versions": describe_versions(),
-        "weights": weights,
-        "epoch": training.epoch if start is None else 0,
-        "metrics": {} if found is None else found.metrics,
-    }
-
-
 def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
     """The epochs, each with its validation, checkpoints and line. Returns whether they all were done."""
     settings, task, interrupt = training.settings, training.task, Interrupt()
@@ -493,39 +316,14 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
     return True
 
 
-def keep_epoch(training: Training, found: Validation) -> None:
-    """Write last.pt and, if no epoch before was as good, best.pt."""
-    folder, checkpoint = training.settings.output_dir, describe(training, found)
-    if found.error < training.best_error:
-        if training.best_error == math.inf:
-            training_run.keep_previous(folder)
-        training.best_error = found.error
-        save_checkpoint(folder / training_run.BEST, checkpoint)
-    save_state(training, checkpoint)
-
-
 def keep_start(training: Training, val_data: Dataset) -> None:
     """Put the weights that fine-tuning began with into best.pt where no epoch was better, and say so."""
     found = training.task.validate(training.before, val_data, training.device)
     if found.error <= training.best_error:
-        init, best = training.settings.init, training.settings.output_dir / training_run.BEST
+        init, best = training.settings.init, training.settings.output_dir / training_settings.BEST
         print(f"no epoch was better than {init}: {best} is that again; try a lower --lr, or more faces")
         training.best_error = found.error
         save_checkpoint(best, describe(training, found, training.before))
-
-
-def save_state(training: Training, checkpoint: dict) -> None:
-    save_checkpoint(training.settings.output_dir / training_run.LAST, checkpoint | {"training": training.state()})
-
-
-def export_best(path: Path, exported: Path) -> None:
-    """The best checkpoint for prediction without torch, if what that takes is installed."""
-    try:
-        export_network(path, exported)
-    except InputError as error:
-        print(f"{exported} is not written: {error}")
-    else:
-        print(f"{exported}: the same network for predict.py and face68, without PyTorch")
 
 
 def check_folder(settings: Settings) -> None:
@@ -536,7 +334,7 @@ def check_folder(settings: Settings) -> None:
     """
     if settings.resume:
         training_run.check_resumable(settings.output_dir)
-    places = [settings.output_dir / name for name in training_run.WRITTEN]
+    places = [settings.output_dir / name for name in training_settings.WRITTEN]
     reads = () if settings.init is None else (file_of(settings.init, ".pt"),)
     check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or training_run.is_of_a_run(path))
 
@@ -573,9 +371,9 @@ def run(settings: Settings) -> int:
             return 0
         if settings.init is not None:
             devices.first_does(keep_start, training, val_data)
-        devices.first_does(task.finish, settings.output_dir / training_run.BEST, val_data)
+        devices.first_does(task.finish, settings.output_dir / training_settings.BEST, val_data)
         devices.first_does(draw_results, training, val_data)
-        export_best(settings.output_dir / training_run.BEST, settings.output_dir / training_run.EXPORTED)
+        export_best(settings.output_dir / training_settings.BEST, settings.output_dir / training_settings.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")
     print("untrained_faces.png and validation_faces.png")
@@ -584,3 +382,7 @@ def run(settings: Settings) -> int:
 
 if __name__ == "__main__":
     launch.run(main)
+
+
+def task_of(settings: Settings) -> Task:
+    return FindFaces(settings) if finds_faces(settings.model) else PlaceKeypoints(settings)

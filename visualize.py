@@ -25,32 +25,30 @@ import argparse
 import inspect
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from evaluation.report import error_sheet
+from docs.pictures import overlay_sheet, overview_picture
 from face68 import geometry
 from face68.draw import (
     WHITE,
     contact_sheet,
-    draw_faces,
     draw_landmarks,
     draw_squares,
     face_tile,
-    fit,
-    label,
     stack_sheets,
 )
 from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
-from face68.landmarks import NUM_LANDMARKS, REGIONS, Face
+from face68.landmarks import NUM_LANDMARKS, REGIONS
 from face68.network import FAMILY
-from face68.overlays import draw_overlays, load_overlay
+from plots.curves import plot_histories
+from plots.data import audit_picture
+from plots.errors import error_sheet
 from plots.networks import (
     plot_conventions,
     plot_features,
@@ -60,10 +58,8 @@ from plots.networks import (
     plot_way,
     rendered,
 )
-from plots.style import COLORS, as_picture, plot_audit, plot_histories
+from plots.style import COLORS, as_picture, show
 
-# A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
-COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
 SEEING = {
     "photo": "how a photo becomes points, step by step",
@@ -120,16 +116,22 @@ def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
     """
     import torch
 
-    import data_load as d
+    import data_load
 
     sample = dataset[int(np.random.default_rng(seed).integers(len(dataset))) if face is None else face]
     torch.manual_seed(seed)
     policy = geometry.CropPolicy()
-    cut, random_face = d.CropFace(policy)(sample), d.RandomCropFace(policy)
-    light, erase = d.RandomLight(), d.RandomErase(probability=1)
+    cut, random_face = data_load.CropFace(policy)(sample), data_load.RandomCropFace(policy)
+    light, erase = data_load.RandomLight(), data_load.RandomErase(probability=1)
     lit = sorted((light(cut) for _ in range(25)), key=lambda one: cv2.norm(one["image"], cut["image"], cv2.NORM_L1))
-    resized = [(described(one), one(sample)) for one in (d.Rescale(64), d.Resize((96, 160)), d.Resize(128))]
-    crop, cropped = described(d.CropFace(policy)), [("CropFace", cut), ("→ Normalize()", as_shown(d.Normalize()(cut)))]
+    resized = [
+        (described(one), one(sample))
+        for one in (data_load.Rescale(64), data_load.Resize((96, 160)), data_load.Resize(128))
+    ]
+    crop, cropped = (
+        described(data_load.CropFace(policy)),
+        [("CropFace", cut), ("→ Normalize()", as_shown(data_load.Normalize()(cut)))],
+    )
     sections = {
         "The classic chain, each on what the one before it made": _chain(sample),
         f"{crop}: what evaluation sees of a face. And other sizes of the whole picture": cropped + resized,
@@ -161,14 +163,14 @@ def described(transform) -> str:
 
 def _chain(sample: dict) -> list[tuple[str, dict]]:
     """The transforms that the course of this data set composes, and what each of them makes of a sample."""
-    import data_load as d
+    import data_load
 
     steps = [(f"image, {_size(sample)}", sample)]
-    for transform in (d.Rescale(250), d.RandomCrop(224)):
+    for transform in (data_load.Rescale(250), data_load.RandomCrop(224)):
         sample = transform(sample)
         steps.append((f"→ {described(transform)}: {_size(sample)}", sample))
-    normal = d.Normalize()(sample)
-    shape, gray = tuple(d.ToTensor()(normal)["image"].shape), as_shown(normal)
+    normal = data_load.Normalize()(sample)
+    shape, gray = tuple(data_load.ToTensor()(normal)["image"].shape), as_shown(normal)
     return [*steps, ("→ Normalize(): gray, 0 … 1", gray), (f"→ ToTensor(): {shape}", gray)]
 
 
@@ -185,7 +187,7 @@ def as_shown(sample: dict) -> dict:
 
 def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
     """A sample at each end of what a `RandomCropFace` may draw, by the name of what was done to it."""
-    import data_load as d
+    import data_load
 
     turn, zoom, shift = 2 * transform.degrees, math.exp(2 * transform.scale), transform.shift
     ends = {
@@ -199,9 +201,9 @@ def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
         "no upright face: on its side": {"degrees": 90},
         "upside down": {"degrees": 180},
     }
-    shown = [(name, d.crop_face(sample, transform.policy, **change)) for name, change in ends.items()]
-    box = d.random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
-    background = d.cut_out(sample, geometry.crop_matrix(box, transform.policy), transform.policy)
+    shown = [(name, data_load.crop_face(sample, transform.policy, **change)) for name, change in ends.items()]
+    box = data_load.random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
+    background = data_load.cut_out(sample, geometry.crop_matrix(box, transform.policy), transform.policy)
     return [*shown, ("background", background)]
 
 
@@ -220,150 +222,14 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
     return tiles
 
 
-def overlay_sheet(tile: int = 160) -> np.ndarray:
-    """The overlays on the photograph that comes with matplotlib, then on invented people who turn by 45° to each side,
-    where their exact labels are.
-    """
-    from datasets.synthetic import Frame, draw, random_person, random_video  # here: nothing else needs these
-
-    photo = read_image(demonstration_photo())
-    (face,) = Landmarker()(photo)
-    matrix = geometry.crop_matrix(
-        geometry.box_of(face.keypoints), geometry.CropPolicy(tile, margin=2.1), shift=(0, 0.1)
-    )
-    shown = []
-    for names in (["glasses"], ["sunglasses"], ["moustache"], ["sunglasses", "moustache"], ["ears", "nose"]):
-        shown.append((names, geometry.warp(_wearing(photo, face, names), matrix, tile, tile)))
-    rng = np.random.default_rng(3)
-    for names in (["glasses", "moustache", "hat"], ["ears", "nose"]):
-        person = replace(random_person(rng), glasses=False, beard="none")
-        video = replace(random_video(rng), size=(2 * tile, 2 * tile), noise=0.0)
-        for yaw in (-45, -22, 0, 22, 45):
-            image, labels = draw(person, video, Frame(yaw=yaw, roll=yaw / 4, face_width=0.34, centre=(0.5, 0.66)))
-            drawn = _wearing(image, Face(tuple(geometry.box_of(labels)), None, labels), names)
-            shown.append((names, geometry.resize(drawn, tile, tile)))
-    captions = [", ".join(names) for names, _ in shown]
-    return contact_sheet([picture for _, picture in shown], 5, tile, captions)
-
-
-def overview_picture() -> np.ndarray:
-    """What this repository does, at one glance: a photograph with its keypoints, and beside it four views of what else.
-
-    The photographs are of Grace Hopper, which comes with matplotlib, and of Eileen Collins; several faces at once are
-    drawn ones.
-    """
-    from datasets.synthetic.films import frames  # here, as in `overlay_sheet`
-    from face68.inputs import demonstration_photo
-    from face68.landmarker import Landmarker
-
-    landmarker = Landmarker()
-    hopper, collins, group = read_image(demonstration_photo()), read_image(COLLINS), next(frames("four")).image
-    (of_hopper,), (of_collins,) = landmarker(hopper), landmarker(collins)
-    tile, gap = (296, 440), 8  # height and width, px
-    height = 2 * tile[0] + gap
-
-    matrix = _view(of_hopper, (height, height), width=0.5, centre=(0.5, 0.6))
-    first = draw_faces(geometry.warp(hopper, matrix, height, height), [of_hopper.moved(matrix)])
-    matrix = _view(of_collins, tile, width=0.46, centre=(0.5, 0.44))
-    unscored = replace(of_collins.moved(matrix), score=None, face_score=None)  # which would be written above the face
-    unsure = draw_faces(geometry.warp(collins, matrix, *tile), [unscored], confidence=True)
-    turned = geometry.warp(hopper, _view(of_hopper, tile, width=0.43, centre=(0.46, 0.44), degrees=125), *tile)
-    turned = draw_faces(turned, landmarker(turned))
-    group = fit(group, round(tile[0] * group.shape[1] / group.shape[0]))
-    left = (group.shape[1] - tile[1]) // 2
-    group = group[: tile[0], left : left + tile[1]]
-    group = draw_faces(group, landmarker(group))
-    matrix = _view(of_collins, tile, width=0.29, centre=(0.5, 0.52))
-    wearing = _wearing(geometry.warp(collins, matrix, *tile), of_collins.moved(matrix), ["sunglasses", "ears"])
-
-    band = height // 15
-    columns = [
-        [label(first, "68 keypoints of every face", band)],
-        [label(unsure, "rings: how far off each may be", band), label(group, "several faces at once", band)],
-        [label(turned, "turned by any angle", band), label(wearing, "face filters that fit", band)],
-    ]
-    return _side_by_side([_side_by_side(column, gap, axis=0) for column in columns], gap, axis=1)
-
-
-def _view(face: Face, size: tuple[int, int], width: float, centre=(0.5, 0.5), degrees: float = 0.0) -> np.ndarray:
-    """The 2×3 matrix to a frame of `size` (height, width) px in which the face is `width` of its width wide and has the
-    middle of its points at `centre`, shares of width and height; turned clockwise around that.
-    """
-    x0, y0, x1, y1 = geometry.box_of(face.keypoints)
-    target = centre[0] * size[1], centre[1] * size[0]
-    return geometry.similarity(((x0 + x1) / 2, (y0 + y1) / 2), target, width * size[1] / (x1 - x0), degrees)
-
-
-def _side_by_side(pictures: Sequence[np.ndarray], gap: int, axis: int) -> np.ndarray:
-    """Pictures of one height in a row (axis 1), or of one width below each other (axis 0), white between them."""
-    shape = list(pictures[0].shape)
-    shape[axis] = gap
-    white = np.full(shape, 255, np.uint8)
-    parts = [part for picture in pictures for part in (white, picture)]
-    return np.concatenate(parts[1:], axis=axis)
-
-
-def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
-    return draw_overlays(image, [face], [load_overlay(name) for name in names])
-
-
-def audit_picture(directory: Path) -> np.ndarray:
-    """What a data set holds, see `plots.plot_audit`.
-
-    Raises:
-        InputError: it can't be used.
-    """
-    from data_load import find_split, label_shift_of
-    from datasets.audit import audit
-
-    splits = []
-    for split in audit(directory).splits:
-        if split.problem:
-            raise InputError(split.problem)
-        found, labelled = find_split(directory, split.name), len(split.rows) > 0
-        shifts = label_shift_of(directory, found[0]).of(split.keypoints) if found else np.zeros_like(split.keypoints)
-        splits.append(
-            {
-                "name": split.name,
-                "eyes": split.eye_distances,
-                "poses": split.poses,
-                "outside": split.outside.mean(axis=0) if labelled else None,
-                "shift": shifts.mean(axis=0) / split.eye_distances.mean() if labelled else None,
-                "sides": split.sizes.max(axis=1, initial=0),
-                "brightness": np.array([one.brightness for one in split.images.values() if one.size]),
-                "people": split.people,
-            }
-        )
-    faces = " and ".join(f"{len(one['eyes'])} {one['name']}" for one in splits)
-    return as_picture(plot_audit(splits, f"What {directory} holds: {faces} faces with labels"))
-
-
-# --- Commands -------------------------------------------------------------------------------------------------
-
-
-def show(picture: np.ndarray, title: str) -> None:
-    """Open a window with the picture (H, W, 3) uint8 RGB and wait until it is closed.
-
-    Raises:
-        InputError: there is no screen, or matplotlib has no toolkit to open a window with.
-    """
-    import matplotlib.pyplot as plt
-
-    if plt.get_backend().lower() == "agg":  # what matplotlib falls back to without a screen
-        raise InputError("--show: no window can be opened here; leave it out and open the file")
-    plt.figure(num=title, frameon=False, layout="constrained")
-    plt.imshow(picture)
-    plt.axis("off")
-    plt.show()
-
-
 def history_picture(folders: Sequence[Path]) -> np.ndarray:
     """Several trainings over each other, (H, W, 3) uint8 RGB.
 
     Raises:
         InputError: a folder holds no history that can be compared, or they are too many to be told apart.
     """
-    from training.run import MEASURES, read_histories  # here: those who only draw shouldn't wait for torch
+    from training.run import read_histories  # here: those who only draw shouldn't wait for torch
+    from training.settings import MEASURES
 
     if len(folders) > len(COLORS):
         raise InputError(f"history: {len(folders)} trainings can't be told apart by colour; name {len(COLORS)} at most")
@@ -433,7 +299,8 @@ def see(args, photo: Path, checkpoint: Path):
 
 
 def main() -> None:
-    import data_load  # here: those who only draw shouldn't wait for torch
+    import data_load
+    from datasets import layout  # here: those who only draw shouldn't wait for torch
 
     arguments = parser(__doc__)
     helps = {
@@ -459,11 +326,11 @@ def main() -> None:
         if name in SEEING:
             add_seeing(command, name)
             continue
-        default = data_load.default_data()
+        default = layout.default_data()
         command.add_argument("--data", type=Path, default=default, help="folder of the data set")
         if name == "audit":
             continue
-        command.add_argument("--split", choices=data_load.SPLITS, default="training", help="part of the data set")
+        command.add_argument("--split", choices=layout.SPLITS, default="training", help="part of the data set")
         command.add_argument("--seed", type=seed, default=0, help="of all that is random")
         if name == "samples":
             command.add_argument("--count", type=positive_int, default=12, help="number of faces")

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks import films, limits, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
-from data_load import DATA_DIR, FOLDS, SPLITS, default_data
+from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
 from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
 from face68.landmarker import MIN_FACE_SCORE

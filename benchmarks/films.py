@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks import figures as benchmarks_figures
 from benchmarks.peers import MediaPipe, installed
 from benchmarks.photos import landmarker_of
 from benchmarks.tables import Tables
@@ -111,7 +112,7 @@ def measure_tracking(args) -> Tables:
             rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
         panels += panels_of(name, filtered(followed))
     if panels:
-        style.save_figure(style.plot_signals(panels), args.output_dir / STEADY)
+        style.save_figure(benchmarks_figures.plot_signals(panels), args.output_dir / STEADY)
     clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
     return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
 

@@ -51,7 +51,7 @@ def read_pts(path: Path) -> None:
 
 
 def read_csv(path: Path) -> None:
-    from data_load import read_csv, write_csv
+    from datasets.labels import read_csv, write_csv
 
     names, points = read_csv(path)
     assert points.shape == (len(names), 68, 2) and np.isfinite(points).all() and len(set(names)) == len(names)
@@ -81,7 +81,7 @@ def read_results(name: str) -> Callable[[Path], None]:
 
 
 def read_label_shift(path: Path) -> None:
-    from data_load import label_shift_of
+    from datasets.layout import label_shift_of
 
     path = path.replace(path.with_name("label_shift.json"))
     assert all(math.isfinite(value) for value in label_shift_of(path.parent))

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks import figures
 from benchmarks.peers import Dlib, EnlargedDlib, MediaPipe, Ours, accuracy, installed
 from benchmarks.tables import Tables
 from benchmarks.timing import clocked, divide, in_turn, one_core, part_rows, peak_memory, time_rows
-from data_load import open_split, split_by_person
+from data_load import open_split
+from datasets.layout import split_by_person
 from evaluation.metrics import labelled_face
 from face68 import geometry
 from face68.annotators import annotated
@@ -104,8 +106,8 @@ def compare_photo(args) -> Tables:
             picture = Path(folder, "drawn.jpg")
             runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
     parts = part_rows(runs)
-    style.save_figure(style.plot_speed(rows), args.output_dir / SPEED)
-    style.save_figure(style.plot_parts(parts), args.output_dir / PHOTO_TIME)
+    style.save_figure(figures.plot_speed(rows), args.output_dir / SPEED)
+    style.save_figure(figures.plot_parts(parts), args.output_dir / PHOTO_TIME)
     return {"photo": rows, "parts": parts}
 
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data_load import SPLITS, find_split, person_of, public_layout, read_csv, read_pts_folder
+from datasets.labels import read_csv, read_pts_folder
+from datasets.layout import SPLITS, find_split, person_of, public_layout
 from face68.files import InputError, files_below, printable
 from face68.geometry import to_gray
 from face68.images import IMAGE_SUFFIXES, read_image

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_load import FOLDS, FacialKeypointsDataset, open_split, split_by_person
+from data_load import FacialKeypointsDataset, open_split
+from datasets.layout import FOLDS, split_by_person
 from evaluation.metrics import bootstrap, bootstrap_interval
 from face68 import geometry
 from face68.draw import contact_sheet, face_tile

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data_load import CSV_COLUMNS, FacialKeypointsDataset, face_frame, random_background, read_csv
+from data_load import FacialKeypointsDataset, face_frame, random_background
+from datasets.labels import CSV_COLUMNS, read_csv
 from evaluation import metrics
 from face68 import geometry
 from face68.detect import WholeFrame

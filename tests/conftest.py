@@ -28,7 +28,7 @@ from face68.images import read_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from training import run as training_run
-from training import task as training_task
+from training import state
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -135,10 +135,10 @@ def trained():
     """Train by settings, as train.py does but in this process and without its last pictures: a `train.Training`."""
 
     def run(settings):
-        task = training_task.task_of(settings)
+        task = train.task_of(settings)
         train_data, val_data = task.load()
         model = train.create_untrained(settings, torch.device("cpu"), task.conventions)
-        training = train.Training(model, task, settings, train_data, torch.device("cpu"))
+        training = state.Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
             training.log = training_run.open_tensorboard(settings.tensorboard, 0)
         handler = signal.getsignal(signal.SIGINT)  # which training takes over

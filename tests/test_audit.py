@@ -11,8 +11,8 @@ import pytest
 from conftest import REPOSITORY, one_line_error
 from PIL import Image
 
-from data_load import read_csv
 from datasets import audit
+from datasets.labels import read_csv
 from face68.files import InputError
 from face68.formats import write_pts
 

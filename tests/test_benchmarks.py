@@ -13,8 +13,10 @@ import pytest
 from conftest import SAMPLE, SHIPPED
 
 from benchmarks import __main__ as benchmark
-from benchmarks import films, limits, photos, tables, timing
-from data_load import fold_of, open_split, read_csv
+from benchmarks import figures, films, limits, photos, tables, timing
+from data_load import open_split
+from datasets.labels import read_csv
+from datasets.layout import fold_of
 from datasets.synthetic.films import frames as drawn_frames
 from face68.files import InputError
 from face68.formats import write_pts
@@ -23,7 +25,6 @@ from face68.images import is_marked, read_image
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.network import shipped_detector, shipped_network
-from plots import style
 
 
 @pytest.fixture
@@ -328,7 +329,7 @@ def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
     assert [row["name"] for row in rows[-4:]] == [f"pass {len(run) - 5}", "combine", "draw", "write"]
     assert sum(row["ms"] for row in rows) == pytest.approx(run.sum())
     assert {row["runs"] for row in rows} == {"2 of 3"}
-    bars = style.plot_parts(rows).axes[0].patches
+    bars = figures.plot_parts(rows).axes[0].patches
     assert [bar.get_width() for bar in bars] == pytest.approx(run.tolist())
     assert bars[-1].get_x() == pytest.approx(run[:-1].sum())
 

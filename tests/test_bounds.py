@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_load import random_background, read_csv
+from data_load import random_background
 from datasets import download
+from datasets.labels import read_csv
 from face68 import frames, geometry, images, photos
 from face68.detect import Given
 from face68.files import InputError, cache_folder

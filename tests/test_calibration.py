@@ -14,8 +14,8 @@ from face68.files import InputError
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from training.calibration import calibrate
 from training.checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
+from training.keypoints import calibrate
 
 
 @pytest.mark.parametrize(("factor", "scatter"), [(0.7, 0.02), (1.3, 0.0), (0.0, 0.03)])

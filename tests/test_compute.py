@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from face68.files import InputError
-from training.compute import choose_device, choose_precision, keep_freed_memory
+from training.devices import choose_device, choose_precision, keep_freed_memory
 
 
 def test_auto_takes_the_fastest_that_is_there(monkeypatch):

@@ -10,15 +10,16 @@ from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_load import FacialKeypointsDataset, join, open_split, write_csv
+from data_load import FacialKeypointsDataset, join, open_split
+from datasets.labels import write_csv
 from face68 import geometry
-from face68.annotators import IBUG, PUBLIC, Conventions, annotated, as_text, frames_of, from_text, known_to, own_first
+from face68.annotators import IBUG, PUBLIC, annotated, as_text, from_text, known_to, own_first
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.landmarker import Predictions
 from face68.landmarks import FLIP, REGIONS, upright_frame
 from face68.network import OnnxNetwork
-from models import create_model
+from models import Conventions, create_model, frames_of
 from training import onnx_export
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 

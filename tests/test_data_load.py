@@ -21,7 +21,6 @@ from benchmarks.stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from data_load import (
     CropFace,
     FacialKeypointsDataset,
-    LabelShift,
     Normalize,
     RandomCrop,
     RandomCropFace,
@@ -33,13 +32,13 @@ from data_load import (
     ToTensor,
     crop_face,
     evaluation_transform,
-    fold_of,
     join,
     open_split,
     random_background,
-    split_by_person,
     training_transform,
 )
+from datasets import layout
+from datasets.layout import LabelShift, fold_of, split_by_person
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import write_pts
@@ -314,7 +313,7 @@ def test_given_data_never_falls_back(tmp_path, command):
 def test_without_data_every_command_takes_the_same(kind, tiny, pts_folder, tmp_path, monkeypatch):
     """What is in data/, in either layout, else the sample."""
     folder = {"csv": tiny, "pts": pts_folder, "nothing": tmp_path / "none"}[kind]
-    monkeypatch.setattr(data_load, "DATA_DIR", folder)
+    monkeypatch.setattr(layout, "DATA_DIR", folder)
     expected = SAMPLE if kind == "nothing" else folder
     assert train.parse_arguments([]).data == [expected]
     monkeypatch.setattr(sys, "argv", ["evaluate.py"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import SHIPPED, YUNET
 
-from data_load import read_csv
+from datasets.labels import read_csv
 from face68 import detect, geometry, images
 from face68.files import InputError
 from face68.images import read_image

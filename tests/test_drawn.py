@@ -13,7 +13,8 @@ import pytest
 from conftest import SAMPLE, one_line_error
 
 import prepare
-from data_load import open_split, write_csv
+from data_load import open_split
+from datasets.labels import write_csv
 from datasets.synthetic import Frame, draw, face_labels, random_person, random_video, sample
 from datasets.synthetic.curves import outline
 from face68.files import InputError

@@ -10,6 +10,7 @@ import train
 from face68.files import InputError
 from models import create_model
 from training import run
+from training import state as training_state
 from training.checkpoint import load_checkpoint, save_checkpoint, start_from
 
 
@@ -50,12 +51,12 @@ def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
     state = {"arguments": {"epochs": 3, "lr": 0.1}, "training": {"faces": "mine", "average": {"steps": 3}}}
     save_checkpoint(tmp_path / "last.pt", shipped | state)
     with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
-        run.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
+        training_state.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
     assert "\n" not in str(error.value)
     begun = {"arguments": {"init": "c.pt", "epochs": 3}}
     save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
     with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
-        run.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
+        training_state.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
 
 
 def test_shipped_networks_go_by_their_names(settings, tmp_path, capsys):

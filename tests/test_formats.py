@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data_load import person_of, read_csv, write_csv
+from datasets.labels import read_csv, write_csv
+from datasets.layout import person_of
 from face68.files import InputError
 from face68.formats import (
     FACES_CSV_COLUMNS,

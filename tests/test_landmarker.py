@@ -10,7 +10,7 @@ import torch
 from conftest import PRETRAINED, SHIPPED
 from PIL import Image
 
-from data_load import read_csv
+from datasets.labels import read_csv
 from evaluation.metrics import nme
 from face68 import detect, geometry
 from face68.files import InputError

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import visualize
 from curation.overlays import DRAWN
 from datasets.synthetic import Frame, face_labels, random_person, random_video
 from datasets.synthetic.pose import turn_head
+from docs import pictures
 from face68 import Face, geometry
 from face68.files import InputError
 from face68.images import read_cutout, read_image, write_cutout
@@ -324,5 +324,5 @@ def test_what_predict_can_not_do_is_one_line(tmp_path, call, photos, arguments, 
 
 
 def test_the_sheet_shows_photograph_and_drawn_heads():
-    sheet = visualize.overlay_sheet(tile=48)
+    sheet = pictures.overlay_sheet(tile=48)
     assert sheet.shape == (3 * (48 + 14 + 2) + 2, 5 * 50 + 2, 3) and sheet.std() > 30

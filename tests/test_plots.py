@@ -8,7 +8,8 @@ from matplotlib.quiver import Quiver
 
 from face68.draw import schematic_face
 from face68.files import InputError
-from plots import style
+from plots import data, style
+from plots import errors as plots_errors
 
 
 def legend(figure) -> list[str]:
@@ -16,7 +17,7 @@ def legend(figure) -> list[str]:
 
 
 def test_ced_says_nme_auc_and_fr_and_draws_them():
-    figure = style.plot_ced({"ours": np.array([0.02, 0.04, 0.06, 0.1]), "$theirs": np.array([0.01, 0.2])})
+    figure = plots_errors.plot_ced({"ours": np.array([0.02, 0.04, 0.06, 0.1]), "$theirs": np.array([0.01, 0.2])})
     (axes,) = figure.axes
     assert legend(figure) == [
         "ours: NME 5.50%, AUC@8% 0.375, FR@8% 25.0%",
@@ -32,7 +33,7 @@ def test_ced_says_nme_auc_and_fr_and_draws_them():
 
 
 def test_names_that_matplotlib_would_hide_or_typeset_are_shown():
-    figure = style.plot_ced({"_a$x$": np.array([0.02])})
+    figure = plots_errors.plot_ced({"_a$x$": np.array([0.02])})
     assert legend(figure)[0].startswith(r" _a\$x\$: NME")
     figure.canvas.draw()
 
@@ -40,7 +41,7 @@ def test_names_that_matplotlib_would_hide_or_typeset_are_shown():
 def test_points_are_coloured_by_their_errors_and_the_worst_of_each_region_is_named():
     errors = np.full(68, 0.02)
     errors[[8, 20, 30, 45, 60]] = [0.09, 0.05, 0.04, 0.03, 0.06]
-    figure = style.plot_points(errors)
+    figure = plots_errors.plot_points(errors)
     axes, bar = figure.axes
     (dots,) = [one for one in axes.collections if isinstance(one, PathCollection)]
     np.testing.assert_allclose(dots.get_array(), 100 * errors)
@@ -57,7 +58,7 @@ def test_groups_have_their_means_intervals_and_the_mean_of_all():
         {"label": "≥ 30", "nme": 0.02, "interval": None},
     ]
     panels = [{"title": name, "xlabel": "px", "groups": groups} for name in ("size", "yaw", "roll")]
-    figure = style.plot_groups(panels, mean=0.03, highest=0.06)
+    figure = plots_errors.plot_groups(panels, mean=0.03, highest=0.06)
     shown = figure.axes[:3]
     assert [axes.get_title() for axes in shown] == ["size", "yaw", "roll"]
     for axes in shown:
@@ -81,7 +82,7 @@ def test_the_audit_shows_shares_people_points_outside_and_the_label_shift():
     outside[3] = 0.2
     shift = np.tile([0.02, 0.01], (68, 1))
     splits = [a_split("training", {"a", "b", "c"}, outside=outside, shift=shift), a_split("test", {"c", "d"})]
-    figure = style.plot_audit(splits, "a set")
+    figure = data.plot_audit(splits, "a set")
     by_title = {axes.get_title(): axes for axes in figure.axes}
     eyes = by_title["Size of the faces"]
     median = f"{np.median(splits[0]['eyes']):.0f}"
@@ -99,14 +100,14 @@ def test_the_audit_shows_shares_people_points_outside_and_the_label_shift():
 
 def test_the_audit_of_a_set_without_labels_or_faults_draws():
     bare = a_split("training", {"a"}, eyes=np.empty(0), poses=np.empty((0, 3)), outside=None, shift=None)
-    figure = style.plot_audit([bare], "bare")
+    figure = data.plot_audit([bare], "bare")
     titles = [axes.get_title() for axes in figure.axes]
     assert "No point lies outside" in titles and "No label shift is known" in titles
     assert style.as_picture(figure).std() > 0
 
 
 def test_a_figure_is_written_whole_or_refused(tmp_path):
-    figure = style.plot_ced({"a": np.array([0.03])})
+    figure = plots_errors.plot_ced({"a": np.array([0.03])})
     style.save_figure(figure, tmp_path / "new" / "ced.svg")
     assert "</svg>" in (tmp_path / "new" / "ced.svg").read_text()
     with pytest.raises(InputError, match=r"ced\.xyz.*\.png"):
@@ -117,7 +118,7 @@ def test_a_figure_is_written_whole_or_refused(tmp_path):
 def test_curves_of_many_with_long_names_stay_inside_the_figure():
     errors = np.array([0.02, 0.2])
     names = ["a/very/long/path/of/a/network/that/somebody/else/trained/some/time/ago/best.pt", *map(str, range(9))]
-    figure = style.plot_ced(dict.fromkeys(names, errors), threshold=0.1, norm="box")
+    figure = plots_errors.plot_ced(dict.fromkeys(names, errors), threshold=0.1, norm="box")
     (axes,) = figure.axes
     first, *others = legend(figure)
     assert first.startswith("…") and "ago/best.pt:\nNME 11.00%, AUC@10% 0.400" in first and len(others) == 9

@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import SAMPLE, SHIPPED, Terminal
 
-from data_load import open_split, write_csv
+from data_load import open_split
+from datasets.labels import write_csv
 from evaluation.predictions import (
     as_predictions,
     background_scores,

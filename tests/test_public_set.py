@@ -15,8 +15,8 @@ import pytest
 from conftest import REPOSITORY
 from file_server import Server, digest, make_archive
 
-from data_load import PUBLIC_CSV_SHA256
 from datasets import download, public_set
+from datasets.layout import PUBLIC_CSV_SHA256
 from face68.files import InputError
 
 FILES = {f"data/training/Some_Öne_{i:02d}.jpg": os.urandom(3000 + i) for i in range(12)}

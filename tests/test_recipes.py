@@ -7,10 +7,11 @@ from conftest import PRETRAINED
 import models
 import train
 from face68.files import InputError
-from training import run
+from training import state
 from training.checkpoint import build_model, load_checkpoint, save_checkpoint
+from training.keypoints import PlaceKeypoints
 from training.optimizers import create_optimizers
-from training.task import PlaceKeypoints, open_people
+from training.task import open_people
 
 
 def chosen(settings) -> dict:
@@ -89,7 +90,7 @@ def test_an_option_of_a_run_that_goes_on_is_told_as_it_is_typed(tmp_path):
     saved = load_checkpoint(PRETRAINED) | {"arguments": {"model_option": {"widths": (1, 2)}}, "training": {}}
     save_checkpoint(tmp_path / "last.pt", saved)
     with pytest.raises(InputError, match="begun with --model-option widths=1,2, not without --model-option;"):
-        run.load_state(tmp_path, {"model_option": {}}, "", 1)
+        state.load_state(tmp_path, {"model_option": {}}, "", 1)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])

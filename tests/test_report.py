@@ -10,12 +10,14 @@ from data_load import open_split
 from evaluation import metrics, report
 from face68 import draw
 from face68.detect import EMPTY, Circles
+from plots import curves
+from plots import errors as plots_errors
 
 
 def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written):
     data = open_split(SAMPLE, "test")
     predicted = data.keypoints + np.float32([3, 0])
-    sheet = report.error_sheet(data, [5, 0], predicted, data.keypoints, "Two faces")
+    sheet = plots_errors.error_sheet(data, [5, 0], predicted, data.keypoints, "Two faces")
     *title, first, second = [text for _, text, *_ in written]
     title = " ".join(title)
     assert title.startswith("Two faces") and "NME (inter-ocular)" in title and "truth" in title
@@ -28,7 +30,7 @@ def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written)
 def test_a_sheet_of_mosaics_shows_what_was_found_and_what_is_there(written):
     there = Circles(np.array([[40.0, 50.0], [100.0, 90.0]]), np.array([30.0, 20.0]), np.array([0.0, 90.0]), np.ones(2))
     pictures = [np.zeros((192, 192, 3), np.uint8)] * 2
-    sheet = report.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there], "Mosaics")
+    sheet = plots_errors.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there], "Mosaics")
     assert " ".join(text for _, text, *_ in written).startswith("Mosaics: what was found in colour")
     assert [text for _, text, *_ in written][-2:] == ["1 found, 0 there", "0 found, 2 there"]
     left, right = np.array_split(sheet, 2, axis=1)
@@ -49,7 +51,7 @@ def test_faces_are_ranked_and_the_worst_come_first():
 def test_the_sheet_of_ranks_shows_each_kind_under_its_heading(written):
     data = open_split(SAMPLE, "test").subset(range(6), None)
     predicted = data.keypoints + np.arange(6, dtype=np.float32)[:, None, None]
-    sheet = report.ranked_sheet(data, predicted, data.keypoints)
+    sheet = plots_errors.ranked_sheet(data, predicted, data.keypoints)
     texts = [text for _, text, *_ in written]
     assert texts[0].startswith("The best of 6 faces: NME (inter-ocular)")
     *best, second = texts[: texts.index("In the middle")]
@@ -60,13 +62,13 @@ def test_the_sheet_of_ranks_shows_each_kind_under_its_heading(written):
 
 def test_ranges_are_named():
     ends = [(None, -7), (-7, 7), (7, None), (None, None)]
-    labels = [report.range_label({"from": low, "to": high}) for low, high in ends]
+    labels = [plots_errors.range_label({"from": low, "to": high}) for low, high in ends]
     assert labels == ["< −7", "−7 to 7", "≥ 7", "all"]
 
 
 def test_a_learning_strip_has_a_row_an_epoch_with_its_error(written):
     red, blue = (np.full((8, 8, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
-    sheet = report.learning_strip([0, 5], [0.6617, 0.0984], [[red] * 3, [blue] * 3], "NME (inter-ocular)", "legend")
+    sheet = curves.learning_strip([0, 5], [0.6617, 0.0984], [[red] * 3, [blue] * 3], "NME (inter-ocular)", "legend")
     texts = [text for _, text, *_ in written]
     assert texts[-4:] == ["before", "NME 66.2%", "epoch 5", "NME 9.8%"]
     assert "NME (inter-ocular)" in " ".join(texts[:-4]) and " ".join(texts[:-4]).endswith("legend")
@@ -96,7 +98,7 @@ def test_a_missed_face_is_shown_as_missed_and_as_the_worst(written):
     data = open_split(SAMPLE, "test").subset(range(5), None)
     predicted = data.keypoints + np.float32([0, 1])
     predicted[3] = np.nan
-    report.ranked_sheet(data, predicted, data.keypoints)
+    plots_errors.ranked_sheet(data, predicted, data.keypoints)
     texts = [text for _, text, *_ in written]
     worst = texts[texts.index(report.WORST) + 1]
     assert worst == f"missed  {Path(data.names[3]).stem}"

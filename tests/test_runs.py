@@ -10,7 +10,9 @@ from conftest import PRETRAINED, SHIPPED
 
 from face68.files import InputError
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.run import HISTORY, append_history, check_resumable, is_of_a_run, load_state, read_histories, read_history
+from training.run import append_history, check_resumable, is_of_a_run, read_histories, read_history
+from training.settings import HISTORY
+from training.state import load_state
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 

@@ -17,8 +17,9 @@ from face68.detect import EMPTY, Circles
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
+from train import task_of
 from training.checkpoint import TorchNetwork, build_model, load_checkpoint
-from training.task import FoundFaces, faces_there, match, measure, task_of
+from training.detector import FoundFaces, faces_there, match, measure
 
 CPU = torch.device("cpu")
 

@@ -19,7 +19,7 @@ from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
 from train import parse_arguments
 from training.checkpoint import build_model, load_checkpoint
-from training.run import FACES, LEARNING, UNTRAINED, WRITTEN
+from training.settings import FACES, LEARNING, UNTRAINED, WRITTEN
 
 QUICK = ("--batch-size", "4", "--seed", "3")
 

@@ -11,10 +11,12 @@ from conftest import SAMPLE
 
 import train
 from face68.files import InputError
+from train import task_of
 from training import run
+from training import state as training_state
 from training.checkpoint import load_checkpoint
+from training.keypoints import HEATMAP_WEIGHT, Placed
 from training.optimizers import one_cycle
-from training.task import HEATMAP_WEIGHT, Placed, task_of
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
@@ -44,7 +46,7 @@ def test_an_epoch_that_an_earlier_version_began_has_no_parts(settings):
     """Their means would be of the steps since then alone."""
     chosen = settings("--model-option", "widths=4,4,4,4,4")
     task, model = task_of(chosen), train.create_untrained(chosen, torch.device("cpu"))
-    training = train.Training(model, task, chosen, task.load()[0], torch.device("cpu"))
+    training = training_state.Training(model, task, chosen, task.load()[0], torch.device("cpu"))
     state = training.state()
     del state["sums"]
     for step, points in ((1, math.nan), (0, 0.5)):

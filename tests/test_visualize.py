@@ -10,11 +10,14 @@ import pytest
 from conftest import SHIPPED
 
 import visualize
+from benchmarks import figures
 from data_load import RandomCropFace, crop_face, open_split
+from docs import pictures as docs_pictures
 from face68 import draw, geometry
 from face68.files import InputError
 from face68.images import is_marked, read_image
 from face68.landmarks import FLIP
+from plots import curves as plots_curves
 from plots import style
 from training import inspection
 
@@ -28,7 +31,7 @@ def test_training_curves_mark_the_best_epoch():
         "val_loss": [2.0, 0.2, 0.1, 0.3],
         "val_nme": [0.5, float("nan"), 0.0412, 0.06],
     }
-    left, right = style.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
+    left, right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
     assert left.get_yscale() == "log"
     assert [list(line.get_ydata()) for line in left.lines] == [history["train_loss"], history["val_loss"]]
     curve, best = right.lines
@@ -44,7 +47,7 @@ def test_training_curves_begin_before_training_which_is_never_the_best_epoch():
         "val_loss": [1.0, 0.6, 0.4, 0.5],
         "val_nme": [0.6, 0.2, 0.05, 0.07],
     }
-    left, right = style.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
+    left, right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
     curve, untrained, best = right.lines
     np.testing.assert_allclose(curve.get_xydata(), [(0, 60), (1, 20), (2, 5), (3, 7)])
     np.testing.assert_allclose(untrained.get_xydata(), [(0, 60)])
@@ -53,11 +56,13 @@ def test_training_curves_begin_before_training_which_is_never_the_best_epoch():
     assert texts == ["before: 60.00%", "best: 5.00% in epoch 2"]
     assert right.get_yscale() == "log" and left.lines[1].get_xdata()[0] == 0
     history["val_nme"] = [0.06, 0.07, 0.065, 0.08]
-    right = style.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes[1]
+    right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes[1]
     assert right.get_yscale() == "linear"
     np.testing.assert_allclose(right.lines[2].get_xydata(), [(2, 6.5)])
     history["val_nme"] = [1.0, 0.5, 0.0, 0.1]
-    assert style.plot_training_curves(history, "val_nme", "1 - AP").axes[1].get_yscale() == "linear", "0 has no log"
+    assert plots_curves.plot_training_curves(history, "val_nme", "1 - AP").axes[1].get_yscale() == "linear", (
+        "0 has no log"
+    )
 
 
 def test_histories_have_a_colour_a_run_and_say_which_is_which():
@@ -69,7 +74,7 @@ def test_histories_have_a_colour_a_run_and_say_which_is_which():
         "seconds": [6.0, 60.0, 54.0],
     }
     old = {name: values[1:] for name, values in long.items()}  # of an earlier version: without epoch 0
-    left, right = style.plot_histories({"wing": long, "mse": old}, "val_nme", "NME (inter-ocular)").axes
+    left, right = plots_curves.plot_histories({"wing": long, "mse": old}, "val_nme", "NME (inter-ocular)").axes
     curves = {line.get_label(): line for line in right.lines if len(line.get_xdata()) > 1}
     assert list(curves) == ["wing: best 5.00% in epoch 1, 2.0 min", "mse: best 5.00% in epoch 1, 1.9 min"]
     for line, history in zip(curves.values(), (long, old), strict=True):
@@ -93,7 +98,7 @@ def test_histories_have_a_colour_a_run_and_say_which_is_which():
 
 def test_short_trainings_say_how_short_and_logarithmic_axes_that_they_are():
     history = {name: [1.0, 0.9] for name in ("epoch", "train_loss", "val_loss", "val_1_minus_ap")} | {"seconds": [1, 2]}
-    left, right = style.plot_histories({"quick": history}, "val_1_minus_ap", "1 - AP").axes
+    left, right = plots_curves.plot_histories({"quick": history}, "val_1_minus_ap", "1 - AP").axes
     assert right.lines[1].get_label().endswith(", 3.0 s")
     assert left.get_ylabel() == "loss (log)" and right.get_ylabel() == "1 - AP, %"
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
@@ -125,7 +130,7 @@ def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
 def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
     history = {name: np.linspace(0.9, 0.11, epochs).tolist() for name in ("train_loss", "val_loss", "val_nme")}
-    figure = style.plot_training_curves(
+    figure = plots_curves.plot_training_curves(
         history | {"epoch": list(range(1, epochs + 1))}, "val_nme", "NME (inter-ocular)"
     )
     figure.canvas.draw()
@@ -140,7 +145,9 @@ def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_training_curves_of_a_run_that_just_began(epochs, tmp_path):
     history = {name: [1.0] * epochs for name in ("epoch", "train_loss", "val_loss", "val_nme")}
-    style.save_figure(style.plot_training_curves(history, "val_nme", "NME (inter-ocular)"), tmp_path / "curves.png")
+    style.save_figure(
+        plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)"), tmp_path / "curves.png"
+    )
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 0
 
 
@@ -149,7 +156,7 @@ def test_speed_has_a_named_dot_for_each_row_on_the_line_of_its_times():
         {"name": "slow", "ms": 40.0, "ms_p90": 70.0, "nme_all": 0.03},
         {"name": "fast", "ms": 5.0, "ms_p90": 6.0, "nme_all": 0.051},
     ]
-    (axes,) = style.plot_speed(rows).axes
+    (axes,) = figures.plot_speed(rows).axes
     assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0
     drawn = sorted([np.round(line.get_xydata(), 6).tolist() for line in axes.lines], key=str)
     assert drawn == sorted([[[5, 5.1]], [[5, 5.1], [6, 5.1]], [[40, 3]], [[40, 3], [70, 3]]], key=str)
@@ -227,7 +234,7 @@ def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch)
         return draw_faces(image, faces, **options)
 
     monkeypatch.setattr(visualize, "draw_faces", noted)
-    picture = visualize.overview_picture()
+    picture = docs_pictures.overview_picture()
     path = ROOT / "docs" / "overview.jpg"  # the README's first picture is this one, and light
     assert is_marked(path) and path.stat().st_size <= 250_000
     assert read_image(path).shape == picture.shape

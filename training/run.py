@@ -4,73 +4,29 @@ import csv
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
+from torch.utils.data import Dataset
 
 from face68.files import InputError, atomic_path
+from face68.images import write_image
 from face68.network import is_exported
-from models import option_text
-from training.checkpoint import check_finite, load_checkpoint
-
-BEST, LAST, PREVIOUS, CURVE = "best.pt", "last.pt", "best.previous.pt", "history.csv"
-EXPORTED, CURVES, FACES = "best.onnx", "training_curves.png", "validation_faces.png"
-UNTRAINED, LEARNING = "untrained_faces.png", "learning.png"
-WRITTEN = (BEST, LAST, PREVIOUS, CURVE, EXPORTED, CURVES, FACES, UNTRAINED, LEARNING)
-HISTORY = ("epoch", "train_loss", "val_loss", "seconds")  # columns of history.csv, beside that of what was measured:
-MEASURES = {"val_nme": "NME (inter-ocular)", "val_1_minus_ap": "1 - AP"}  # one of these, and as people call it
-MAY_DIFFER = (
-    "data",
-    "output_dir",
-    "device",
-    "workers",
-    "cache_dir",
-    "cache_mb",
-    "resume",
-    "dry_run",
-    "overwrite",
-    "tensorboard",
+from plots import curves as plots_curves
+from plots import style
+from training import settings as training_settings
+from training.checkpoint import (
+    build_model,
+    describe_versions,
+    load_checkpoint,
+    save_checkpoint,
 )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of a run as the command line gave them, or their defaults. A checkpoint holds them."""
-
-    epochs: int
-    model: str
-    model_option: dict
-    loss: str
-    optimizer: str
-    lr: float
-    weight_decay: float | None
-    heatmap_weight: float
-    init: Path | None
-    batch_size: int
-    precision: str
-    data: list[Path]
-    cache_dir: Path
-    cache_mb: int
-    balance: float
-    published_labels: bool
-    one_convention: bool
-    folds: int
-    val_fold: int
-    train_faces: int | None
-    seed: int
-    device: str
-    workers: int
-    output_dir: Path
-    resume: bool
-    dry_run: bool
-    overwrite: bool
-    tensorboard: Path | None
-
-    def plain(self) -> dict:
-        """Values that a checkpoint can hold: paths as text."""
-        values = asdict(self) | {"data": [str(path) for path in self.data]}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+from training.onnx_export import export_network
+from training.settings import BEST, CURVE, HISTORY, LAST, MEASURES, PREVIOUS
+from training.state import Training
+from training.task import Validation
 
 
 def is_of_a_run(path: Path) -> bool:
@@ -110,83 +66,6 @@ def check_resumable(folder: Path) -> None:
             read_history(folder)
         except (OSError, csv.Error, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{folder / CURVE}: isn't the history of a training; take it away") from error
-
-
-def load_state(folder: Path, arguments: dict, faces: str, steps: int) -> dict:
-    """The training state in last.pt, for a run with these settings, a digest of these faces and so many steps an epoch.
-
-    Raises:
-        InputError: there is none, it makes no sense, it was begun with other settings, other faces or another version,
-            or the best checkpoint that belongs to it is not there.
-    """
-    path = folder / LAST
-    checkpoint = load_checkpoint(path)
-    if "training" not in checkpoint:
-        raise InputError(f"{path}: holds no training state; --resume needs a last.pt")
-    for option, before in checkpoint["arguments"].items():
-        if before == arguments.get(option) or option in MAY_DIFFER:
-            continue
-        if option == "epochs":
-            raise InputError(
-                f"{path}: was begun with --epochs {before}, at whose end its learning rate is 0; resume with those, "
-                f"then train on with --init {folder / BEST} --output-dir ANOTHER"
-            )
-        was, now_is = (_as_typed(option, value) for value in (before, arguments.get(option)))
-        raise InputError(f"{path}: was begun {was}, not {now_is}; resume as it was begun")
-    state = checkpoint["training"]
-    if wrong := [name for name, sane in STATE.items() if not (isinstance(state, dict) and sane(state.get(name)))]:
-        raise senseless(path, f"{', '.join(wrong)} missing or impossible")
-    if "steps" not in state["average"]:
-        raise InputError(f"{path}: was begun by an earlier version of train.py; begin anew")
-    if state["faces"] != faces:
-        raise InputError(f"{path}: was begun on other faces or labels; resume with the same --data, or begin anew")
-    if not (state["epoch"] <= arguments["epochs"] and state["step"] <= steps):
-        raise senseless(path, f"epoch {state['epoch']}, step {state['step']}")
-    if state["step"] > 0 and state.get("sums") == {}:
-        raise senseless(path, "no losses of the steps before")
-    check_finite(state, path, "begin anew, with a lower --lr if training had diverged")
-    if state["best_error"] < math.inf:
-        load_checkpoint(folder / BEST)
-    return state
-
-
-def senseless(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: its training state makes no sense ({reason}); begin anew, without --resume")
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _are_sums(value: object) -> bool:
-    """None where an earlier version added up the losses alone, as "loss_sum"; its steps' parts are nan ever after."""
-    if value is None:
-        return True
-    return isinstance(value, dict) and all(isinstance(number, float | int) for number in value.values())
-
-
-# What a training state holds, by name, and whether a value of it can be.
-STATE = {
-    "faces": lambda value: isinstance(value, str),
-    "model": lambda value: isinstance(value, dict),
-    "average": lambda value: isinstance(value, dict) and _is_count(value.get("steps", 0)),
-    "optimizers": lambda value: isinstance(value, list),
-    "epoch": _is_count,
-    "step": _is_count,
-    "sums": _are_sums,
-    "best_error": lambda value: isinstance(value, float) and value >= 0,
-    "random": lambda value: isinstance(value, torch.Tensor) and value.dtype == torch.uint8,
-}
-
-
-def _as_typed(option: str, value) -> str:
-    """An option as it stands on the command line, behind "with" or "without"."""
-    flag = "--" + option.replace("_", "-")
-    if isinstance(value, dict):
-        value = f" {flag} ".join(f"{name}={option_text(one)}" for name, one in value.items()) or None
-    if value is None or isinstance(value, bool):
-        return f"{'with' if value else 'without'} {flag}"
-    return f"with {flag} {value}"
 
 
 def append_history(folder: Path, row: dict[str, float]) -> None:
@@ -266,3 +145,106 @@ def open_tensorboard(folder: Path, first_epoch: int):
         return SummaryWriter(str(folder), purge_step=first_epoch)
     except OSError as error:
         raise InputError(f"{folder}: can't be written to ({error.strerror}); name another folder") from error
+
+
+WATCHED = {0, *(digit * 10**power for power in range(6) for digit in (1, 2, 5))}  # epochs that learning.png shows
+
+
+def note_epoch(training: Training, losses: dict[str, float], found: Validation, seconds: float, data: Dataset) -> None:
+    """Put the epoch's row into history.csv, and if learning.png shows it, what the network says of a few samples there.
+
+    What the untrained network is worth waits for the first epoch's end: until then an earlier training's files stay.
+    """
+    task, settings, epoch = training.task, training.settings, training.epoch
+    row = {"epoch": epoch, "train_loss": math.nan, "val_loss": found.loss, task.column: found.error}
+    row |= {"seconds": seconds, "lr": training.lr} | losses
+    row |= {f"{task.column} {name}": error for name, error in found.of_sets.items()}
+    watched = epoch in WATCHED or epoch == settings.epochs
+    if watched:
+        answers = task.answers(training.average.model, data, training.device)
+        training.watched.append({"row": row, "answers": answers})
+    if training.log is not None:
+        log_epoch(training, row, data, sheet=watched)
+    if epoch == 0:
+        return
+    if epoch == 1:
+        append_history(settings.output_dir, training.watched[0]["row"])
+    append_history(settings.output_dir, row)
+    if watched:
+        write_image(settings.output_dir / training_settings.LEARNING, draw_learning(training, data))
+
+
+def log_epoch(training: Training, row: dict[str, float], data: Dataset, sheet: bool) -> None:
+    """Give an epoch's row to TensorBoard, and the sheet of validation samples if it is to be drawn."""
+    epoch = row["epoch"]
+    for name, value in row.items():
+        if name != "epoch" and math.isfinite(value):
+            tag = f"loss/{name.removesuffix('_loss')}" if name.endswith("_loss") else name.replace(" ", "/", 1)
+            training.log.add_scalar(tag, value, epoch)
+    if sheet:
+        with torch.random.fork_rng(devices=[]):  # loaders draw from the global generator, as dropout does
+            _, picture = training.task.sheets(training.before, training.average.model, data, training.device)
+        training.log.add_image("validation", picture, epoch, dataformats="HWC")
+    training.log.flush()
+
+
+def draw_learning(training: Training, data: Dataset) -> np.ndarray:
+    """The same samples after each of the watched epochs, (H, W, 3) uint8 RGB."""
+    task, rows = training.task, [one["row"] for one in training.watched]
+    epochs, errors = [row["epoch"] for row in rows], [row[task.column] for row in rows]
+    tiles = task.tiles(data, [one["answers"] for one in training.watched])
+    return plots_curves.learning_strip(epochs, errors, tiles, task.measure, task.legend)
+
+
+def draw_results(training: Training, data: Dataset) -> None:
+    """training_curves.png, and what the best and the untrained network predict of faces that they never saw."""
+    settings, task = training.settings, training.task
+    folder = settings.output_dir
+    curves = plots_curves.plot_training_curves(read_history(folder), task.column, task.measure)
+    style.save_figure(curves, folder / training_settings.CURVES)
+    path = folder / training_settings.BEST
+    best = build_model(load_checkpoint(path), path).to(training.device)
+    sheets = task.sheets(training.before, best, data, training.device)
+    for name, sheet in zip((training_settings.UNTRAINED, training_settings.FACES), sheets, strict=True):
+        write_image(folder / name, sheet)
+
+
+def describe(training: Training, found: Validation | None, start: nn.Module | None = None) -> dict:
+    """A checkpoint of the averaged weights, or of those that training began with, and all that describes them."""
+    weights = (start or training.average.model).state_dict()
+    if found is not None and "calibration" in weights:
+        weights = weights | {"calibration": torch.tensor(found.calibration)}
+    return training.task.describe() | {
+        "model": training.model.name,
+        "options": training.model.options,
+        "arguments": training.settings.plain(),
+        "versions": describe_versions(),
+        "weights": weights,
+        "epoch": training.epoch if start is None else 0,
+        "metrics": {} if found is None else found.metrics,
+    }
+
+
+def keep_epoch(training: Training, found: Validation) -> None:
+    """Write last.pt and, if no epoch before was as good, best.pt."""
+    folder, checkpoint = training.settings.output_dir, describe(training, found)
+    if found.error < training.best_error:
+        if training.best_error == math.inf:
+            keep_previous(folder)
+        training.best_error = found.error
+        save_checkpoint(folder / training_settings.BEST, checkpoint)
+    save_state(training, checkpoint)
+
+
+def save_state(training: Training, checkpoint: dict) -> None:
+    save_checkpoint(training.settings.output_dir / training_settings.LAST, checkpoint | {"training": training.state()})
+
+
+def export_best(path: Path, exported: Path) -> None:
+    """The best checkpoint for prediction without torch, if what that takes is installed."""
+    try:
+        export_network(path, exported)
+    except InputError as error:
+        print(f"{exported} is not written: {error}")
+    else:
+        print(f"{exported}: the same network for predict.py and face68, without PyTorch")

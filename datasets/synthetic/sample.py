@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from data_load import public_layout, write_csv
+from datasets.labels import write_csv
+from datasets.layout import public_layout
 from datasets.synthetic.people import random_frame, random_person, random_video
 from datasets.synthetic.scene import draw
 from face68.files import InputError, atomic_path
