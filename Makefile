@@ -29,7 +29,7 @@ pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quart
 	$(BIN)/python visualize.py overview --output docs/overview.jpg
 	$(BIN)/python visualize.py photo --checkpoint saved_models/pretrained.pt --output docs/photo.webp
 	$(BIN)/python visualize.py heatmaps --checkpoint saved_models/pretrained.pt --output docs/heatmaps.webp
-	$(BIN)/python visualize.py conventions --checkpoint saved_models/pretrained.pt --output docs/conventions.png
+	$(BIN)/python visualize.py annotators --checkpoint saved_models/pretrained.pt --output docs/annotators.png
 	$(BIN)/python video.py --every 2 --identities --output docs/film.webp
 	$(BIN)/python -m benchmarks tracking --films still speech fast --output-dir docs
 	@echo "With the public set in data/ also, and copy calibration.png and speed.png from outputs/ to docs/:"

@@ -30,7 +30,7 @@ from datasets.image_cache import ImageCache
 from datasets.labels import _check_faces, _check_images, read_csv, read_pts_folder
 from datasets.layout import NO_SHIFT, SETS_300W, LabelShift, find_split, labels_of, person_of, public_layout
 from face68 import geometry
-from face68.annotators import IBUG, own_first
+from face68.annotators import IBUG, reference_first
 from face68.files import InputError
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import read_image
@@ -47,7 +47,7 @@ class FacialKeypointsDataset(Dataset):
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
     label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
-    annotators: who put them there, see conventions.py; None: iBUG, if they are `.pts` files, else of the folder's name.
+    annotators: who put them there, see annotators.py; None: iBUG, if they are `.pts` files, else of the folder's name.
 
     Without `label_shift` the labels are as published, those of the public set beside the face by a known bit.
     `open_split("data", "training", transform)` gives the same faces with labels corrected: train on those.
@@ -68,14 +68,14 @@ class FacialKeypointsDataset(Dataset):
         root_dir: str | Path,
         transform: Callable[[dict], dict] | None = None,
         label_shift: LabelShift = NO_SHIFT,
-        annotators: str | None = None,
+        annotator: str | None = None,
     ):
         self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
         self.paths = [Path(root_dir) / name for name in self.names]
         self.label_shifts = label_shift.of(labels)
         self.keypoints = labels - self.label_shifts
         self.sources = np.zeros(len(labels), dtype=int)
-        self.annotators = [annotators or (IBUG if csv_file is None else Path(root_dir).name)]
+        self.source_annotators = [annotator or (IBUG if csv_file is None else Path(root_dir).name)]
         self.transform = transform
         self._caches: list[ImageCache] = []
         if csv_file is not None:
@@ -87,9 +87,9 @@ class FacialKeypointsDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
-        conventions = self.conventions
-        if len(conventions) > 1:
-            sample["convention"] = conventions.index(self.annotators[self.sources[index]])
+        annotators = self.annotators
+        if len(annotators) > 1:
+            sample["annotator"] = annotators.index(self.source_annotators[self.sources[index]])
         return self.transform(sample) if self.transform else sample
 
     @property
@@ -98,13 +98,13 @@ class FacialKeypointsDataset(Dataset):
         return pd.DataFrame(self.keypoints.reshape(len(self), -1)).set_axis(self.names).reset_index(names="image")
 
     @property
-    def conventions(self) -> tuple[str, ...]:
-        """The annotators, each once, see `conventions.own_first`. Of several a sample's `convention` is an index."""
-        return own_first(self.annotators)
+    def annotators(self) -> tuple[str, ...]:
+        """The annotators, each once, see `annotators.reference_first`. Of several a sample's `annotator` is an index."""
+        return reference_first(self.source_annotators)
 
     @property
     def labelled_by(self) -> np.ndarray:
-        return np.array(self.annotators)[self.sources]
+        return np.array(self.source_annotators)[self.sources]
 
     @property
     def people(self) -> list[str]:
@@ -160,7 +160,7 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
     whole.keypoints = np.concatenate([one.keypoints for one in datasets])
     whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
     whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
-    whole.annotators = [one.annotators[0] for one in datasets]
+    whole.source_annotators = [one.source_annotators[0] for one in datasets]
     whole._caches = [cache for one in datasets for cache in one._caches]
     return whole
 

@@ -49,7 +49,7 @@ from evaluation import metrics
 from evaluation import report as evaluation_report
 from evaluation import tables as evaluation_tables
 from evaluation.predictions import confidence_report, predict_all, read_predictions
-from face68.annotators import annotated, known_to
+from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
@@ -214,8 +214,8 @@ def describe_labels(data: FacialKeypointsDataset, landmarker: Landmarker | None)
     if data.label_shifts.any():
         x, y = data.label_shifts.mean(axis=(0, 1))
         added.append(f"their shift (a mean of {x:.2f} px to the right and {y:.2f} down)")
-    if landmarker is not None and data.annotators[0] in list(known_to(landmarker.network))[1:]:
-        added.append(f"what the network learned of the convention of {data.annotators[0]}")
+    if landmarker is not None and data.source_annotators[0] in list(annotators_of(landmarker.network))[1:]:
+        added.append(f"what the network learned of the annotator of {data.source_annotators[0]}")
     return "as published" + (f", {' and '.join(added)} added to predictions" if added else "")
 
 
@@ -229,7 +229,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, framing = open_network(place.path, threads), open_framing(place.path, threads)
     landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
-    return annotated(predict_all(landmarker, data, args.boxes), network, data.labelled_by), landmarker
+    return to_annotator(predict_all(landmarker, data, args.boxes), network, data.labelled_by), landmarker
 
 
 def measure(

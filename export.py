@@ -27,7 +27,7 @@ import torch
 from data_load import CropFace, FacialKeypointsDataset, Seeded, join, open_split
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
-from face68.annotators import annotated
+from face68.annotators import to_annotator
 from face68.detect import Circles, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
@@ -113,7 +113,7 @@ def samples_of_faces(
     annotators = kept_aside.labelled_by[evenly(len(kept_aside), COMPARED)]
 
     def error(network: OnnxNetwork) -> float:
-        predicted = annotated(Predictions(network(crops).keypoints, None, None), network, annotators)
+        predicted = to_annotator(Predictions(network(crops).keypoints, None, None), network, annotators)
         return float(metrics.nme(predicted.keypoints, points).mean())
 
     return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from face68.annotators import Convention
+from face68.annotators import Annotator
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import FLIP, NUM_LANDMARKS
@@ -324,17 +324,17 @@ class Large(HeatmapNet):
 MODELS = {"fast": Fast, "base": Base, "large": Large, "heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
 
 
-def create_model(name: str, conventions: Sequence[str] = (), **options) -> nn.Module:
+def create_model(name: str, annotators: Sequence[str] = (), **options) -> nn.Module:
     """Build a network by its name in `MODELS`; `options` go to its constructor. Both are noted in the network, as
-    `name` and `options`, for checkpoints to hold. If labels follow several conventions, by the names of their
-    annotators, `conventions` learns them; else it is None.
+    `name` and `options`, for checkpoints to hold. If labels follow several annotators, by the names of their
+    annotators, `annotators` learns them; else it is None.
 
     Raises:
         KeyError: there is no such network.
     """
     model = MODELS[name](**options)
     model.name, model.options = name, options
-    model.conventions = Conventions(conventions) if len(conventions) > 1 else None
+    model.annotators = Annotators(annotators) if len(annotators) > 1 else None
     return model
 
 
@@ -425,7 +425,7 @@ class PixelMaps(nn.Module):
         return maps.score_logits.sigmoid(), faces_in_pixels(maps)
 
 
-class Conventions(nn.Module):
+class Annotators(nn.Module):
     """How far each annotator's points lie off those of the first, learned along with the network that it belongs to.
 
     Left and right are alike, so that mirrored faces are true ones: what is not is a shift of the labels, see
@@ -443,23 +443,23 @@ class Conventions(nn.Module):
         self.register_buffer("errors", torch.tensor([1.0, 0.0]).repeat(len(names), 1))
 
     def offsets(self) -> Tensor:
-        """Of each annotator and point, (N, 68, 2), see `Convention`."""
+        """Of each annotator and point, (N, 68, 2), see `Annotator`."""
         mirrored = self.others[:, FLIP] * self.others.new_tensor([-1.0, 1.0])
         return torch.cat([torch.zeros_like(self.others[:1]), (self.others + mirrored) / 2])
 
-    def known(self) -> dict[str, Convention]:
+    def known(self) -> dict[str, Annotator]:
         """By annotator how the labels differ."""
         offsets = self.offsets().detach().cpu().numpy()
         return {
-            name: Convention(*values, *errors)
+            name: Annotator(*values, *errors)
             for name, *values, errors in zip(self.names, offsets, self.errors.tolist(), strict=True)
         }
 
-    def to_own(self, labels: Tensor, annotators: Tensor) -> Tensor:
+    def to_reference(self, labels: Tensor, annotators: Tensor) -> Tensor:
         """Labels (B, 68, 2) as the first annotator would have put them; annotators: (B,), the index of each one's."""
         return labels - in_frame_of(labels, self.offsets()[annotators])
 
-    def from_own(self, points: Tensor, annotators: Tensor) -> Tensor:
+    def to_annotator(self, points: Tensor, annotators: Tensor) -> Tensor:
         """The network's points (B, 68, 2) as those annotators would have put them."""
         return points + in_frame_of(points, self.offsets()[annotators])
 

@@ -139,7 +139,7 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
         help="show faces of small data sets more often than of large ones; 1 or no number: each set equally often",
     )
     p.add_argument(
-        "--one-convention",
+        "--one-annotator",
         action="store_true",
         help="take all data sets for labelled alike, not learn how annotators differ",
     )
@@ -263,13 +263,13 @@ def default_folder(data: Sequence[Path], model: str) -> Path:
     return folder / "detector" if finds_faces(model) else folder
 
 
-def create_untrained(settings: Settings, device: torch.device, conventions: Sequence[str] = ()) -> nn.Module:
+def create_untrained(settings: Settings, device: torch.device, annotators: Sequence[str] = ()) -> nn.Module:
     """The network before its first step, always the same: weights by --seed, those of layers that fit by --init.
 
-    conventions: of the labels, see `models.create_model`.
+    annotators: of the labels, see `models.create_model`.
     """
     torch.manual_seed(settings.seed)
-    model = create_model(settings.model, conventions, **settings.model_option)
+    model = create_model(settings.model, annotators, **settings.model_option)
     if settings.init is not None:
         anew = start_from(model, load_checkpoint(file_of(settings.init, ".pt")), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
@@ -351,7 +351,7 @@ def run(settings: Settings) -> int:
     device = choose_device(settings.device)
     task = task_of(settings)
     train_data, val_data = task.load()
-    model = create_untrained(settings, device, task.conventions)
+    model = create_untrained(settings, device, task.annotators)
     parameters = sum(p.numel() for p in model.parameters())
     training = Training(model, task, settings, train_data, device)
     precision = str(training.precision).removeprefix("torch.")

@@ -13,7 +13,7 @@ python visualize.py filters                  # the filters that a network begins
 python visualize.py features --layer stem.1  # the maps of a layer
 python visualize.py heatmaps --points 8,30   # where a network believes that points are
 python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
-python visualize.py conventions              # how the annotators of its data sets differ, as a network learned it
+python visualize.py annotators              # how the annotators of its data sets differ, as a network learned it
 """
 
 from cli import launch
@@ -50,7 +50,7 @@ from plots.curves import plot_histories
 from plots.data import audit_picture
 from plots.errors import error_sheet
 from plots.networks import (
-    plot_conventions,
+    plot_annotators,
     plot_features,
     plot_filters,
     plot_heat_maps,
@@ -67,7 +67,7 @@ SEEING = {
     "features": "the maps of a layer",
     "heatmaps": "where a network believes that points are",
     "occlusion": "which parts of a face move its points when they are hidden",
-    "conventions": "how the annotators of its data sets differ, as a network learned it",
+    "annotators": "how the annotators of its data sets differ, as a network learned it",
 }
 POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # what is looked at unless somebody asks for others
 
@@ -292,9 +292,9 @@ def see(args, photo: Path, checkpoint: Path):
     if args.command == "heatmaps":
         heat = inspection.needed_heat_maps(network, picture)
         return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
-    if args.command == "conventions":
-        points, (own, *_), others = inspection.other_conventions(network, picture)
-        return plot_conventions(picture, points, others, own, name)
+    if args.command == "annotators":
+        points, (own, *_), others = inspection.other_annotators(network, picture)
+        return plot_annotators(picture, points, others, own, name)
     return plot_occlusion(picture, inspection.occlude(network, picture), args.points, name)
 
 

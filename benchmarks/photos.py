@@ -20,7 +20,7 @@ from data_load import open_split
 from datasets.layout import split_by_person
 from evaluation.metrics import labelled_face
 from face68 import geometry
-from face68.annotators import annotated
+from face68.annotators import to_annotator
 from face68.detect import open_detector
 from face68.files import InputError
 from face68.images import read_image
@@ -51,13 +51,13 @@ def labelled(args) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def annotators(args) -> str:
-    """Who labelled the set, see conventions.py."""
-    return open_split(args.data, args.split).annotators[0]
+    """Who labelled the set, see annotators.py."""
+    return open_split(args.data, args.split).source_annotators[0]
 
 
 def as_labelled(points: Sequence[np.ndarray], network: Network, annotators: str) -> np.ndarray:
     """A network's points of N faces, (68, 2) px each, as a set's annotators would have put them: (N, 68, 2)."""
-    return annotated(Predictions(np.stack(points), None, None), network, annotators).keypoints
+    return to_annotator(Predictions(np.stack(points), None, None), network, annotators).keypoints
 
 
 def resized(image: np.ndarray, points: np.ndarray, longer: int) -> tuple[np.ndarray, np.ndarray]:

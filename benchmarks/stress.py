@@ -287,7 +287,7 @@ for _number in (float("nan"), float("inf"), 1e38):
     hostile(f"a weight {_number}", weights=lambda c, n=_number: _one(c["weights"], lambda w: w * 0 + n))
     hostile(f"calibration {_number}", weights=lambda c, n=_number: c["weights"] | {"calibration": _tensor((2,), n)})
 for _names in ("ibug", None, 3, [3, 4], [["a"], ["b"]], ["a"] * 3, ["a"] * 10**5):
-    hostile(f"conventions {str(_names)[:20]}", conventions=lambda c, names=_names: names)
+    hostile(f"annotators {str(_names)[:20]}", annotators=lambda c, names=_names: names)
 for _key in ("model", "options", "weights", "policy", "arguments", "versions", "metrics", "epoch"):
     for _value in (None, 7, "x", [], {"a": {}}, {1: 2}):
         hostile(f"{_key} {_value}", **{_key: lambda c, value=_value: value})

@@ -78,7 +78,7 @@ def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
 
 
 def labels_of(directory: Path, csv_file: Path | None = None) -> tuple[LabelShift, str]:
-    """How far a data set's labels lie off the faces, and who put them there, see conventions.py.
+    """How far a data set's labels lie off the faces, and who put them there, see annotators.py.
 
     Both stand in the folder's `label_shift.json`, as `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`, with the
     names of `LabelShift`; of the public set they are known. Else .pts files are iBUG's, a CSV is of the folder's name.

@@ -8,7 +8,7 @@ Annotators or their tools may put all points a little to one side. Two kinds of 
    -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both, and that
    may be as much as the shift itself: compare with a set whose labels are right.
 2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
-   no sideways shift of its own; up and down, the difference is between two conventions and only as good as theirs.
+   no sideways shift of its own; up and down, the difference is between two annotators and only as good as theirs.
    Nor can it put the right half of faces lower than the left one: where labels do, they are slanted.
 
 Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals

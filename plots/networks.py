@@ -130,10 +130,10 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     return figure
 
 
-def plot_conventions(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str):
+def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str):
     """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
 
-    crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `insight.other_conventions`.
+    crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `insight.other_annotators`.
     """
     figure, axes = _pictures(2, len(others))
     for (name, (theirs, offsets)), (face, bars) in zip(others.items(), axes, strict=True):

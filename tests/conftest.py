@@ -137,7 +137,7 @@ def trained():
     def run(settings):
         task = train.task_of(settings)
         train_data, val_data = task.load()
-        model = train.create_untrained(settings, torch.device("cpu"), task.conventions)
+        model = train.create_untrained(settings, torch.device("cpu"), task.annotators)
         training = state.Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
             training.log = training_run.open_tensorboard(settings.tensorboard, 0)

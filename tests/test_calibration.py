@@ -37,7 +37,7 @@ def test_neither_is_negative():
 def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_path):
     """On drawn faces, which are nothing that the shipped network was calibrated on."""
     path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
-    data.annotators = ["ibug"]
+    data.source_annotators = ["ibug"]
     shutil.copy(PRETRAINED, path)
     calibrate(path, data)
     once = load_checkpoint(path)["weights"]
@@ -80,11 +80,11 @@ def test_a_barely_trained_network_is_calibrated_and_runs(tmp_path):
         network.calibration.copy_(torch.tensor([0.0, 200.0]))
     policy = {"size": 128, "margin": 1.2}
     whole = {"weights": network.state_dict(), "policy": policy}
-    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"conventions": []} | whole)
+    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"annotators": []} | whole)
     with pytest.raises(InputError, match=r"a\.pt: says .*e-.*it has learned too little"):
         TorchNetwork(path)
     network.calibration.copy_(torch.tensor([0.0, 1.0]))
-    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"conventions": []} | whole)
+    save_checkpoint(path, load_checkpoint(PRETRAINED) | {"annotators": []} | whole)
     calibrate(path, open_split(SAMPLE, "test").subset(range(9), None))
     assert load_checkpoint(path)["weights"]["calibration"].tolist() != [0, 1]
     faces = Landmarker(TorchNetwork(path), min_face_score=0)(open_split(SAMPLE, "test").image(0))

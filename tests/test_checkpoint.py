@@ -66,7 +66,7 @@ CHANGES = [
     {"weights": {}},
     {"policy": {"size": "large"}},
     {"policy": {"width": 112}},
-    {"conventions": ["ibug"]},  # the weights know two
+    {"annotators": ["ibug"]},  # the weights know two
 ]
 
 
@@ -82,7 +82,7 @@ def test_what_does_not_belong_together_is_one_line(change, tmp_path):
 def small():
     """A checkpoint of few weights."""
     shipped, options = load_checkpoint(PRETRAINED), {"widths": [2, 2, 2, 2, 2]}
-    weights = create_model(shipped["model"], shipped["conventions"], **options).state_dict()
+    weights = create_model(shipped["model"], shipped["annotators"], **options).state_dict()
     return shipped | {"options": options, "weights": weights}
 
 

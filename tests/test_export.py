@@ -82,7 +82,7 @@ def test_it_says_nothing_of_the_machine_that_made_it(exported):
 def test_a_network_that_gives_keypoints_alone(tmp_path):
     torch.manual_seed(0)
     model = create_model("net")
-    of_net = {"model": "net", "weights": model.state_dict(), "policy": {"size": 224, "margin": 1.2}, "conventions": []}
+    of_net = {"model": "net", "weights": model.state_dict(), "policy": {"size": 224, "margin": 1.2}, "annotators": []}
     save_checkpoint(tmp_path / "net.pt", load_checkpoint(PRETRAINED) | of_net)
     onnx_export.export_network(tmp_path / "net.pt", tmp_path / "net.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (2, 224, 224), dtype=np.uint8)
@@ -173,7 +173,7 @@ def checkpoint_of(tmp_path, monkeypatch):
     def write(network):
         monkeypatch.setitem(MODELS, "own", network)
         own = {"model": "own", "weights": network().state_dict(), "policy": {"size": 8, "margin": 1.2}}
-        save_checkpoint(tmp_path / "own.pt", load_checkpoint(PRETRAINED) | own | {"conventions": []})
+        save_checkpoint(tmp_path / "own.pt", load_checkpoint(PRETRAINED) | own | {"annotators": []})
         return tmp_path / "own.pt"
 
     return write

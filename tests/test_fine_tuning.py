@@ -20,7 +20,7 @@ def shipped():
 
 
 def test_all_layers_are_the_checkpoints_and_the_calibration_starts_anew(shipped):
-    model = create_model("base", shipped["conventions"])
+    model = create_model("base", shipped["annotators"])
     assert start_from(model, shipped, PRETRAINED) == ""
     assert shipped["weights"]["calibration"].tolist() != [0, 1], "or this shows nothing"
     for name, value in model.state_dict().items():

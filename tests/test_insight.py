@@ -268,7 +268,7 @@ def test_commands_draw_the_photograph_by_default(command, look):
 
 
 @pytest.mark.parametrize(
-    "command", [command for command in visualize.SEEING if command not in ("heatmaps", "conventions")]
+    "command", [command for command in visualize.SEEING if command not in ("heatmaps", "annotators")]
 )
 def test_a_network_of_ones_own_is_looked_into_too(command, look, small):
     assert look(command, "--checkpoint", small, "--image", demonstration_photo()).std() > 20

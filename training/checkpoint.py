@@ -181,11 +181,11 @@ def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
 
 
 def _create(checkpoint: dict) -> nn.Module:
-    """The network that a checkpoint is of, with other weights. Those of earlier versions name no conventions."""
-    conventions = checkpoint.get("conventions", [])
-    if not (isinstance(conventions, list) and all(isinstance(name, str) for name in conventions)):
-        raise ValueError("conventions that have no names")
-    return create_model(checkpoint["model"], conventions, **checkpoint["options"])
+    """The network that a checkpoint is of, with other weights. Those of earlier versions name no annotators."""
+    annotators = checkpoint.get("annotators", [])
+    if not (isinstance(annotators, list) and all(isinstance(name, str) for name in annotators)):
+        raise ValueError("annotators that have no names")
+    return create_model(checkpoint["model"], annotators, **checkpoint["options"])
 
 
 def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
@@ -200,8 +200,8 @@ def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
         InputError: none fits.
     """
     own, given = model.state_dict(), checkpoint["weights"]
-    if model.conventions is not None and list(model.conventions.names) != checkpoint.get("conventions"):
-        given = {name: tensor for name, tensor in given.items() if not name.startswith("conventions.")}  # of others
+    if model.annotators is not None and list(model.annotators.names) != checkpoint.get("annotators"):
+        given = {name: tensor for name, tensor in given.items() if not name.startswith("annotators.")}  # of others
     layers: dict[str, list[str]] = {}
     for name in own:
         if name != "calibration":
@@ -270,7 +270,7 @@ class TorchNetwork:
         except (KeyError, TypeError, ValueError) as error:
             raise misfit(path, error) from error
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
-        self.conventions = {} if model.conventions is None else model.conventions.known()
+        self.annotators = {} if model.annotators is None else model.annotators.learned()
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
         del self.checkpoint["weights"]
         try:

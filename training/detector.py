@@ -76,7 +76,7 @@ class FindFaces:
 
     column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
     legend = f"{errors.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
-    conventions = ()
+    annotators = ()
 
     def __init__(self, settings: Settings):
         self.settings = settings

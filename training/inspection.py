@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from face68 import geometry
-from face68.annotators import annotated
+from face68.annotators import to_annotator
 from face68.detect import SEARCHES, Found, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
@@ -243,22 +243,22 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
     return occlusion._replace(moved=np.stack(rows))
 
 
-# --- Conventions ----------------------------------------------------------------------------------------------
+# --- Annotators ----------------------------------------------------------------------------------------------
 
 
-def other_conventions(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarray, list[str], dict]:
+def other_annotators(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarray, list[str], dict]:
     """A network's points (68, 2) px of a crop (S, S) uint8; the annotators that it knows, its own first; and by each
-    other one where they would have put the points, (68, 2) px, with their offsets (68, 2), see `Convention`.
+    other one where they would have put the points, (68, 2) px, with their offsets (68, 2), see `Annotator`.
 
     Raises:
         InputError: it was trained on the labels of one alone.
     """
-    names = list(network.conventions)
+    names = list(network.annotators)
     if not names:
         raise InputError(f"{network.path}: learned from one kind of labels; train it on several: --data, several times")
     points = Predictions(network(crop[None]).keypoints, None, None)
     others = {
-        name: (annotated(points, network, name).keypoints[0], network.conventions[name].offsets) for name in names[1:]
+        name: (to_annotator(points, network, name).keypoints[0], network.annotators[name].offsets) for name in names[1:]
     }
     return points.keypoints[0], names, others
 

@@ -23,7 +23,7 @@ from data_load import (
 from evaluation import metrics
 from evaluation import metrics as evaluation_metrics
 from evaluation.predictions import predict_all
-from face68.annotators import annotated
+from face68.annotators import to_annotator
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from models import (
@@ -101,7 +101,7 @@ class PlaceKeypoints:
     def load(self) -> tuple[Seeded, FacialKeypointsDataset]:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
-        self.conventions = dataset.conventions
+        self.annotators = dataset.annotators
         if self.settings.published_labels:
             dataset, transform = dataset.as_published(), upright_transform(self.policy)
         else:
@@ -115,8 +115,8 @@ class PlaceKeypoints:
         """That on keypoints and heat maps; and that on the network's own judgement."""
         target, is_upright_face = batch["keypoints"], batch["is_upright_face"]  # (B, 68, 2) normalised, (B,)
         outputs = as_outputs(model(batch["image"]))
-        if "convention" in batch:
-            target = unwrapped(model).conventions.to_own(target, batch["convention"])
+        if "annotator" in batch:
+            target = unwrapped(model).annotators.to_reference(target, batch["annotator"])
         watched = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face)
         beside, parts = torch.zeros(()), {"points": watched}
         if outputs.heatmaps is not None:
@@ -151,7 +151,7 @@ class PlaceKeypoints:
         return join_outputs(parts), torch.cat(truth)
 
     def describe(self) -> dict:
-        return {"policy": asdict(self.policy), "conventions": list(self.conventions)}
+        return {"policy": asdict(self.policy), "annotators": list(self.annotators)}
 
     def finish(self, best: Path, data: FacialKeypointsDataset) -> None:
         calibrate(best, data)
@@ -187,9 +187,9 @@ class PlaceKeypoints:
 def _as_labelled(model: nn.Module, batch: dict[str, Tensor]) -> Outputs:
     """What a network says of a batch, its points as the annotators of each face would have put them."""
     outputs = as_outputs(model(batch["image"]))
-    if "convention" not in batch:
+    if "annotator" not in batch:
         return outputs
-    return outputs._replace(keypoints=model.conventions.from_own(outputs.keypoints, batch["convention"]))
+    return outputs._replace(keypoints=model.annotators.to_annotator(outputs.keypoints, batch["annotator"]))
 
 
 def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
@@ -217,12 +217,12 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
     found = predict_all(Landmarker(network, default_detector(), min_face_score=0), data, "detector")
     if found.errors is None:  # no face at all
         return
-    points = annotated(found, network, data.labelled_by).keypoints
+    points = to_annotator(found, network, data.labelled_by).keypoints
     halves = network.policy.margin / 2 * frames_of(torch.from_numpy(points))[1].numpy()[:, None]  # of crops, px
     expected = found.errors / halves  # as the network says it
     measured = np.linalg.norm(points - data.keypoints, axis=-1) / halves
     is_sure = (np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE) & (halves[:, 0] > 0)
-    own, *others = (np.flatnonzero(is_sure & (data.labelled_by == name)) for name in data.conventions)
+    own, *others = (np.flatnonzero(is_sure & (data.labelled_by == name)) for name in data.annotators)
     if len(own) < FEWEST:
         return
     offset, slope = metrics.fit_calibration(np.log(expected[own]), measured[own])
@@ -232,5 +232,5 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
         if len(rows) >= FEWEST:
             factor, scatter = metrics.fit_scatter(expected[rows], measured[rows])
             scatter *= network.policy.margin / 2  # in sides of the square
-            weights["conventions.errors"][i] = torch.tensor([factor, scatter])
+            weights["annotators.errors"][i] = torch.tensor([factor, scatter])
     save_checkpoint(path, checkpoint)

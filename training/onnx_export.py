@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from face68.annotators import as_text
+from face68.annotators import to_text
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
 from face68.network import FORMAT, OnnxMaps, OnnxNetwork, sealed
@@ -196,7 +196,7 @@ def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
             "normalization": "none: crops are bytes, 0 is black, 255 is white",
             "crop": f"a square of margin × the longer side of the box around the 68 points, {policy.size} px",
         }
-        words["conventions"] = as_text(network.conventions)
+        words["annotators"] = to_text(network.annotators)
         values |= {"policy": checkpoint["policy"], "landmarks": NAMES, "flip": FLIP.tolist()}
     return words | {key: json.dumps(value) for key, value in values.items()}
 

@@ -43,7 +43,7 @@ class Settings:
     cache_mb: int
     balance: float
     published_labels: bool
-    one_convention: bool
+    one_annotator: bool
     folds: int
     val_fold: int
     train_faces: int | None

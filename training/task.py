@@ -58,13 +58,13 @@ class Task(Protocol):
     """column, measure: what is measured, as history.csv and as people call it.
 
     legend: what its pictures show in which colour.
-    conventions: of the labels, once they are loaded, see `models.create_model`.
+    annotators: of the labels, once they are loaded, see `models.create_model`.
     """
 
     column: str
     measure: str
     legend: str
-    conventions: Sequence[str]
+    annotators: Sequence[str]
 
     def load(self) -> tuple[Seeded, Dataset]:
         """The training samples and the validation samples: of other people, and always the same."""
@@ -120,8 +120,8 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
     cache = settings.cache_dir, settings.cache_mb
     with first_here():
         dataset = join([open_split(directory, "training").preload(*cache) for directory in settings.data])
-    if settings.one_convention:
-        dataset.annotators = dataset.annotators[:1] * len(dataset.annotators)
+    if settings.one_annotator:
+        dataset.source_annotators = dataset.source_annotators[:1] * len(dataset.source_annotators)
     training, validation = split_by_person(dataset.people, settings.val_fold, settings.folds)
     if not training or not validation:
         raise InputError(

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from data_load import FacialKeypointsDataset, join, open_split
 from datasets.labels import write_csv
 from face68 import geometry
-from face68.annotators import IBUG, PUBLIC, annotated, as_text, from_text, known_to, own_first
+from face68.annotators import IBUG, PUBLIC, annotators_of, from_text, reference_first, to_annotator, to_text
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.landmarker import Predictions
 from face68.landmarks import FLIP, REGIONS, upright_frame
 from face68.network import OnnxNetwork
-from models import Conventions, create_model, frames_of
+from models import Annotators, create_model, frames_of
 from training import onnx_export
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 
@@ -30,17 +30,17 @@ def faces():
     return open_split(SAMPLE, "test").keypoints[::13]
 
 
-def learned(offsets: np.ndarray) -> Conventions:
+def learned(offsets: np.ndarray) -> Annotators:
     """As if these offsets (68, 2) of a second annotator had been learned."""
-    conventions = Conventions(["one", "other"])
+    annotators = Annotators(["one", "other"])
     with torch.no_grad():
-        conventions.others[0] = torch.from_numpy(offsets)
-    return conventions
+        annotators.others[0] = torch.from_numpy(offsets)
+    return annotators
 
 
 def test_ibugs_convention_comes_first_else_that_of_the_first_set():
-    assert own_first([PUBLIC, IBUG, "mine", IBUG]) == (IBUG, PUBLIC, "mine")
-    assert own_first(["mine", PUBLIC, "mine"]) == ("mine", PUBLIC)
+    assert reference_first([PUBLIC, IBUG, "mine", IBUG]) == (IBUG, PUBLIC, "mine")
+    assert reference_first(["mine", PUBLIC, "mine"]) == ("mine", PUBLIC)
 
 
 def test_who_labelled_a_set(tmp_path):
@@ -48,12 +48,12 @@ def test_who_labelled_a_set(tmp_path):
     pts.mkdir()
     shutil.copy(SAMPLE / "test" / open_split(SAMPLE, "test").names[0], pts / "a.jpg")
     write_pts(pts / "a.pts", open_split(SAMPLE, "test").keypoints[0])
-    assert open_split(SAMPLE, "training").annotators == ["sample"]
-    assert open_split(pts, "training").annotators == [IBUG]
+    assert open_split(SAMPLE, "training").source_annotators == ["sample"]
+    assert open_split(pts, "training").source_annotators == [IBUG]
     (pts / "label_shift.json").write_text('{"annotators": "me", "x": 0.01}')
     both = join([open_split(SAMPLE, "training"), open_split(pts, "training")])
-    assert both.conventions == ("sample", "me") and both.label_shifts[-1].any()
-    assert both[0]["convention"] == 0 and both[len(both) - 1]["convention"] == 1
+    assert both.annotators == ("sample", "me") and both.label_shifts[-1].any()
+    assert both[0]["annotator"] == 0 and both[len(both) - 1]["annotator"] == 1
     for wrong in ('{"annotators": 3}', '{"annotators": ""}', '{"annotator": "me"}'):
         (pts / "label_shift.json").write_text(wrong)
         with pytest.raises(InputError, match=r"label_shift\.json: expected .*annotators"):
@@ -61,7 +61,7 @@ def test_who_labelled_a_set(tmp_path):
 
 
 def test_a_sample_of_one_kind_names_no_convention():
-    assert "convention" not in FacialKeypointsDataset(SAMPLE / "test_frames_keypoints.csv", SAMPLE / "test")[0]
+    assert "annotator" not in FacialKeypointsDataset(SAMPLE / "test_frames_keypoints.csv", SAMPLE / "test")[0]
 
 
 def test_the_frame_is_that_of_the_crops(faces):
@@ -78,36 +78,36 @@ def test_offsets_by_hand(faces):
     level[0, 36:42, 1] = level[0, 42:48, 1] = level[0, 36:48, 1].mean()
     offsets = np.zeros((68, 2), np.float32)
     offsets[30] = 0, 0.1  # on the axis: as it is; sideways it could not differ
-    moved = learned(offsets).from_own(torch.from_numpy(level), torch.tensor([1])).detach().numpy()
+    moved = learned(offsets).to_annotator(torch.from_numpy(level), torch.tensor([1])).detach().numpy()
     side = np.ptp(level[0], axis=0).max()
     assert moved[0, 30, 1] - level[0, 30, 1] == pytest.approx(0.1 * side, rel=1e-4)
     assert np.abs(np.delete(moved - level, 30, axis=1)).max() < 1e-4
-    unmoved = learned(offsets).from_own(torch.from_numpy(level), torch.tensor([0])).detach().numpy()
+    unmoved = learned(offsets).to_annotator(torch.from_numpy(level), torch.tensor([0])).detach().numpy()
     np.testing.assert_array_equal(unmoved, level)
 
 
 @given(degrees=st.floats(-180, 180), scale=st.floats(0.1, 10), mirror=st.booleans(), seed=st.integers(0, 2**16))
 def test_it_does_not_matter_how_a_face_is_turned_enlarged_or_mirrored(degrees, scale, mirror, seed):
     faces = open_split(SAMPLE, "test").keypoints[[seed % 50]]
-    conventions = learned(np.random.default_rng(seed).normal(0, 0.02, (68, 2)).astype(np.float32))
+    annotators = learned(np.random.default_rng(seed).normal(0, 0.02, (68, 2)).astype(np.float32))
     matrix = geometry.similarity((60, 60), (20, 30), scale, degrees, mirror)
 
     def moved(points):
         points = geometry.transform_points(points, matrix)
         return points[:, FLIP] if mirror else points
 
-    def to_own(points):
-        return conventions.to_own(torch.from_numpy(points), torch.tensor([1])).detach().numpy()
+    def to_reference(points):
+        return annotators.to_reference(torch.from_numpy(points), torch.tensor([1])).detach().numpy()
 
-    np.testing.assert_allclose(to_own(moved(faces)), moved(to_own(faces)), atol=2e-3 * scale)
+    np.testing.assert_allclose(to_reference(moved(faces)), moved(to_reference(faces)), atol=2e-3 * scale)
 
 
 def test_text_is_read_back_and_other_text_is_none():
-    conventions = learned(np.random.default_rng(0).normal(0, 0.02, (68, 2)).astype(np.float32)).known()
-    for name, one in from_text(as_text(conventions)).items():
-        np.testing.assert_array_equal(one.offsets, conventions[name].offsets)
-        assert one[1:] == conventions[name][1:]
-    good = as_text(conventions)
+    annotators = learned(np.random.default_rng(0).normal(0, 0.02, (68, 2)).astype(np.float32)).known()
+    for name, one in from_text(to_text(annotators)).items():
+        np.testing.assert_array_equal(one.offsets, annotators[name].offsets)
+        assert one[1:] == annotators[name][1:]
+    good = to_text(annotators)
     for wrong in (
         good.replace("1.0", "NaN"),
         "[1]",
@@ -125,20 +125,20 @@ def test_what_a_network_expects_of_other_labels(faces):
     network = TorchNetwork(PRETRAINED)
     errors = np.full((len(faces), 68), 2.0, np.float32)
     predicted = Predictions(faces, errors, None)
-    assert annotated(predicted, network, "nobody") is predicted
-    offsets, factor, scatter = known_to(network)[PUBLIC]
-    theirs = annotated(predicted, network, PUBLIC)
+    assert to_annotator(predicted, network, "nobody") is predicted
+    offsets, factor, scatter = annotators_of(network)[PUBLIC]
+    theirs = to_annotator(predicted, network, PUBLIC)
     sides = frames_of(torch.from_numpy(faces))[1].numpy()
     off = np.linalg.norm(theirs.keypoints - faces, axis=-1) / sides[:, None]
     np.testing.assert_allclose(off, np.tile(np.linalg.norm(offsets, axis=1), (len(faces), 1)), atol=1e-5)
     expected = np.sqrt((2 * factor) ** 2 + (scatter * sides) ** 2)
     np.testing.assert_allclose(theirs.errors, np.tile(expected[:, None], (1, 68)), rtol=1e-5)
     missed = predicted._replace(keypoints=faces * np.nan)
-    assert np.isnan(annotated(missed, network, PUBLIC).keypoints).all()
+    assert np.isnan(to_annotator(missed, network, PUBLIC).keypoints).all()
 
 
 def test_the_shipped_networks_know_both_conventions_and_so_do_their_files():
-    known, exported = known_to(TorchNetwork(PRETRAINED)), known_to(OnnxNetwork(SHIPPED))
+    known, exported = annotators_of(TorchNetwork(PRETRAINED)), annotators_of(OnnxNetwork(SHIPPED))
     assert list(known) == list(exported) == [IBUG, PUBLIC]
     assert not known[IBUG].offsets.any() and known[IBUG][1:] == (1, 0)
     for one, other in zip(known[PUBLIC], exported[PUBLIC], strict=True):
@@ -153,18 +153,18 @@ def test_an_exported_file_that_tells_nonsense_is_named(tmp_path):
     model = onnx.load(SHIPPED)
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
     onnx_export._write(
-        model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"conventions": "[]"}
+        model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"annotators": "[]"}
     )
-    with pytest.raises(InputError, match=r"a\.onnx: has conventions that can't be"):
-        known_to(OnnxNetwork(tmp_path / "a.onnx"))
+    with pytest.raises(InputError, match=r"a\.onnx: has annotators that can't be"):
+        annotators_of(OnnxNetwork(tmp_path / "a.onnx"))
 
 
 def test_what_others_taught_is_not_taken_over_by_fine_tuning():
     shipped = load_checkpoint(PRETRAINED)
     same, other = (create_model("base", names) for names in ((IBUG, PUBLIC), (IBUG, "mine")))
     assert start_from(same, shipped, PRETRAINED) == ""
-    assert start_from(other, shipped, PRETRAINED) == "conventions"
-    assert same.conventions.others.any() and not other.conventions.others.any()
+    assert start_from(other, shipped, PRETRAINED) == "annotators"
+    assert same.annotators.others.any() and not other.annotators.others.any()
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def lower_noses(tmp_path):
 
 
 def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, command):
-    """The same pictures with two kinds of labels: one network, right about both; as one convention it can't be."""
+    """The same pictures with two kinds of labels: one network, right about both; as one annotator it can't be."""
     line = (
         "--recipe",
         "best",
@@ -196,27 +196,27 @@ def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, command):
         lower_noses,
     )
     noses = {}
-    for name, more in {"learned": (), "one": ("--one-convention",)}.items():
+    for name, more in {"learned": (), "one": ("--one-annotator",)}.items():
         result = command("train.py", *line, *more, "--output-dir", tmp_path / name)
         assert result.returncode == 0, result.stderr
         for data in (SAMPLE, lower_noses):
             arguments = ("--checkpoint", tmp_path / name / "best.onnx", "--data", data, "--split", "training")
             told = command("evaluate.py", *arguments, "--val-fold", 0, "--json", "a.json", "--overwrite")
             # The points are the first set's; evaluation adds what the other one's annotators do.
-            added = "the convention of lower" in told.stdout
+            added = "the annotator of lower" in told.stdout
             assert added == (name == "learned" and data == lower_noses), told.stdout + told.stderr
             noses[name, data] = json.loads((tmp_path / "a.json").read_text())["nme_by_region"]["nose"]
     for data in (SAMPLE, lower_noses):
         assert noses["learned", data] < 0.8 * noses["one", data], noses
 
     network = TorchNetwork(tmp_path / "learned" / "best.pt")
-    assert list(network.conventions) == ["sample", "lower"]
-    down = network.conventions["lower"].offsets[:, 1]
+    assert list(network.annotators) == ["sample", "lower"]
+    down = network.annotators["lower"].offsets[:, 1]
     assert down[REGIONS["nose"]] == pytest.approx(0.1, abs=0.03)
     assert np.abs(np.delete(down, REGIONS["nose"])).mean() < 0.01
-    assert TorchNetwork(tmp_path / "one" / "best.pt").conventions == {}
+    assert TorchNetwork(tmp_path / "one" / "best.pt").annotators == {}
 
-    picture = command("visualize.py", "conventions", "--checkpoint", tmp_path / "learned" / "best.pt")
+    picture = command("visualize.py", "annotators", "--checkpoint", tmp_path / "learned" / "best.pt")
     assert picture.returncode == 0, picture.stderr
-    refused = command("visualize.py", "conventions", "--checkpoint", tmp_path / "one" / "best.pt")
+    refused = command("visualize.py", "annotators", "--checkpoint", tmp_path / "one" / "best.pt")
     assert "one kind of labels" in one_line_error(refused)
