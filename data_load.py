@@ -99,7 +99,7 @@ class FacialKeypointsDataset(Dataset):
 
     @property
     def annotators(self) -> tuple[str, ...]:
-        """The annotators, each once, see `annotators.reference_first`. Of several a sample's `annotator` is an index."""
+        """The annotators, each once, see `reference_first`. Of several a sample's `annotator` is an index."""
         return reference_first(self.source_annotators)
 
     @property
@@ -464,7 +464,7 @@ def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[
 
 
 def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    """Training without mirroring and turning: it shows how far labels lie off the face, see evaluation/label_shift.py."""
+    """Training without mirroring and turning, for evaluation/label_shift.py."""
     return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 

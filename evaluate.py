@@ -48,7 +48,7 @@ from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_per
 from evaluation import metrics
 from evaluation import report as evaluation_report
 from evaluation import tables as evaluation_tables
-from evaluation.predictions import confidence_report, predict_all, read_predictions
+from evaluation.predictions import confidence_report, join_predictions, predict_all, read_predictions
 from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
@@ -229,7 +229,10 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, framing = open_network(place.path, threads), open_framing(place.path, threads)
     landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
-    return to_annotator(predict_all(landmarker, data, args.boxes), network, data.labelled_by), landmarker
+    rows = devices.share(len(data))  # the images of this process
+    part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
+    predicted = join_predictions(devices.joined(part))
+    return to_annotator(predicted, network, data.labelled_by), landmarker
 
 
 def measure(

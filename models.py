@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from face68.annotators import Annotator
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarks import FLIP, NUM_LANDMARKS
+from face68.landmarks import FLIP, NUM_LANDMARKS, face_frames
 
 CELL = 8  # px of the picture, the side of a cell of a detector's maps
 RARE = -5.0  # the logit that a detector's scores begin with: few cells have a face's centre
@@ -426,14 +426,16 @@ class PixelMaps(nn.Module):
 
 
 class Annotators(nn.Module):
-    """How far each annotator's points lie off those of the first, learned along with the network that it belongs to.
+    """How far each annotator's points lie off the reference's, learned along with the network that it belongs to; see
+    face68/annotators.py.
 
-    Left and right are alike, so that mirrored faces are true ones: what is not is a shift of the labels, see
-    `data_load.LabelShift`.
+    Left and right are alike, so that mirrored faces are true ones. A difference between them is a shift of the labels,
+    see `datasets.layout.LabelShift`.
 
-    names: the annotators, at least two.
+    names: the annotators, at least two; the first is the reference.
 
-    `errors` (N, 2), factor and scatter of each, are measured after training, see calibration.py.
+    `errors` (N, 2), factor and scatter of each annotator, are measured after training, see
+    `training.keypoints.calibrate`.
     """
 
     def __init__(self, names: Sequence[str]):
@@ -443,12 +445,12 @@ class Annotators(nn.Module):
         self.register_buffer("errors", torch.tensor([1.0, 0.0]).repeat(len(names), 1))
 
     def offsets(self) -> Tensor:
-        """Of each annotator and point, (N, 68, 2), see `Annotator`."""
+        """Of each annotator and point, (N, 68, 2), see `face68.annotators.Annotator`."""
         mirrored = self.others[:, FLIP] * self.others.new_tensor([-1.0, 1.0])
         return torch.cat([torch.zeros_like(self.others[:1]), (self.others + mirrored) / 2])
 
-    def known(self) -> dict[str, Annotator]:
-        """By annotator how the labels differ."""
+    def learned(self) -> dict[str, Annotator]:
+        """The annotators by name."""
         offsets = self.offsets().detach().cpu().numpy()
         return {
             name: Annotator(*values, *errors)
@@ -456,26 +458,14 @@ class Annotators(nn.Module):
         }
 
     def to_reference(self, labels: Tensor, annotators: Tensor) -> Tensor:
-        """Labels (B, 68, 2) as the first annotator would have put them; annotators: (B,), the index of each one's."""
-        return labels - in_frame_of(labels, self.offsets()[annotators])
+        """Labels (B, 68, 2) as the reference would have put them; annotators: (B,), the index of each face's."""
+        return labels - self._moves(labels, annotators)
 
     def to_annotator(self, points: Tensor, annotators: Tensor) -> Tensor:
         """The network's points (B, 68, 2) as those annotators would have put them."""
-        return points + in_frame_of(points, self.offsets()[annotators])
+        return points + self._moves(points, annotators)
 
-
-def in_frame_of(points: Tensor, offsets: Tensor) -> Tensor:
-    """Offsets (B, 68, 2) in the own frames of faces, as vectors in the frame and unit of their points (B, 68, 2)."""
-    axes, sides = frames_of(points)
-    return offsets @ axes * sides[:, None, None]
-
-
-def frames_of(points: Tensor) -> tuple[Tensor, Tensor]:
-    """The own frames of faces with points (B, 68, 2), see `face68.landmarks.upright_frame`: their axes (B, 2, 2), rows
-    to the right and down, and the sides of their squares (B,).
-    """
-    eyes = (points[:, 42:48] - points[:, 36:42]).sum(dim=1)  # (B, 2)
-    x = eyes / eyes.norm(dim=1, keepdim=True).clamp(min=1e-9)
-    axes = torch.stack([x, torch.stack([-x[:, 1], x[:, 0]], dim=1)], dim=1)
-    level = points @ axes.mT
-    return axes, (level.amax(dim=1) - level.amin(dim=1)).amax(dim=1)
+    def _moves(self, points: Tensor, annotators: Tensor) -> Tensor:
+        """The offsets (B, 68, 2) in the frame and unit of the points (B, 68, 2)."""
+        axes, _, sides = (torch.from_numpy(v).to(points) for v in face_frames(points.detach().cpu().numpy()))
+        return self.offsets()[annotators] @ axes * sides[:, None, None]

@@ -21,6 +21,7 @@ from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
 from evaluation import label_shift
 from face68.files import InputError
+from training.checkpoint import TorchNetwork
 
 
 def parse_arguments():
@@ -55,7 +56,7 @@ def main() -> None:
         audit.check(args.directory)
     elif args.command == "shift":
         check_places([args.output], [args.checkpoint], args.overwrite)
-        label_shift.measure(args.directory, args.checkpoint, args.output)
+        label_shift.measure(args.directory, TorchNetwork(args.checkpoint), args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
     elif args.command == "overlays":

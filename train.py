@@ -28,7 +28,7 @@ from cli.arguments import (
     whole_number,
 )
 from cli.outputs import check_places, is_ours, only_writer
-from cli.weights import SAMPLE_RUN, SAVED_MODELS, file_of
+from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
 
 import argparse
 import contextlib
@@ -371,7 +371,7 @@ def run(settings: Settings) -> int:
             return 0
         if settings.init is not None:
             devices.first_does(keep_start, training, val_data)
-        devices.first_does(task.finish, settings.output_dir / training_settings.BEST, val_data)
+        devices.first_does(task.finish, settings.output_dir / training_settings.BEST, val_data, default_detector())
         devices.first_does(draw_results, training, val_data)
         export_best(settings.output_dir / training_settings.BEST, settings.output_dir / training_settings.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")

@@ -19,7 +19,7 @@ python visualize.py annotators              # how the annotators of its data set
 from cli import launch
 from cli.arguments import add_overwrite, parser, positive_int, seed
 from cli.outputs import check_places
-from cli.weights import default_checkpoint, file_of, open_network
+from cli.weights import default_checkpoint, default_detector, file_of, open_network
 
 import argparse
 import inspect
@@ -281,8 +281,8 @@ def see(args, photo: Path, checkpoint: Path):
     network = inspection.open_network(checkpoint, keypoints=args.command not in ("filters", "features"))
     image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
     if args.command == "photo":
-        return plot_way(inspection.follow(network, image, photo), name)
-    picture = inspection.shown_to(network, image, photo)
+        return plot_way(inspection.follow(network, image, photo, default_detector()), name)
+    picture = inspection.shown_to(network, image, photo, default_detector())
     if args.command == "filters":
         return plot_filters(inspection.first_filters(network, picture), name)
     if args.command == "features":

@@ -48,8 +48,8 @@ class LabelShift(NamedTuple):
 
 NO_SHIFT = LabelShift()
 LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
-# Measured by `python prepare.py shift`, see evaluation/label_shift.py and the README. Uncorrected, mirroring in training
-# would teach two contradicting truths.
+# Measured by `python prepare.py shift`, see docs/labels.md. Uncorrected, mirroring in training would teach two
+# contradicting truths.
 PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=0.008)
 PUBLIC_CSV_SHA256 = (  # by these its label files are known, in whatever folder
     "9f3d1213429893d4955e2789076f6ce11e297253fed86337cffb6ca85bd61ec8",  # training

@@ -32,26 +32,26 @@ from face68.files import InputError
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
-from training.checkpoint import TorchNetwork
 
 TURNS = (8, 12, 16)  # degrees
 PICTURED = 6  # faces
 EYES = list(REGIONS["eyes"])
 
 
-def measure(directory: Path, checkpoint_path: Path, picture: Path) -> None:
-    """Print what the checkpoint's network shows of the labels in `directory`, and write the eyes' picture.
+def measure(directory: Path, network, picture: Path) -> None:
+    """Print how far the labels in `directory` lie off the faces by a checkpoint's network, and write the eyes' picture.
+
+    network: a `training.checkpoint.TorchNetwork`.
 
     Raises:
-        InputError: the data set or the checkpoint can't be used, or all faces took part in its training.
+        InputError: the data set can't be used, or all faces took part in its training.
     """
-    network = TorchNetwork(checkpoint_path)
     landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
     data = open_split(directory, "training").preload()
     fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
     _, unseen = split_by_person(data.people, fold, folds)
     if not unseen:
-        raise InputError(f"{directory}: no person in fold {fold} of {folds}, which {checkpoint_path} didn't see")
+        raise InputError(f"{directory}: no person in fold {fold} of {folds}, which {network.path} didn't see")
     data = data.subset(unseen, None)
     published = data.as_published()
     print(f"{len(data)} faces of {len(set(data.people))} people of {directory}, fold {fold} of {folds}")

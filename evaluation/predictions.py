@@ -23,31 +23,29 @@ from face68.formats import csv_rows, read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
 from face68.landmarks import NUM_LANDMARKS, Face
 from face68.photos import find_faces, in_groups, prefetch
-from training.devices import is_first, joined, share
 
 # --- Of a network ---------------------------------------------------------------------------------------------
 
 
-def predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> Predictions:
-    """The network's word on each of the N images; images are read ahead of it. Several processes share them.
+def predict_all(
+    landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str, progress: bool = False
+) -> Predictions:
+    """Predict each of the N images; images are read ahead.
 
     boxes: where faces are cropped: around the true points ("truth"), in a fixed part of the image ("frame"), both in
         one pass, or where the detector finds them ("detector"), in all passes.
+    progress: whether a bar shows it on stderr, where that is a terminal.
 
     Raises:
         InputError: an image can't be read.
     """
-    rows = share(len(data))
-    return _as_one(joined(_predict_all(landmarker, data.subset(rows, data.transform), boxes) if rows else None))
-
-
-def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: str) -> Predictions:
     if boxes == "truth":
-        return _predict(landmarker, data, lambda image, points: face_frame(points))
+        return _predict(landmarker, data, lambda image, points: face_frame(points), progress)
     if boxes == "frame":
-        return _predict(landmarker, data, lambda image, points: (WholeFrame()(image).boxes[0], 0.0))
+        return _predict(landmarker, data, lambda image, points: (WholeFrame()(image).boxes[0], 0.0), progress)
     rows = {str(path): i for i, path in enumerate(data.paths)}
-    found = _watched(find_faces(landmarker, rows, lambda source: data.image(rows[source])), landmarker, len(data))
+    found = find_faces(landmarker, rows, lambda source: data.image(rows[source]))
+    found = _with_bar(found, landmarker, len(data), progress)
     faces = []
     for photo, points in zip(found, data.keypoints, strict=True):
         if photo.problem:
@@ -57,25 +55,27 @@ def _predict_all(landmarker: Landmarker, data: FacialKeypointsDataset, boxes: st
 
 
 def _predict(
-    landmarker: Landmarker, data, frame: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]]
+    landmarker: Landmarker,
+    data: FacialKeypointsDataset,
+    frame: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]],
+    progress: bool = False,
 ) -> Predictions:
     """One pass in the box that `frame` gives of each image and its keypoints, turned by degrees first."""
-    images = _watched(prefetch(data.image, range(len(data))), landmarker, len(data))
+    images = _with_bar(prefetch(data.image, range(len(data))), landmarker, len(data), progress)
     points, parts = iter(data.keypoints), []
     for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
         framed = [frame(image, next(points)) for image in group]
         parts.append(landmarker.predict(group, *zip(*framed, strict=True)))
-    return _as_one(parts)
+    return join_predictions(parts)
 
 
-def _watched(items: Iterable, landmarker: Landmarker, total: int) -> Iterable:
-    """The items with a bar on stderr, on a terminal, by the first process."""
-    name, hidden = landmarker.network.path.stem, None if is_first() else True
-    return tqdm(items, desc=name, total=total, unit="face", leave=False, disable=hidden)
+def _with_bar(items: Iterable, landmarker: Landmarker, total: int, progress: bool) -> Iterable:
+    disable = None if progress else True
+    return tqdm(items, desc=landmarker.network.path.stem, total=total, unit="face", leave=False, disable=disable)
 
 
-def _as_one(parts: Sequence[Predictions]) -> Predictions:
-    """What was predicted of several parts as if of one."""
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """The predictions of several parts of a data set as one."""
     return Predictions(*(None if of_all[0] is None else np.concatenate(of_all) for of_all in zip(*parts, strict=True)))
 
 

@@ -24,6 +24,12 @@ REGIONS = {
 
 NAMES = [f"{region}_{i}" for region, points in REGIONS.items() for i in points]  # of the points, 0 … 67
 
+# Parts and points that others ask for by name.
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+OUTER_EYE_CORNERS = [36, 45]  # their distance normalises errors: "inter-ocular"
+MOUTH_CORNERS = [48, 54]
+NOSE_TIP, CHIN = 30, 8
+
 # The lines of a drawn face: (region, its points in drawing order, whether the last one joins the first).
 SKELETON = (
     ("jaw", range(0, 17), False),
@@ -51,8 +57,6 @@ FLIP = np.array(
     ]
 )
 
-OUTER_EYE_CORNERS = (36, 45)  # their distance normalises errors: "inter-ocular"
-
 
 def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
     """Distance between the outer eye corners, in the keypoints' unit: (..., 68, 2) → (...)."""
@@ -60,19 +64,32 @@ def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
     return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
 
 
+def face_frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The faces' own frames, in which their eyes are level, of points (N, 68, 2) px.
+
+    Returns:
+        axes (N, 2, 2): rows are the directions to the right and down, so that `points @ axes` transposed is level.
+        centers (N, 2) px: those of the boxes around the level points.
+        sides (N,) px: the longer sides of these boxes.
+    """
+    eyes = (points[:, LEFT_EYE] - points[:, RIGHT_EYE]).sum(axis=1, dtype=np.float64)  # (N, 2)
+    lengths = np.linalg.norm(eyes, axis=1, keepdims=True)
+    x, y = (eyes / np.where(lengths > 0, lengths, 1)).T
+    axes = np.stack([np.stack([x, y], axis=1), np.stack([-y, x], axis=1)], axis=1)
+    level = points @ axes.swapaxes(1, 2)
+    low, high = level.min(axis=1), level.max(axis=1)
+    return axes, ((low + high) / 2)[:, None] @ axes, (high - low).max(axis=1)
+
+
 def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
     """The square (x0, y0, x1, y1) for `geometry.crop_matrix` and the degrees that level the eyes of points (68, 2) px.
 
     It is as large as the box of the points once they are turned, at least 1 px, and has that box's centre.
     """
-    x, y = (points[42:48] - points[36:42]).sum(axis=0, dtype=np.float64)
-    length = math.hypot(x, y) or 1.0
-    turn = np.array([[x, -y], [y, x]]) / length  # rows are points: level = points @ turn, and back with its transpose
-    level = points @ turn
-    low, high = level.min(axis=0), level.max(axis=0)
-    center = (low + high) / 2 @ turn.T
-    half = max((high - low).max() / 2, 0.5)  # a network that has learned nothing may put all points in one
-    return np.concatenate([center - half, center + half]), -math.degrees(math.atan2(y, x))
+    axes, centers, sides = (values[0] for values in face_frames(points[None]))
+    half = max(sides / 2, 0.5)  # a network that has learned nothing may put all points in one
+    x, y = axes[0]
+    return np.concatenate([centers[0] - half, centers[0] + half]), -math.degrees(math.atan2(y, x))
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal

@@ -17,9 +17,9 @@ from face68.annotators import IBUG, PUBLIC, annotators_of, from_text, reference_
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.landmarker import Predictions
-from face68.landmarks import FLIP, REGIONS, upright_frame
+from face68.landmarks import FLIP, REGIONS, face_frames, upright_frame
 from face68.network import OnnxNetwork
-from models import Annotators, create_model, frames_of
+from models import Annotators, create_model
 from training import onnx_export
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 
@@ -65,8 +65,8 @@ def test_a_sample_of_one_kind_names_no_convention():
 
 
 def test_the_frame_is_that_of_the_crops(faces):
-    axes, sides = frames_of(torch.from_numpy(faces))
-    for points, (x, _), side in zip(faces, axes.numpy(), sides.numpy(), strict=True):
+    axes, _, sides = face_frames(faces)
+    for points, (x, _), side in zip(faces, axes, sides, strict=True):
         box, degrees = upright_frame(points)
         assert side == pytest.approx(box[2] - box[0], rel=1e-4)
         assert np.degrees(np.arctan2(x[1], x[0])) == pytest.approx(-degrees, abs=1e-3)
@@ -103,7 +103,7 @@ def test_it_does_not_matter_how_a_face_is_turned_enlarged_or_mirrored(degrees, s
 
 
 def test_text_is_read_back_and_other_text_is_none():
-    annotators = learned(np.random.default_rng(0).normal(0, 0.02, (68, 2)).astype(np.float32)).known()
+    annotators = learned(np.random.default_rng(0).normal(0, 0.02, (68, 2)).astype(np.float32)).learned()
     for name, one in from_text(to_text(annotators)).items():
         np.testing.assert_array_equal(one.offsets, annotators[name].offsets)
         assert one[1:] == annotators[name][1:]
@@ -128,7 +128,7 @@ def test_what_a_network_expects_of_other_labels(faces):
     assert to_annotator(predicted, network, "nobody") is predicted
     offsets, factor, scatter = annotators_of(network)[PUBLIC]
     theirs = to_annotator(predicted, network, PUBLIC)
-    sides = frames_of(torch.from_numpy(faces))[1].numpy()
+    sides = face_frames(faces)[2]
     off = np.linalg.norm(theirs.keypoints - faces, axis=-1) / sides[:, None]
     np.testing.assert_allclose(off, np.tile(np.linalg.norm(offsets, axis=1), (len(faces), 1)), atol=1e-5)
     expected = np.sqrt((2 * factor) ** 2 + (scatter * sides) ** 2)
@@ -155,7 +155,7 @@ def test_an_exported_file_that_tells_nonsense_is_named(tmp_path):
     onnx_export._write(
         model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"annotators": "[]"}
     )
-    with pytest.raises(InputError, match=r"a\.onnx: has annotators that can't be"):
+    with pytest.raises(InputError, match=r"a\.onnx: its annotators can't be read"):
         annotators_of(OnnxNetwork(tmp_path / "a.onnx"))
 
 

@@ -39,9 +39,9 @@ def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_pa
     path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
     data.source_annotators = ["ibug"]
     shutil.copy(PRETRAINED, path)
-    calibrate(path, data)
+    calibrate(path, data, "auto")
     once = load_checkpoint(path)["weights"]
-    calibrate(path, data)
+    calibrate(path, data, "auto")
     twice = load_checkpoint(path)["weights"]
     before = load_checkpoint(PRETRAINED)["weights"]
     assert not torch.equal(before["calibration"], once["calibration"])
@@ -54,7 +54,7 @@ def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_pa
 def test_nothing_is_done_where_nothing_can_be_learned(tmp_path):
     path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
     shutil.copy(PRETRAINED, path)
-    calibrate(path, data.subset([0, 1], None))  # too few
+    calibrate(path, data.subset([0, 1], None), "auto")  # too few
     assert path.read_bytes() == PRETRAINED.read_bytes()
 
 
@@ -66,7 +66,7 @@ def test_nothing_is_done_where_no_face_is_found(tmp_path):
         write_pts(tmp_path / "gray" / f"{i}.pts", points)
     path = tmp_path / "a.pt"
     shutil.copy(PRETRAINED, path)
-    calibrate(path, open_split(tmp_path / "gray", "training"))
+    calibrate(path, open_split(tmp_path / "gray", "training"), "auto")
     assert path.read_bytes() == PRETRAINED.read_bytes()
 
 

@@ -113,7 +113,7 @@ def test_filters_are_the_weights_that_work_first_and_what_they_find(small):
 
 
 def test_the_mean_of_a_heat_map_is_its_point(shipped, hopper):
-    crop = inspection.shown_to(shipped, hopper, "hopper")
+    crop = inspection.shown_to(shipped, hopper, "hopper", "auto")
     heat = inspection.heat_maps(shipped, crop)
     assert heat.shape == (68, 32, 32) and heat.sum(axis=(1, 2)) == pytest.approx(np.ones(68), abs=1e-4)
     centres = 4 * np.arange(32) + 1.5  # px of the crop: a cell covers 4
@@ -165,7 +165,7 @@ def test_what_moves_the_points_is_the_part_that_the_network_looks_at():
 
 
 def test_the_way_ends_where_prediction_does_and_its_looks_are_what_was_seen(shipped, hopper):
-    way = inspection.follow(shipped, hopper, "hopper")
+    way = inspection.follow(shipped, hopper, "hopper", "auto")
     (face,) = Landmarker(shipped)(hopper)
     assert way.face.keypoints == pytest.approx(face.keypoints, abs=0.05)  # px; there beside other places, in one batch
     assert way.points[1:].mean(axis=0) == pytest.approx(way.face.keypoints, abs=1e-3)
@@ -180,7 +180,7 @@ def test_the_way_ends_where_prediction_does_and_its_looks_are_what_was_seen(ship
 
 def test_without_a_face_there_is_nothing_to_see(shipped):
     with pytest.raises(InputError, match=r"wall\.jpg: no face was found"):
-        inspection.shown_to(shipped, np.full((200, 200, 3), 90, np.uint8), "wall.jpg")
+        inspection.shown_to(shipped, np.full((200, 200, 3), 90, np.uint8), "wall.jpg", "auto")
 
 
 # --- Figures --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The house as its imports draw it: the root trains, face68 predicts and knows neither torch nor the root."""
+"""The floors of the house: an import goes down the list, never up, and never from one command to another."""
 
 import ast
 import sys
@@ -7,78 +7,76 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = {"train", "evaluate", "predict", "video", "visualize", "export", "prepare", "benchmarks.__main__"}
-LIBRARY_NEEDS = {"numpy", "cv2", "PIL", "tqdm", "onnxruntime"}
+COMMANDS = ("train", "evaluate", "predict", "video", "visualize", "export", "prepare")
+FLOORS = (  # from the ground up
+    ("face68",),
+    ("datasets",),
+    ("models", "data_load"),
+    ("evaluation",),
+    ("plots",),
+    ("training",),
+    ("cli",),
+    COMMANDS,
+    ("benchmarks",),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+WITHOUT_TORCH = {"face68", "datasets"}
+LIBRARY_NEEDS = {"numpy", "cv2", "PIL", "tqdm", "onnxruntime", "av"}
+FILES = sorted(
+    path for path in REPOSITORY.rglob("*.py") if path.relative_to(REPOSITORY).parts[0].removesuffix(".py") in FLOOR_OF
+)
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(REPOSITORY).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-FILES = {
-    module_name(path): path
-    for pattern in ("*.py", "face68/**/*.py", "curation/**/*.py", "benchmarks/*.py")
-    for path in REPOSITORY.glob(pattern)
-}
-
-
-def imports_of(path: Path) -> set[str]:
-    """What a file imports, wherever in it: modules of ours by their full names, others by their package."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports_of(path: Path) -> dict[str, int]:
+    """The modules that a file imports, wherever in it, and the lines."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {alias.name: node.lineno for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            # `from package import module` names a module, `from module import name` doesn't.
-            found |= {
-                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in FILES else node.module for a in node.names
-            }
-    return {name if name in FILES else name.partition(".")[0] for name in found}
+            found[node.module] = node.lineno
+    return found
 
 
-IMPORTS = {module: imports_of(path) for module, path in FILES.items()}
+def name_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
 
 
-def of(package: str) -> list[str]:
-    return [module for module in FILES if module == package or module.startswith(package + ".")]
+def test_every_file_has_a_floor():
+    rooms = {path.relative_to(REPOSITORY).parts[0].removesuffix(".py") for path in FILES}
+    assert rooms == set(FLOOR_OF)
+    assert {path.stem for path in REPOSITORY.glob("*.py")} <= set(FLOOR_OF)
 
 
-def test_every_file_is_read():
-    assert {"train", "models", "face68", "face68.landmarker", "face68.command.results", "curation.audit"} <= set(FILES)
-    assert "face68.landmarker" in IMPORTS["predict"] and "torch" in IMPORTS["checkpoint"]
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_down(path):
+    room = path.relative_to(REPOSITORY).parts[0].removesuffix(".py")
+    for module, line in imports_of(path).items():
+        other = module.partition(".")[0]
+        if other in FLOOR_OF and other != room:
+            below = FLOOR_OF[other] < FLOOR_OF[room]
+            beside = FLOOR_OF[other] == FLOOR_OF[room] and room not in COMMANDS
+            assert below or beside, f"{name_of(path)}:{line} imports {module}, which is above it"
 
 
-def test_the_library_knows_neither_torch_nor_the_root():
-    allowed = LIBRARY_NEEDS | set(of("face68")) | sys.stdlib_module_names
-    for module in of("face68"):
-        lazily = {"filelock"} if module == "face68.command.places" else set()
-        assert IMPORTS[module] <= allowed | lazily, module
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path).split("/")[0] in WITHOUT_TORCH], ids=name_of)
+def test_the_lower_floors_know_no_torch(path):
+    others = {module.partition(".")[0] for module in imports_of(path)}
+    assert not others & {"torch", "torchvision"}
+    if name_of(path).startswith("face68/"):
+        assert others <= LIBRARY_NEEDS | {"face68"} | sys.stdlib_module_names
 
 
 def test_an_example_knows_the_library_and_what_it_is_about():
     for path in REPOSITORY.glob("examples/*.py"):
-        assert imports_of(path) <= LIBRARY_NEEDS | {"ray"} | set(of("face68")) | sys.stdlib_module_names, path
-
-
-def test_what_commands_share_is_known_to_commands_alone():
-    shared = set(of("face68.command"))
-    for module in set(FILES) - COMMANDS - {"launch", "face68.__main__"} - set(of("benchmarks")) - shared:
-        assert not IMPORTS[module] & shared, module
-
-
-def test_nothing_imports_a_command_but_commands_the_pictures():
-    for module in FILES:
-        assert IMPORTS[module] & COMMANDS <= ({"visualize"} if module in COMMANDS else set()), module
-
-
-def test_nothing_imports_the_benchmarks():
-    for module in set(FILES) - set(of("benchmarks")):
-        assert not IMPORTS[module] & set(of("benchmarks")), module
+        others = {module.partition(".")[0] for module in imports_of(path)}
+        assert others <= LIBRARY_NEEDS | {"ray", "face68"} | sys.stdlib_module_names, path
 
 
 def test_there_is_no_circle():
+    """Within a floor, as between floors."""
+    modules = {name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in FILES}
     seen, path = set(), []
 
     def visit(module):
@@ -86,16 +84,23 @@ def test_there_is_no_circle():
         if module in seen:
             return
         path.append(module)
-        for other in sorted(IMPORTS[module] & set(FILES)):
-            visit(other)
+        for node in ast.walk(ast.parse(modules[module].read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):  # `from package import module` names a module
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [name if name in modules else node.module for name in names]
+            for name in sorted({*names} & {*modules}):
+                visit(name)
         path.pop()
         seen.add(module)
 
-    for module in FILES:
+    for module in modules:
         visit(module)
 
 
-@pytest.mark.parametrize("module", sorted(COMMANDS & set(FILES)))
+@pytest.mark.parametrize("module", COMMANDS)
 def test_a_command_has_its_lines_in_its_docstring(module):
-    line = "python -m benchmarks" if module == "benchmarks.__main__" else f"python {module}.py"
-    assert line in ast.get_docstring(ast.parse(FILES[module].read_text()))
+    text = (REPOSITORY / f"{module}.py").read_text(encoding="utf-8")
+    assert f"python {module}.py" in ast.get_docstring(ast.parse(text))

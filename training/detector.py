@@ -118,7 +118,7 @@ class FindFaces:
     def describe(self) -> dict:
         return {}
 
-    def finish(self, best: Path, data: Seeded) -> None:
+    def finish(self, best: Path, data: Seeded, detector: str | Path) -> None:
         """Nothing: it was calibrated as it was validated, on whole mosaics."""
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data: Seeded, device: torch.device) -> list[np.ndarray]:

@@ -5,8 +5,6 @@ For any network of `MODELS`, one of your own too: layers are watched from outsid
 prediction shows the network: a face's crop, (S, S) uint8 gray, or for one that finds faces (H, W, 3) uint8 RGB.
 """
 
-from cli.weights import default_detector
-
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,15 +45,15 @@ def open_network(path: Path, keypoints: bool = False) -> TorchNetwork | TorchMap
 # --- What it is shown -----------------------------------------------------------------------------------------
 
 
-def find_face(image: np.ndarray, name: str | Path) -> Found:
-    """The largest face of a photo (H, W, 3) uint8 RGB, where the detector found it.
+def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> Found:
+    """The largest face of a photo (H, W, 3) uint8 RGB, where a detector finds it, see `open_detector`.
 
     What the shipped network takes for no face doesn't count: whatever network is looked into, it sees the same face.
 
     Raises:
         InputError: there is none in the photo of that name.
     """
-    landmarker = Landmarker(detector=default_detector(), largest=True)
+    landmarker = Landmarker(detector=detector, largest=True)
     found = landmarker.detect(image)
     (faces,) = landmarker.faces([image], [found])
     if not faces:
@@ -70,7 +68,9 @@ def first_crop(image: np.ndarray, found: Found, policy: CropPolicy) -> np.ndarra
     return geometry.warp(image, matrix, policy.size, policy.size)
 
 
-def shown_to(network: TorchNetwork | TorchMaps, image: np.ndarray, name: str | Path) -> np.ndarray:
+def shown_to(
+    network: TorchNetwork | TorchMaps, image: np.ndarray, name: str | Path, detector: str | Path
+) -> np.ndarray:
     """What a network is shown of a photo (H, W, 3) uint8 RGB: the largest face's crop, (S, S) uint8 gray, or of one
     that finds faces the photo as it is first searched.
 
@@ -78,8 +78,8 @@ def shown_to(network: TorchNetwork | TorchMaps, image: np.ndarray, name: str | P
         InputError: there is no face in the photo of that name.
     """
     if isinstance(network, TorchNetwork):
-        return cv2.cvtColor(first_crop(image, find_face(image, name), network.policy), cv2.COLOR_RGB2GRAY)
-    return open_detector(default_detector()).picture_of(image, SEARCHES[0])[0]
+        return cv2.cvtColor(first_crop(image, find_face(image, name, detector), network.policy), cv2.COLOR_RGB2GRAY)
+    return open_detector(detector).picture_of(image, SEARCHES[0])[0]
 
 
 def as_batch(picture: np.ndarray) -> Tensor:
@@ -306,13 +306,13 @@ class Way(NamedTuple):
     face: Face
 
 
-def follow(network: TorchNetwork, image: np.ndarray, name: str | Path) -> Way:
+def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector: str | Path) -> Way:
     """Predict the largest face of a photo (H, W, 3) uint8 RGB as `Landmarker` does, and keep all that happened.
 
     Raises:
         InputError: there is no face in the photo of that name.
     """
-    found, watched = find_face(image, name), Watched(network)
+    found, watched = find_face(image, name, detector), Watched(network)
     landmarker = Landmarker(watched)
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):

@@ -1,7 +1,5 @@
 """The task of placing keypoints in the crop of a face."""
 
-from cli.weights import default_detector
-
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -26,10 +24,10 @@ from evaluation.predictions import predict_all
 from face68.annotators import to_annotator
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
+from face68.landmarks import face_frames
 from models import (
     Outputs,
     as_outputs,
-    frames_of,
     input_size,
     join_outputs,
     predicts_errors,
@@ -153,8 +151,8 @@ class PlaceKeypoints:
     def describe(self) -> dict:
         return {"policy": asdict(self.policy), "annotators": list(self.annotators)}
 
-    def finish(self, best: Path, data: FacialKeypointsDataset) -> None:
-        calibrate(best, data)
+    def finish(self, best: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
+        calibrate(best, data, detector)
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data, device: torch.device) -> list[np.ndarray]:
         """Faces from the trained network's best to its worst."""
@@ -201,8 +199,8 @@ FACES = 400  # at most, evenly chosen
 FEWEST = 8  # of an annotator's that say something
 
 
-def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
-    """Calibrate a checkpoint's network on the faces of `data` that the detector finds, and write it anew. Nothing
+def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
+    """Calibrate a checkpoint's network on the faces of `data` that a detector finds, and write it anew. Nothing
     happens where the network doesn't judge its work, or too few faces are found. Twice is as good as once.
 
     Raises:
@@ -214,11 +212,11 @@ def calibrate(path: Path, data: FacialKeypointsDataset) -> None:
         return
     network.model.model.calibration.copy_(torch.tensor([0.0, 1.0]))
     data = data.subset(np.unique(np.linspace(0, len(data) - 1, FACES).astype(int)), None)
-    found = predict_all(Landmarker(network, default_detector(), min_face_score=0), data, "detector")
+    found = predict_all(Landmarker(network, detector, min_face_score=0), data, "detector")
     if found.errors is None:  # no face at all
         return
     points = to_annotator(found, network, data.labelled_by).keypoints
-    halves = network.policy.margin / 2 * frames_of(torch.from_numpy(points))[1].numpy()[:, None]  # of crops, px
+    halves = network.policy.margin / 2 * face_frames(points)[2][:, None]  # of crops, px
     expected = found.errors / halves  # as the network says it
     measured = np.linalg.norm(points - data.keypoints, axis=-1) / halves
     is_sure = (np.nan_to_num(found.face_scores) >= MIN_FACE_SCORE) & (halves[:, 0] > 0)

@@ -84,8 +84,10 @@ class Task(Protocol):
         """What a checkpoint holds of the task, beside the network."""
         ...
 
-    def finish(self, best: Path, data: Dataset) -> None:
-        """What is done in the end to the best checkpoint, a file; `data` are the validation samples.
+    def finish(self, best: Path, data: Dataset, detector: str | Path) -> None:
+        """Calibrate the best checkpoint, a file, in the end.
+
+        data: the validation samples. detector: what finds their faces, see `face68.detect.open_detector`.
 
         Raises:
             InputError: it can't be.
