@@ -25,10 +25,7 @@ lfpw/trainset are --split training, helen/testset and lfpw/testset are common (5
 and the two together are full (689).
 """
 
-from cli import launch
-from cli.arguments import add_overwrite, parser, positive_float, positive_int, say, whole_number
-from cli.outputs import check_places, is_ours, tell_new_folders
-from cli.weights import default_detector, default_network, file_of, open_framing, open_network
+import cli.launch as launch
 
 import argparse
 import json
@@ -42,6 +39,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cli.arguments import add_overwrite, positive_float, positive_int, whole_number
+from cli.outputs import check_places, is_ours, tell_new_folders
+from cli.weights import default_detector, default_network, file_of, open_framing, open_network
 from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
 from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
@@ -54,6 +54,7 @@ from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
 from face68.network import FAMILY, FOR_PHOTOS
+from face68.program import log, parser
 from plots import errors as plots_errors
 from plots import page, style
 from training import devices
@@ -224,7 +225,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     if place in args.predictions:
         predicted, unnamed = read_predictions(place.path, data)
         if unnamed:
-            say(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
+            log(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
         return predicted, None
     threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, framing = open_network(place.path, threads), open_framing(place.path, threads)
@@ -324,7 +325,7 @@ def tell(
     reports, points = {}, {}
     for place in places:
         reports[place.name], points[place.name] = measure(*predicted[place.name], data, args)
-        say("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
+        log("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
     errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
     pairs = metrics.differences(errors, data.people)
     (first, report), *rest = reports.items()
@@ -333,7 +334,7 @@ def tell(
     figures = plots_errors.figures(report, curves)
     write_pictures(args.output_dir, figures, plots_errors.ranked_sheet(data, points[first], labels, args.norm))
     write_page(args.output_dir / PAGE, places, reports, pairs, [*figures, FACES])
-    say(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
+    log(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
     for path, kind in tables.items():
         TABLES[kind](path, reports, pairs)
     if args.json:

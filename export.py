@@ -10,10 +10,7 @@ than 0.05 px from the checkpoint's, or an int8 one whose NME (inter-ocular; of a
 than 0.05 percentage points higher, isn't written.
 """
 
-from cli import launch
-from cli.arguments import add_overwrite, parser
-from cli.outputs import check_places
-from cli.weights import BEST, file_of
+import cli.launch as launch
 
 import tempfile
 from collections.abc import Callable
@@ -24,6 +21,9 @@ import cv2
 import numpy as np
 import torch
 
+from cli.arguments import add_overwrite
+from cli.outputs import check_places
+from cli.weights import BEST, file_of
 from data_load import CropFace, FacialKeypointsDataset, Seeded, join, open_split
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
@@ -33,6 +33,7 @@ from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.landmarker import Predictions
 from face68.network import FAMILY, OnnxMaps, OnnxNetwork, is_exported
+from face68.program import parser
 from training.checkpoint import TorchMaps, TorchNetwork
 from training.detector import LEAST_SCORE, measure
 from training.devices import batches

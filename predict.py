@@ -13,11 +13,7 @@ From Python:
     faces = Landmarker()("photo.jpg")
 """
 
-from cli import launch
-from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, complain, parser, say
-from cli.outputs import OUTPUTS, check_places, only_writer, place_pictures, place_pts, place_sheets, tell_new_folders
-from cli.results import Results, read_earlier
-from cli.weights import chosen_network, default_detector, described, open_landmarker
+import cli.launch as launch
 
 import argparse
 import contextlib
@@ -29,6 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite
+from cli.outputs import OUTPUTS, check_places, only_writer, place_pictures, place_pts, place_sheets, tell_new_folders
+from cli.results import Results, read_earlier
+from cli.weights import chosen_network, default_detector, described, open_landmarker
 from face68.detect import Given
 from face68.draw import draw_faces
 from face68.files import InputError, is_stream, printable, sha256
@@ -47,6 +47,7 @@ from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import Photo, find_faces, prefetch
+from face68.program import log, parser, report_problems
 
 
 def parse_arguments():
@@ -206,40 +207,40 @@ def predict(args) -> int:
     network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
     landmarker = open_landmarker(network, args, args.box, args.passes)
-    say(f"network: {described(landmarker.network)}")
+    log(f"network: {described(landmarker.network)}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]
     if args.resume:
-        say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
-    failed, faces = complain(inputs.problems), []  # how many each photo has
+        log(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
+    failed, faces = report_problems(inputs.problems), []  # how many each photo has
     in_pixels = args.box or (args.min_face or 0) >= 1
     glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture takes the whole photo
     found = find_faces(landmarker, todo, read_source, glance, weigh_glance if glance else weigh_source)
     try:
         for photo in watched(prefetch(results.write, found, weigh=lambda photo: photo.pixels), len(todo)):
             if photo.problem:
-                failed += complain([photo.problem])
+                failed += report_problems([photo.problem])
                 continue
             if args.measures:
                 photo.faces = measured(photo.faces)
             with launch.uninterrupted():  # the files about all photos are to agree
-                failed += complain(results.add(photo))
+                failed += report_problems(results.add(photo))
             faces.append(len(photo.faces))
             count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
             picture = results.pictures.get(photo.source)
-            say(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
+            log(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
             if args.show:
                 from plots.style import show  # here, because matplotlib takes a while and few open windows
 
                 show(photo.picture, printable(Path(photo.source).name))
             del photo  # it may be large, and the next one is far
     finally:
-        failed += complain(results.close())
+        failed += report_problems(results.close())
         places = [args.output or OUTPUTS] if results.pictures and faces and not single else []
         places += [*([args.pts] if args.pts and any(faces) else []), *results.files]
         if places or len(todo) > 1:
             written = f", results: {', '.join(map(str, places))}" if places else ""
-            say(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{written}")
+            log(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{written}")
     return 2 if failed else 0
 
 

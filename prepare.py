@@ -9,18 +9,19 @@ python prepare.py film speech                 # draw a film of an invented perso
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
 """
 
-from cli import launch
-from cli.arguments import add_overwrite, parser, seed
-from cli.outputs import OUTPUTS, check_places
+import cli.launch as launch
 
 from pathlib import Path
 
+from cli.arguments import add_overwrite, seed
+from cli.outputs import OUTPUTS, check_places
 from curation import overlays
 from datasets import audit, public_set
 from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
 from evaluation import label_shift
 from face68.files import InputError
+from face68.program import parser
 from training.checkpoint import TorchNetwork
 
 

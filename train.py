@@ -16,19 +16,7 @@ validation_faces.png, the same faces before training in untrained_faces.png, and
 the network makes of five of them after epochs 1, 2, 5, 10, …
 """
 
-from cli import launch
-from cli.arguments import (
-    add_overwrite,
-    float_from_zero,
-    parser,
-    positive_float,
-    positive_int,
-    probability,
-    seed,
-    whole_number,
-)
-from cli.outputs import check_places, is_ours, only_writer
-from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
+import cli.launch as launch
 
 import argparse
 import contextlib
@@ -41,6 +29,9 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from cli.arguments import add_overwrite, float_from_zero, positive_float, positive_int, probability, seed, whole_number
+from cli.outputs import check_places, is_ours, only_writer
+from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
 from data_load import (
     Seeded,
 )
@@ -48,6 +39,7 @@ from datasets import image_cache
 from datasets.layout import FOLDS, SAMPLE_DIR, default_data
 from face68.files import InputError
 from face68.network import FAMILY
+from face68.program import parser
 from models import (
     MODELS,
     create_model,

@@ -17,20 +17,7 @@ From Python:
         faces = tracker(frame.image, frame.time)
 """
 
-from cli import launch
-from cli.arguments import (
-    add_finding,
-    add_measures,
-    add_overlay,
-    add_overwrite,
-    complain,
-    float_from_zero,
-    parser,
-    positive_int,
-    say,
-)
-from cli.outputs import OUTPUTS, check_places, is_ours
-from cli.weights import chosen_network, open_landmarker
+import cli.launch as launch
 
 import contextlib
 import itertools
@@ -48,6 +35,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, float_from_zero, positive_int
+from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.weights import chosen_network, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
 from face68.formats import (
@@ -65,6 +55,7 @@ from face68.measures import NAMES, Blinks, measure, measured
 from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
+from face68.program import log, parser, report_problems
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
@@ -242,7 +233,7 @@ def main() -> int:
     check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
-    say(f"network: {network}")
+    log(f"network: {network}")
     draw, window = open_drawing(args), Window() if args.show else None
 
     followed = follow(newest(reader) if reader.is_live else reader, tracker)
@@ -266,8 +257,8 @@ def main() -> int:
     finally:
         faces = {0: "no face found", 1: "1 face"}.get(len(identities), f"{len(identities)} faces")
         where = f" -> {', '.join(map(str, places))}" if places else ""
-        say(f"{args.video}: {count} frames, {faces}{where}" + (" (without sound)" if args.output else ""))
-    return 2 if complain([InputError(reader.problem)] if reader.problem else []) else 0
+        log(f"{args.video}: {count} frames, {faces}{where}" + (" (without sound)" if args.output else ""))
+    return 2 if report_problems([InputError(reader.problem)] if reader.problem else []) else 0
 
 
 if __name__ == "__main__":

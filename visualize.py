@@ -16,10 +16,7 @@ python visualize.py occlusion --points eyes  # which parts of a face move its po
 python visualize.py annotators              # how the annotators of its data sets differ, as a network learned it
 """
 
-from cli import launch
-from cli.arguments import add_overwrite, parser, positive_int, seed
-from cli.outputs import check_places
-from cli.weights import default_checkpoint, default_detector, file_of, open_network
+import cli.launch as launch
 
 import argparse
 import inspect
@@ -30,6 +27,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cli.arguments import add_overwrite, positive_int, seed
+from cli.outputs import check_places
+from cli.weights import default_checkpoint, default_detector, file_of, open_network
 from docs.pictures import overlay_sheet, overview_picture
 from face68 import geometry
 from face68.draw import (
@@ -46,6 +46,7 @@ from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import NUM_LANDMARKS, REGIONS
 from face68.network import FAMILY
+from face68.program import parser
 from plots.curves import plot_histories
 from plots.data import audit_picture
 from plots.errors import error_sheet

@@ -19,21 +19,22 @@ this machine as it is now: only figures of the same run compare. "ms" is the mea
 the time that 90% of them stay below, and "× name" the quotient of two means.
 """
 
-from cli import launch
-from cli.arguments import add_overwrite, float_from_zero, parser, positive_int, probability, say, whole_number
-from cli.outputs import OUTPUTS, check_places, is_ours
-from cli.weights import chosen_network
+import cli.launch as launch
 
 import inspect
 from pathlib import Path
 
 from benchmarks import films, limits, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
+from cli.arguments import add_overwrite, float_from_zero, positive_int, probability, whole_number
+from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.weights import chosen_network
 from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
 from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, shipped_network
+from face68.program import log, parser
 
 COMMANDS = {
     "photo": photos.compare_photo,
@@ -109,12 +110,12 @@ def main() -> None:
     read = [getattr(args, name) for name in ("network", "film", "mediapipe_model") if getattr(args, name, None)]
     places = [*pictures, *([args.json] if args.json else [])]
     check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
-    say(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
+    log(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
     tables = COMMANDS[args.command](args)
     for rows in tables.values():
         print(f"\n{as_text(rows)}")
     if pictures:
-        say(f"pictures are in {args.output_dir}/")
+        log(f"pictures are in {args.output_dir}/")
     if args.json:
         write_tables(args.json, arguments, tables)
 

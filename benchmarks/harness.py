@@ -1,6 +1,6 @@
 """What the attacks share: commands in forked children of this process, what came of them, and damaged files."""
 
-from cli import launch
+import cli.launch as launch
 
 import contextlib
 import importlib

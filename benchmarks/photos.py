@@ -1,7 +1,5 @@
 """Photos: accuracy and time of ours and others', where our time goes, and photos as a stream."""
 
-from cli.weights import open_framing, open_network
-
 import io
 import tempfile
 import time
@@ -16,6 +14,7 @@ from benchmarks import figures
 from benchmarks.peers import Dlib, EnlargedDlib, MediaPipe, Ours, accuracy, installed
 from benchmarks.tables import Tables
 from benchmarks.timing import clocked, divide, in_turn, one_core, part_rows, peak_memory, time_rows
+from cli.weights import open_framing, open_network
 from data_load import open_split
 from datasets.layout import split_by_person
 from evaluation.metrics import labelled_face

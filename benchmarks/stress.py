@@ -14,7 +14,7 @@ each thing that came of it, those of faults beginning with FAULT; and a line for
 `harness.run`, in forked children of this process, which has imported what takes long. POSIX systems only.
 """
 
-from cli import launch
+import cli.launch as launch
 
 import argparse
 import functools

@@ -19,12 +19,12 @@ AGAIN = 1.0  # s in which a signal is the same one: a group gets it, and each pr
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command's `main` and exit, see `face68.command.arguments.run`; a first signal lets it tidy up."""
-    from cli import arguments  # here, because all else is to be imported behind this file
+    """Run a command's `main` and exit, see `face68.program.run_program`; a first signal lets it tidy up."""
+    from face68.program import run_program  # here, because all else is to be imported behind this file
 
     on_signals(_interrupt)
     try:
-        arguments.run(main)
+        run_program(main)
     except SystemExit as end:
         if end.code == STOPPED:  # a thread may wait for ever, for a pipe that nobody writes, and Python would for it
             with contextlib.suppress(OSError):
@@ -120,5 +120,5 @@ def _is_run(folder: str) -> bool:
     return place == folder
 
 
-if _is_run(os.path.dirname(os.path.abspath(__file__))):  # noqa: PTH100, PTH120
+if _is_run(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))):  # noqa: PTH100, PTH120
     _set_up()

@@ -6,8 +6,6 @@ says --overwrite, and never a file that the run reads. It is looked at before th
     check_places([args.output, args.json], overwrite=args.overwrite)
 """
 
-from cli.arguments import say
-
 import contextlib
 import itertools
 import os
@@ -21,6 +19,7 @@ from face68.files import MARK, InputError, check_writable, is_stream, unwritable
 from face68.formats import is_result
 from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked
 from face68.inputs import STDIN, Inputs
+from face68.program import log
 
 OUTPUTS = Path("outputs")
 
@@ -69,7 +68,7 @@ def check_places(
 def tell_new_folders(files: Iterable[Path]) -> None:
     """Say which folders these results' names will make: one may be misspelt."""
     for folder in {path.parent: None for path in files if not path.parent.exists()}:
-        say(f"{folder}: is a new folder")
+        log(f"{folder}: is a new folder")
 
 
 def check_replaceable(path: Path, overwrite: bool = False, known: Callable[[Path], bool] = is_ours) -> None:

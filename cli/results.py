@@ -1,12 +1,11 @@
 """What the prediction command writes: pictures and points of each photo as it comes, and files about all of them."""
 
-from cli.outputs import check_replaceable, pts_of_face
-
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cli.outputs import check_replaceable, pts_of_face
 from face68.draw import contact_sheet
 from face68.files import InputError, as_problem
 from face68.formats import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts

@@ -11,9 +11,6 @@ a run, in whatever way, costs no more than the batches in work. A photo that can
 file: the next run tries it again.
 """
 
-from cli.arguments import complain, parser, positive_int, run, say, set_up_pillow
-from cli.outputs import only_writer
-
 import contextlib
 import hashlib
 import logging
@@ -25,11 +22,14 @@ from pathlib import Path
 
 import cv2
 
+from cli.arguments import positive_int
+from cli.outputs import only_writer
 from face68 import Landmarker
 from face68.files import InputError
 from face68.formats import ImageResult, read_jsonl, write_jsonl
 from face68.inputs import find_inputs, glance_at_source, read_source, weigh_glance
 from face68.photos import find_faces
+from face68.program import log, parser, report_problems, run_program, set_up_pillow
 
 
 class FindFaces:
@@ -146,19 +146,19 @@ def main() -> int:
     args = parse_arguments()
     inputs = find_inputs(args.photos, args.recursive)
     Landmarker(args.checkpoint)  # what is wrong with it is known now, and not to each worker
-    failed = complain(inputs.problems)
+    failed = report_problems(inputs.problems)
     with only_writer(args.output):
         done = photos_done(args.output)
         todo = [source for source in inputs.sources if source not in done]
-        say(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
+        log(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
         photos, faces, seconds = 0, 0, 0.0
         for batch in find_all(todo, args) if todo else ():
             photos, faces, seconds = photos + batch["photos"], faces + batch["faces"], seconds + batch["seconds"]
-            failed += complain([InputError(line) for line in batch["problems"].split("\0") if line])
+            failed += report_problems([InputError(line) for line in batch["problems"].split("\0") if line])
     rate = f", {photos / seconds:.1f} photos a second and core" if photos else ""
-    say(f"{photos} photos done, {faces} faces{rate} -> {args.output}")
+    log(f"{photos} photos done, {faces} faces{rate} -> {args.output}")
     return 2 if failed else 0
 
 
 if __name__ == "__main__":
-    run(main)
+    run_program(main)

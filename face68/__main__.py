@@ -5,18 +5,18 @@ face68 photo.jpg --output marked.jpg        # and a picture with the points
 face68 photos/ --output marked/ > points.jsonl
 """
 
-from cli.arguments import add_overwrite, complain, parser, run
-from cli.outputs import check_places, place_pictures
-from cli.results import Results
-
 from pathlib import Path
 
+from cli.arguments import add_overwrite
+from cli.outputs import check_places, place_pictures
+from cli.results import Results
 from face68 import Landmarker, __version__
 from face68.draw import draw_faces
 from face68.formats import ImageResult, json_line
 from face68.inputs import STDIN, find_inputs, read_source, weigh_source
 from face68.network import FAMILY, FOR_PHOTOS
 from face68.photos import find_faces
+from face68.program import parser, report_problems, run_program
 
 
 def parse_arguments():
@@ -37,10 +37,10 @@ def main() -> int:
     check_places(pictures.values(), [source for source in inputs.sources if source != STDIN], args.overwrite)
     landmarker = Landmarker(args.network)
     results = Results(draw_faces, pictures=pictures, pts={}, sheets={}, summaries={})
-    failed = complain(inputs.problems)
+    failed = report_problems(inputs.problems)
     for photo in find_faces(landmarker, inputs.sources, read_source, weigh=weigh_source):
         if results.write(photo).problem:
-            failed += complain([photo.problem])
+            failed += report_problems([photo.problem])
         else:
             print(json_line(ImageResult(photo.source, *photo.size, photo.faces)), flush=True)
     return 2 if failed else 0
@@ -48,7 +48,7 @@ def main() -> int:
 
 def command() -> None:
     """The command `face68`."""
-    run(main)
+    run_program(main)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from types import SimpleNamespace
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from cli.arguments import run as run_command
-
 import cv2
 import pytest
 import torch
@@ -27,6 +25,7 @@ import train
 from face68.images import read_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
+from face68.program import run_program as run_command
 from training import run as training_run
 from training import state
 

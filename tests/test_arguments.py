@@ -1,7 +1,6 @@
 """What every command shares: its help, its complaints, and the process that is its own."""
 
-from cli import launch
-from cli.arguments import add_overwrite, complain, parser, positive_float, positive_int, probability, say, whole_number
+import cli.launch as launch
 
 import argparse
 import importlib
@@ -14,7 +13,9 @@ import pytest
 from conftest import REPOSITORY, encoded, one_line_error
 from PIL import Image
 
+from cli.arguments import add_overwrite, positive_float, positive_int, probability, whole_number
 from face68.files import InputError
+from face68.program import log, parser, report_problems
 
 
 def run_main(body: str, *arguments, **options) -> subprocess.CompletedProcess:
@@ -169,8 +170,8 @@ def test_values_of_options(kind, good, bad):
 
 
 def test_what_is_said_and_complained_of_is_a_line_each(capsys):
-    say("a\nb")
-    assert complain([InputError("x\ny: is empty"), InputError("z: too")]) == 2 and complain([]) == 0
+    log("a\nb")
+    assert report_problems([InputError("x\ny: is empty"), InputError("z: too")]) == 2 and report_problems([]) == 0
     output, errors = capsys.readouterr()
     assert output == "a\\nb\n" and errors == "error: x\\ny: is empty\nerror: z: too\n"
 

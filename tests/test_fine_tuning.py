@@ -1,12 +1,11 @@
 """Training that begins with a checkpoint's weights."""
 
-from cli.weights import file_of
-
 import pytest
 import torch
 from conftest import PRETRAINED
 
 import train
+from cli.weights import file_of
 from face68.files import InputError
 from models import create_model
 from training import run

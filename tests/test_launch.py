@@ -12,9 +12,9 @@ import pytest
 from conftest import REPOSITORY
 
 # A command whose imports take long: it says so, and then waits.
-IMPORTS = "import launch\nprint('importing', flush=True)\nimport time\ntime.sleep(30)\n"
+IMPORTS = "import cli.launch as launch\nprint('importing', flush=True)\nimport time\ntime.sleep(30)\n"
 MAIN = """
-import launch
+import cli.launch as launch
 import time
 def main():
     try:
@@ -26,10 +26,16 @@ launch.run(main)
 """
 
 
+def copy_launch(folder):
+    (folder / "cli").mkdir()
+    for name in ("__init__.py", "launch.py"):
+        (folder / "cli" / name).write_text((REPOSITORY / "cli" / name).read_text())
+
+
 @pytest.fixture
 def begin(tmp_path):
-    """Start a command of this text beside a copy of launch.py."""
-    (tmp_path / "launch.py").write_text((REPOSITORY / "launch.py").read_text())
+    """Start a command of this text beside a copy of cli/launch.py."""
+    copy_launch(tmp_path)
 
     def start(text: str, **options) -> subprocess.Popen:
         (tmp_path / "command.py").write_text(text)
@@ -62,16 +68,16 @@ def test_what_is_ignored_in_the_background_and_under_nohup_stays_so(begin, numbe
 
 
 def test_libraries_of_c_don_t_write_on_stderr_and_python_does(begin):
-    text = "import launch, os, sys\nos.write(2, b'chatter\\n')\nprint('ours', file=sys.stderr)\n"
+    text = "import os, sys, cli.launch\nos.write(2, b'chatter\\n')\nprint('ours', file=sys.stderr)\n"
     assert begin(text).communicate(timeout=30) == ("", "ours\n")
 
 
 def test_a_module_of_a_package_is_a_command_too(tmp_path):
     """As `python -m benchmarks` runs it; of a package in another folder nothing is set up."""
-    (tmp_path / "launch.py").write_text((REPOSITORY / "launch.py").read_text())
+    copy_launch(tmp_path)
     for folder, said in ((tmp_path, ""), (tmp_path / "elsewhere", "chatter\n")):
         (folder / "room").mkdir(parents=True)
-        (folder / "room" / "__main__.py").write_text("import launch, os\nos.write(2, b'chatter\\n')\n")
+        (folder / "room" / "__main__.py").write_text("import cli.launch, os\nos.write(2, b'chatter\\n')\n")
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
         line = [sys.executable, "-m", "room"]
         done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
@@ -79,7 +85,7 @@ def test_a_module_of_a_package_is_a_command_too(tmp_path):
 
 
 def test_who_imports_a_command_keeps_its_signals_and_streams():
-    code = "import os, signal, sys; a = sys.stderr, signal.getsignal(2); import launch; os.write(2, b'heard')\n"
+    code = "import os, signal, sys; a = sys.stderr, signal.getsignal(2); import cli.launch; os.write(2, b'heard')\n"
     code += "assert a == (sys.stderr, signal.getsignal(2))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "heard")
@@ -88,7 +94,7 @@ def test_who_imports_a_command_keeps_its_signals_and_streams():
 def test_a_thread_that_waits_for_ever_holds_nothing_up(begin, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     text = """
-import launch, threading, time
+import cli.launch as launch, threading, time
 def main():
     threading.Thread(target=lambda: open("pipe").read()).start()
     print("running", flush=True)
@@ -119,7 +125,7 @@ def test_the_same_signal_comes_again_and_another_one_ends_at_once(begin):
 
 def test_a_terminal_that_is_closed_keeps_nothing_from_being_tidied_up(begin, tmp_path):
     text = """
-import launch, sys, time
+import cli.launch as launch, sys, time
 def main():
     try:
         print("running", flush=True)
@@ -142,7 +148,7 @@ launch.run(main)
 @pytest.mark.parametrize("stream", [0, 1, 2])
 def test_a_closed_stream_gets_no_result_s_number(begin, tmp_path, stream):
     """What a command prints never lands in a file that it opens."""
-    text = "import launch\ndef main():\n    file = open('result', 'w')\n    print('said')\nlaunch.run(main)\n"
+    text = "import cli.launch as launch\ndef main():\n    file = open('result', 'w')\n    print('said')\nlaunch.run(main)\n"
     process = begin(text, preexec_fn=lambda: os.close(stream))
     process.communicate(timeout=30)
     assert process.returncode == 0 and (tmp_path / "result").read_text() == ""
@@ -150,21 +156,21 @@ def test_a_closed_stream_gets_no_result_s_number(begin, tmp_path, stream):
 
 def test_no_room_for_what_is_printed_is_a_line(begin):
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        process = begin("import launch\nlaunch.run(lambda: print('line'))\n", stdout=full)
+        process = begin("import cli.launch as launch\nlaunch.run(lambda: print('line'))\n", stdout=full)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
     assert errors == "error: standard output: can't be written (No space left on device); give another place\n"
 
 
 def test_a_name_that_no_file_can_have_is_a_line(begin):
-    process = begin("import launch, pathlib\nlaunch.run(lambda: pathlib.Path(300 * 'a').stat())\n")
+    process = begin("import cli.launch as launch, pathlib\nlaunch.run(lambda: pathlib.Path(300 * 'a').stat())\n")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
     assert errors == f"error: {300 * 'a'}: can't be read (File name too long); check the path\n"
 
 
 def test_memory_that_runs_out_is_a_line(begin):
-    process = begin("import launch\ndef main(): raise MemoryError\nlaunch.run(main)\n")
+    process = begin("import cli.launch as launch\ndef main(): raise MemoryError\nlaunch.run(main)\n")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2 and errors.startswith("error: the memory of this machine is too small")
 
@@ -172,7 +178,7 @@ def test_memory_that_runs_out_is_a_line(begin):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_block_that_belongs_together_is_ended(begin, number):
     text = """
-import launch, signal, time
+import cli.launch as launch, signal, time
 def main():
     with launch.uninterrupted():
         print("within", flush=True)

@@ -1,7 +1,5 @@
 """What runs a network: exported files and what is none, the choice of a network, and a process without torch."""
 
-from cli import weights
-
 import json
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import torch
 from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
 
 from benchmarks.stress import HARMLESS_NETWORKS, NETWORKS, tiny
+from cli import weights
 from face68.files import InputError, sha256
 from face68.landmarker import Landmarker
 from face68.network import (

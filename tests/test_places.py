@@ -1,7 +1,5 @@
 """Results go where nothing of a user's is lost, each to a place of its own."""
 
-from cli.outputs import check_places, is_ours, only_writer, place_pictures, place_pts, place_sheets, pts_of_face
-
 import os
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ import pytest
 from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
+from cli.outputs import check_places, is_ours, only_writer, place_pictures, place_pts, place_sheets, pts_of_face
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts

@@ -1,8 +1,5 @@
 """The prediction command on whatever a user has."""
 
-from cli import results
-from cli.outputs import only_writer
-
 import json
 import os
 import signal
@@ -19,6 +16,8 @@ from conftest import PRETRAINED, REPOSITORY, SHIPPED, Terminal, digests, encoded
 from PIL import Image
 
 import predict
+from cli import results
+from cli.outputs import only_writer
 from evaluation.metrics import nme
 from face68.files import InputError
 from face68.formats import read_coco, read_faces_csv, read_json, read_jsonl, read_pts

@@ -1,11 +1,10 @@
 """What is written of a run: whole, in order, and one file that fails costs no other."""
 
-from cli import results as cli_results
-from cli.results import Results, thumbnail
-
 import numpy as np
 import pytest
 
+from cli import results as cli_results
+from cli.results import Results, thumbnail
 from face68.draw import COLORS, draw_faces, schematic_face
 from face68.files import InputError
 from face68.formats import read_json, read_jsonl, read_pts, write_faces_csv, write_json

@@ -1,5 +1,3 @@
-from cli import weights as cli_weights
-
 import contextlib
 import csv
 import os
@@ -14,6 +12,7 @@ import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, digests, one_line_error
 
+from cli import weights as cli_weights
 from data_load import Seeded, join, open_split
 from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
