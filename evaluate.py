@@ -39,7 +39,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cli.arguments import add_overwrite, positive_float, positive_int, whole_number
+from cli.arguments import add_overwrite, positive_float
 from cli.outputs import check_places, is_ours, tell_new_folders
 from cli.weights import default_detector, default_network, file_of, open_framing, open_network
 from data_load import FacialKeypointsDataset, open_split
@@ -54,7 +54,7 @@ from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker, Predictions
 from face68.network import FAMILY, FOR_PHOTOS
-from face68.program import log, parser
+from face68.program import log, parser, positive_int, whole_number
 from plots import errors as plots_errors
 from plots import page, style
 from training import devices

@@ -4,7 +4,6 @@ python prepare.py download                    # the public data set into data/ (
 python prepare.py check data                  # an audit of a data set
 python prepare.py shift data --checkpoint C   # how far its labels lie off the faces
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
-python prepare.py overlays                    # draw the pictures of face filters anew
 python prepare.py film speech                 # draw a film of an invented person, and write its exact truth
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
 """
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from cli.arguments import add_overwrite, seed
 from cli.outputs import OUTPUTS, check_places
-from curation import overlays
 from datasets import audit, public_set
 from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
@@ -27,7 +25,7 @@ from training.checkpoint import TorchNetwork
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film,overlays}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -40,7 +38,6 @@ def parse_arguments():
     draw = commands.add_parser("sample", help="draw the embedded sample, pictures of invented people with exact labels")
     draw.add_argument("--output-dir", type=Path, default=SAMPLE_DIR, help="new or empty folder, or that of a sample")
     draw.add_argument("--seed", type=seed, default=0, help="another one gives the people other looks")
-    commands.add_parser("overlays", help="draw the pictures of face filters, face68/pictures/, anew")
     film = commands.add_parser("film", help="draw a film of invented people and write its exact truth beside it")
     film.add_argument("name", choices=films.FILMS, metavar=f"{{{','.join(films.FILMS)}}}", help="which of them")
     film.add_argument("--output", type=Path, help="the .mp4 file (default: outputs/NAME.mp4)")
@@ -60,8 +57,6 @@ def main() -> None:
         label_shift.measure(args.directory, TorchNetwork(args.checkpoint), args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
-    elif args.command == "overlays":
-        overlays.write_overlays()
     else:
         output = args.output or OUTPUTS / f"{args.name}.mp4"
         if output.suffix != ".mp4":

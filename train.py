@@ -29,7 +29,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from cli.arguments import add_overwrite, float_from_zero, positive_float, positive_int, probability, seed, whole_number
+from cli.arguments import add_overwrite, float_from_zero, positive_float, probability, seed
 from cli.outputs import check_places, is_ours, only_writer
 from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
 from data_load import (
@@ -39,7 +39,7 @@ from datasets import image_cache
 from datasets.layout import FOLDS, SAMPLE_DIR, default_data
 from face68.files import InputError
 from face68.network import FAMILY
-from face68.program import parser
+from face68.program import parser, positive_int, whole_number
 from models import (
     MODELS,
     create_model,

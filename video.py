@@ -35,7 +35,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, float_from_zero, positive_int
+from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, float_from_zero
 from cli.outputs import OUTPUTS, check_places, is_ours
 from cli.weights import chosen_network, open_landmarker
 from face68.draw import draw_faces
@@ -55,7 +55,7 @@ from face68.measures import NAMES, Blinks, measure, measured
 from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
-from face68.program import log, parser, report_problems
+from face68.program import log, parser, positive_int, report_problems
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"

@@ -27,7 +27,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cli.arguments import add_overwrite, positive_int, seed
+from cli.arguments import add_overwrite, seed
 from cli.outputs import check_places
 from cli.weights import default_checkpoint, default_detector, file_of, open_network
 from docs.pictures import overlay_sheet, overview_picture
@@ -46,7 +46,7 @@ from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import NUM_LANDMARKS, REGIONS
 from face68.network import FAMILY
-from face68.program import parser
+from face68.program import parser, positive_int
 from plots.curves import plot_histories
 from plots.data import audit_picture
 from plots.errors import error_sheet

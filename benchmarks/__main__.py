@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks import films, limits, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
-from cli.arguments import add_overwrite, float_from_zero, positive_int, probability, whole_number
+from cli.arguments import add_overwrite, float_from_zero, probability
 from cli.outputs import OUTPUTS, check_places, is_ours
 from cli.weights import chosen_network
 from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
@@ -34,7 +34,7 @@ from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, shipped_network
-from face68.program import log, parser
+from face68.program import log, parser, positive_int, whole_number
 
 COMMANDS = {
     "photo": photos.compare_photo,

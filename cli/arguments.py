@@ -9,7 +9,7 @@ from face68.detect import DETECTORS
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS
 from face68.overlays import DEFAULT_PLACE, PLACES
-from face68.program import shortened
+from face68.program import positive_int, whole_number
 
 
 def add_overwrite(options: argparse._ActionsContainer) -> None:
@@ -72,23 +72,6 @@ def add_overlay(options: argparse._ActionsContainer) -> None:
     )
 
 
-LARGEST = 10**9  # of the counts that an option may give: beyond, libraries of C have no room for them
-
-
-def positive_int(text: str, largest: int = LARGEST) -> int:
-    """An option's value: 1, 2, 3, …"""
-    if _is_up_to(largest, text) and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 1 to {largest:,}")
-
-
-def whole_number(text: str, largest: int = LARGEST) -> int:
-    """An option's value: 0, 1, 2, …"""
-    if _is_up_to(largest, text):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 0 to {largest:,}")
-
-
 def seed(text: str) -> int:
     """An option's value: what a generator of random numbers begins with."""
     return whole_number(text, 2**64 - 1)
@@ -97,10 +80,6 @@ def seed(text: str) -> int:
 def threads(text: str) -> int:
     """An option's value: a number of threads that a machine can have."""
     return positive_int(text, 1024)
-
-
-def _is_up_to(largest: int, text: str) -> bool:
-    return text.isdecimal() and len(text) <= len(str(largest)) and int(text) <= largest
 
 
 def positive_float(text: str) -> float:

@@ -21,15 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+from filelock import FileLock, Timeout
 
-from cli.arguments import positive_int
-from cli.outputs import only_writer
 from face68 import Landmarker
-from face68.files import InputError
+from face68.files import InputError, unwritable
 from face68.formats import ImageResult, read_jsonl, write_jsonl
 from face68.inputs import find_inputs, glance_at_source, read_source, weigh_glance
 from face68.photos import find_faces
-from face68.program import log, parser, report_problems, run_program, set_up_pillow
+from face68.program import log, parser, positive_int, report_problems, run_program, set_up_pillow
 
 
 class FindFaces:
@@ -83,6 +82,23 @@ def photos_done(output: Path) -> set[str]:
         InputError: a file isn't JSON Lines of faces.
     """
     return {result.image for path in sorted(output.glob("[!.]*.jsonl")) for result in read_jsonl(path)}
+
+
+@contextlib.contextmanager
+def alone_in(output: Path) -> Iterator[None]:
+    """No other run writes into the folder meanwhile.
+
+    Raises:
+        InputError: another one does, or it can't be written to.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with FileLock(output / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise InputError(f"{output}: another process writes into it; wait for it, or name another folder") from error
+    except OSError as error:
+        raise unwritable(output, error) from error
 
 
 def start_ray(address: str | None):
@@ -147,7 +163,7 @@ def main() -> int:
     inputs = find_inputs(args.photos, args.recursive)
     Landmarker(args.checkpoint)  # what is wrong with it is known now, and not to each worker
     failed = report_problems(inputs.problems)
-    with only_writer(args.output):
+    with alone_in(args.output):
         done = photos_done(args.output)
         todo = [source for source in inputs.sources if source not in done]
         log(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")

@@ -51,8 +51,9 @@ WINDOW, SETTLING = 5.0, 1.0  # seconds of openness that make the open level, and
 LONGEST, GAP = 0.6, 0.5  # seconds of a blink, and without a picture of the eyes
 
 # x to the right of the picture, y down, z towards the camera, 1 the distance of the outer eye corners; and the weight.
-# Of each pair of mirrored points the second, and of those on the axis. Made by curation/mean_face.py from the labels of
-# 2,328 real faces: the public set's, 300-W's (LFPW, HELEN) and AFW's.
+# Of each pair of mirrored points the second, and of those on the axis. Made from
+# the labels of 2,328 real faces, the public set's, 300-W's (LFPW, HELEN) and AFW's, by curation/mean_face.py of commit
+# 545270d.
 _HALF_FACE: dict[int, tuple[float, float, float, float]] = {
     22: (0.171, -0.202, -0.031, 0.29),
     23: (0.291, -0.243, -0.062, 0.49),

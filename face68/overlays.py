@@ -49,7 +49,7 @@ class Place:
     narrowest: float = 0.4  # that of a plane turned by 66°
 
 
-# By the names of the overlays that come with the library, NAME.png, which `python prepare.py overlays` draws.
+# By the names of the overlays that come with the library, NAME.png (drawn by curation/overlays.py of commit 545270d).
 _ON_THE_BRIDGE = Place((27, 28), below=-0.05, width=1.6)
 PLACES = {
     "glasses": _ON_THE_BRIDGE,

@@ -95,3 +95,24 @@ def parser(doc: str) -> argparse.ArgumentParser:
 def shortened(text: str) -> str:
     """A user's word as a message quotes it."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+
+LARGEST_COUNT = 10**9  # of the counts that an option may give: beyond, libraries of C have no room for them
+
+
+def positive_int(text: str, largest: int = LARGEST_COUNT) -> int:
+    """An option's value: 1, 2, 3, …"""
+    if _is_up_to(largest, text) and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 1 to {largest:,}")
+
+
+def whole_number(text: str, largest: int = LARGEST_COUNT) -> int:
+    """An option's value: 0, 1, 2, …"""
+    if _is_up_to(largest, text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{shortened(text)} is not a whole number from 0 to {largest:,}")
+
+
+def _is_up_to(largest: int, text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(largest)) and int(text) <= largest

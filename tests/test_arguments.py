@@ -13,9 +13,9 @@ import pytest
 from conftest import REPOSITORY, encoded, one_line_error
 from PIL import Image
 
-from cli.arguments import add_overwrite, positive_float, positive_int, probability, whole_number
+from cli.arguments import add_overwrite, positive_float, probability
 from face68.files import InputError
-from face68.program import log, parser, report_problems
+from face68.program import log, parser, positive_int, report_problems, whole_number
 
 
 def run_main(body: str, *arguments, **options) -> subprocess.CompletedProcess:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pose import heads, pose_row, seen_rotation
-from curation.mean_face import learn
 from datasets.synthetic import Frame, face_labels
 from datasets.synthetic.pose import rotation
 from face68 import draw, measures
@@ -69,21 +68,6 @@ def test_drawn_heads():
     assert (row["heads"], row["found"]) == (60, 1)
     assert row["deg_yaw"] < 2 and row["deg_pitch"] < 3 and row["deg_roll"] < 1
     assert np.corrcoef(found[:, 0], true[:, 0])[0, 1] > 0.99
-
-
-def test_the_mean_face_is_learned_from_views_of_it():
-    """From a start that is off, with the depth of the start, and pitch 0 where those that look ahead have it."""
-    face, _ = measures._mean_face()
-    poses = list(itertools.product((-50, -25, -8, 0, 8, 25, 50), (-15, 0, 15), (0, 100)))
-    rng = np.random.default_rng(0)
-    views = np.stack([projected(*pose) for pose in poses]) + rng.normal(0, 0.3, (len(poses), 68, 2))
-    noise = rng.normal(0, 0.02, (68, 3))
-    start = face + (noise + noise[FLIP] * (-1, 1, 1)) / 2
-    start[[30, 36, 45], 2] = face[[30, 36, 45], 2]
-    found, weights = learn(views, start @ rotation(0, 7).T)
-    assert np.isnan(found[:17]).all() and (weights[:17] == 0).all() and (weights[17:] > 0).all()
-    np.testing.assert_allclose((found - found[27])[17:], (face - face[27])[17:], atol=0.03)
-    assert np.abs(found - found[27] - face + face[27])[17:].mean() < 0.5 * np.abs(start - face)[17:].mean()
 
 
 def test_the_line_of_sight_to_a_head_ahead_is_the_cameras_axis():

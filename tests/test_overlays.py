@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation.overlays import DRAWN
 from datasets.synthetic import Frame, face_labels, random_person, random_video
 from datasets.synthetic.pose import turn_head
 from docs import pictures
@@ -223,13 +222,9 @@ def test_later_ones_lie_above():
 # --- Where it comes from --------------------------------------------------------------------------------------
 
 
-def test_each_shipped_picture_is_what_the_script_draws():
-    assert set(DRAWN) == set(PLACES) == {path.stem for path in PICTURES.iterdir()}
-    sizes = [(PICTURES / f"{name}.png").stat().st_size for name in DRAWN]
-    assert max(sizes) < 60_000 and sum(sizes) < 200_000
-    for name, draw in DRAWN.items():
-        difference = np.abs(draw().astype(int) - read_cutout(PICTURES / f"{name}.png"))
-        assert difference.mean() < 0.1, name  # another OpenCV may draw an edge a level off
+def test_each_place_has_its_picture():
+    assert set(PLACES) == {path.stem for path in PICTURES.iterdir()}
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 200_000
 
 
 def test_a_file_lies_where_glasses_do_or_where_it_says(tmp_path, monkeypatch):
