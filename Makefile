@@ -25,8 +25,8 @@ test: $(VENV)/installed-dev  ## lint, and run the tests: some minutes
 
 pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quarter of an hour
 	$(BIN)/python visualize.py landmarks --output docs/landmarks.png
-	$(BIN)/python visualize.py overlays --output docs/overlays.jpg
-	$(BIN)/python visualize.py overview --output docs/overview.jpg
+	$(BIN)/python -m docs.pictures overlays docs/overlays.jpg
+	$(BIN)/python -m docs.pictures overview docs/overview.jpg
 	$(BIN)/python visualize.py photo --checkpoint saved_models/pretrained.pt --output docs/photo.webp
 	$(BIN)/python visualize.py heatmaps --checkpoint saved_models/pretrained.pt --output docs/heatmaps.webp
 	$(BIN)/python visualize.py annotators --checkpoint saved_models/pretrained.pt --output docs/annotators.png
@@ -43,6 +43,6 @@ $(VENV)/installed: requirements.txt
 	$(BIN)/pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	$(BIN)/pip install --quiet -r requirements-dev.txt
+$(VENV)/installed-dev: tests/requirements.txt $(VENV)/installed
+	$(BIN)/pip install --quiet -r tests/requirements.txt
 	@touch $@

@@ -5,8 +5,6 @@ python visualize.py samples --checkpoint C   # predictions beside them
 python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
 python visualize.py transforms               # one face through each transform of data_load.py; mosaics
 python visualize.py landmarks                # the numbered picture of the 68 points
-python visualize.py overlays                 # the face filters, on a photograph and on drawn heads that turn
-python visualize.py overview --output docs/overview.jpg    # the README's first picture
 python visualize.py history runs/a runs/b    # the curves of several trainings over each other
 python visualize.py photo --image me.jpg     # how a photo becomes points, step by step
 python visualize.py filters                  # the filters that a network begins with, and what they find
@@ -30,7 +28,6 @@ import numpy as np
 from cli.arguments import add_overwrite, seed
 from cli.outputs import check_places
 from cli.weights import default_checkpoint, default_detector, file_of, open_network
-from docs.pictures import overlay_sheet, overview_picture
 from face68 import geometry
 from face68.draw import (
     WHITE,
@@ -309,8 +306,6 @@ def main() -> None:
         "audit": "what a data set holds",
         "transforms": "one face through each transform",
         "landmarks": "the numbered picture of the 68 points",
-        "overlays": "the face filters",
-        "overview": "the README's first picture",
         "history": "the curves of several trainings over each other",
         **SEEING,
     }
@@ -322,7 +317,7 @@ def main() -> None:
         command.add_argument("--show", action="store_true", help="open it in a window too")
         if name == "history":
             command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
-        if name in ("landmarks", "overlays", "overview", "history"):
+        if name in ("landmarks", "history"):
             continue
         if name in SEEING:
             add_seeing(command, name)
@@ -350,12 +345,8 @@ def main() -> None:
         picture = rendered(see(args, *reads))
     elif args.command == "landmarks":
         picture = draw_landmarks()
-    elif args.command == "overlays":
-        picture = overlay_sheet()
     elif args.command == "audit":
         picture = audit_picture(args.data)
-    elif args.command == "overview":
-        picture = overview_picture()
     elif args.command == "history":
         picture = history_picture(args.runs)
     else:

@@ -50,7 +50,7 @@ class Followed(NamedTuple):
 
 
 class SeenFrame(NamedTuple):
-    """A frame of a film whose truth is known: seconds, its actors (`datasets.synthetic.films.Seen`) and the faces found."""
+    """A frame of a film whose truth is known: seconds, its actors and the faces found."""
 
     time: float
     actors: Sequence

@@ -1,11 +1,18 @@
-"""The pictures of the README."""
+"""Draw the pictures of the README that no command of a user's draws.
 
+python -m docs.pictures overview docs/overview.jpg    # what this repository does, at one glance
+python -m docs.pictures overlays docs/overlays.jpg    # the face filters, on a photograph and on drawn heads that turn
+"""
+
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from datasets.synthetic import Frame, draw, random_person, random_video
+from datasets.synthetic.films import frames
 from face68 import geometry
 from face68.draw import (
     contact_sheet,
@@ -13,22 +20,20 @@ from face68.draw import (
     fit,
     label,
 )
-from face68.images import read_image
+from face68.images import read_image, write_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import Face
 from face68.overlays import draw_overlays, load_overlay
 
 # A portrait by NASA, in the public domain: https://flic.kr/p/r9qvLn, as it comes with scikit-image.
-COLLINS = Path(__file__).parent / "docs" / "collins.jpg"
+COLLINS = Path(__file__).parent / "collins.jpg"
 
 
 def overlay_sheet(tile: int = 160) -> np.ndarray:
     """The overlays on the photograph that comes with matplotlib, then on invented people who turn by 45° to each side,
     where their exact labels are.
     """
-    from datasets.synthetic import Frame, draw, random_person, random_video  # here: nothing else needs these
-
     photo = read_image(demonstration_photo())
     (face,) = Landmarker()(photo)
     matrix = geometry.crop_matrix(
@@ -55,10 +60,6 @@ def overview_picture() -> np.ndarray:
     The photographs are of Grace Hopper, which comes with matplotlib, and of Eileen Collins; several faces at once are
     drawn ones.
     """
-    from datasets.synthetic.films import frames  # here, as in `overlay_sheet`
-    from face68.inputs import demonstration_photo
-    from face68.landmarker import Landmarker
-
     landmarker = Landmarker()
     hopper, collins, group = read_image(demonstration_photo()), read_image(COLLINS), next(frames("four")).image
     (of_hopper,), (of_collins,) = landmarker(hopper), landmarker(collins)
@@ -108,3 +109,8 @@ def _side_by_side(pictures: Sequence[np.ndarray], gap: int, axis: int) -> np.nda
 
 def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
     return draw_overlays(image, [face], [load_overlay(name) for name in names])
+
+
+if __name__ == "__main__":
+    name, path = sys.argv[1:]
+    write_image(path, {"overview": overview_picture, "overlays": overlay_sheet}[name]())

@@ -45,8 +45,8 @@ def test_what_is_left_out_of_a_folder_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", as_a_user)
     inputs = find_inputs([str(tmp_path)], recursive=True)
-    assert list(map(str, face68_inputs.names)) == ["a.JFIF", "b.jpe"]
-    locked, heic = map(str, face68_inputs.problems)
+    assert list(map(str, inputs.names)) == ["a.JFIF", "b.jpe"]
+    locked, heic = map(str, inputs.problems)
     assert locked == f"{tmp_path / 'locked'}: can't be read (Permission denied); check the path"
     assert heic.startswith(f"{tmp_path}: 2 HEIC photos are left out; save as JPEG")
     (told,) = find_inputs([str(tmp_path / "locked")]).problems
@@ -63,9 +63,7 @@ def test_inputs_are_named_by_the_folder_that_holds_them_all(tmp_path, monkeypatc
 
     def names(*arguments, recursive=False):
         inputs = find_inputs(arguments, recursive)
-        return [name.as_posix() for name in face68_inputs.names], [
-            str(problem).split(":")[0] for problem in face68_inputs.problems
-        ]
+        return [name.as_posix() for name in inputs.names], [str(problem).split(":")[0] for problem in inputs.problems]
 
     assert names("x.png") == (["x.png"], [])
     assert names("../a", recursive=True) == (["deep/y.png", "x.png"], [])

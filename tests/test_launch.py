@@ -148,7 +148,7 @@ launch.run(main)
 @pytest.mark.parametrize("stream", [0, 1, 2])
 def test_a_closed_stream_gets_no_result_s_number(begin, tmp_path, stream):
     """What a command prints never lands in a file that it opens."""
-    text = "import cli.launch as launch\ndef main():\n    file = open('result', 'w')\n    print('said')\nlaunch.run(main)\n"
+    text = "from cli import launch\ndef main():\n    file = open('result', 'w')\n    print('said')\nlaunch.run(main)\n"
     process = begin(text, preexec_fn=lambda: os.close(stream))
     process.communicate(timeout=30)
     assert process.returncode == 0 and (tmp_path / "result").read_text() == ""

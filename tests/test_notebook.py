@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from nbclient import NotebookClient
 
-TOUR = REPOSITORY / "notebooks" / "tour.ipynb"
+TOUR = REPOSITORY / "examples" / "tour.ipynb"
 
 
 @pytest.fixture
