@@ -204,7 +204,7 @@ def _open_300w(directory: Path, split: str, transform) -> FacialKeypointsDataset
     return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
 
 
-class Seeded(Dataset):
+class SeededSamples(Dataset):
     """A data set whose random transforms depend on (seed, epoch, index) alone.
 
     So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.

@@ -41,7 +41,7 @@ import numpy as np
 
 from cli.arguments import add_overwrite, positive_float
 from cli.outputs import check_places, is_ours, tell_new_folders
-from cli.weights import default_detector, default_network, file_of, open_framing, open_network
+from cli.weights import default_detector, default_network, file_of, open_coarse_network, open_network
 from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
 from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
@@ -228,11 +228,11 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
             log(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
         return predicted, None
     threads = max(1, (os.cpu_count() or 1) // devices.count())
-    network, framing = open_network(place.path, threads), open_framing(place.path, threads)
-    landmarker = Landmarker(network, default_detector(args.detector), framing=framing)
-    rows = devices.share(len(data))  # the images of this process
+    network, coarse_network = open_network(place.path, threads), open_coarse_network(place.path, threads)
+    landmarker = Landmarker(network, default_detector(args.detector), coarse_network=coarse_network)
+    rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
-    predicted = join_predictions(devices.joined(part))
+    predicted = join_predictions(devices.gather(part))
     return to_annotator(predicted, network, data.labelled_by), landmarker
 
 
@@ -298,7 +298,7 @@ def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
 
 
 def main() -> None:
-    with devices.together():
+    with devices.process_group():
         evaluate(parse_arguments())
 
 
@@ -308,11 +308,11 @@ def evaluate(args) -> None:
     args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
     args.checkpoint = [place._replace(path=file_of(place.path)) for place in args.checkpoint]
     places = [*args.checkpoint, *args.predictions]
-    tables = devices.first_does(check_files, args, places)
+    tables = devices.on_main(check_files, args, places)
     data = open_data(args)
     others = evaluation_report.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
     predicted = {place.name: predict(place, data, args) for place in places}
-    devices.first_does(tell, args, places, data, predicted, others, tables)
+    devices.on_main(tell, args, places, data, predicted, others, tables)
 
 
 def tell(

@@ -24,17 +24,17 @@ import torch
 from cli.arguments import add_overwrite
 from cli.outputs import check_places
 from cli.weights import BEST, file_of
-from data_load import CropFace, FacialKeypointsDataset, Seeded, join, open_split
+from data_load import CropFace, FacialKeypointsDataset, SeededSamples, join, open_split
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
 from face68.annotators import to_annotator
-from face68.detect import Circles, peaks
+from face68.detect import Detections, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.landmarker import Predictions
-from face68.network import FAMILY, OnnxMaps, OnnxNetwork, is_exported
+from face68.network import FAMILY, OnnxDetector, OnnxNetwork, is_exported
 from face68.program import parser
-from training.checkpoint import TorchMaps, TorchNetwork
+from training.checkpoint import TorchDetector, TorchNetwork
 from training.detector import LEAST_SCORE, measure
 from training.devices import batches
 from training.mosaics import lay, to_maps
@@ -42,7 +42,7 @@ from training.onnx_export import NOT_STATED, check_parity, export_network, open_
 
 LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
-Exported = OnnxNetwork | OnnxMaps
+Exported = OnnxNetwork | OnnxDetector
 COMPARED = 256  # kept-aside faces, at most
 
 
@@ -66,7 +66,7 @@ def parse_arguments():
 
 
 def open_faces(
-    directories: list[Path], network: TorchNetwork | TorchMaps
+    directories: list[Path], network: TorchNetwork | TorchDetector
 ) -> tuple[FacialKeypointsDataset, FacialKeypointsDataset]:
     """Training faces, and faces of people whom the network's training kept aside; cut out by nobody yet."""
     arguments = network.checkpoint["arguments"]
@@ -122,11 +122,13 @@ def samples_of_faces(
 
 def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:
     parts = [(training, CALIBRATION), (kept_aside, COMPARED)]
-    data = [Seeded(lay(faces.subset(evenly(len(faces), count), None), to_maps), seed=0) for faces, count in parts]
+    data = [
+        SeededSamples(lay(faces.subset(evenly(len(faces), count), None), to_maps), seed=0) for faces, count in parts
+    ]
     calibration, compared = ([*batches(part, 0, torch.device("cpu"))] for part in data)
 
-    def error(network: OnnxMaps) -> float:
-        def find(batch: dict) -> list[Circles]:
+    def error(network: OnnxDetector) -> float:
+        def find(batch: dict) -> list[Detections]:
             return [peaks(*maps, LEAST_SCORE) for maps in zip(*network(as_bytes([batch])), strict=True)]
 
         return measure(find, compared).error
@@ -140,7 +142,7 @@ def as_bytes(parts: list[dict]) -> np.ndarray:
 
 
 def check_int8(
-    quantized: OnnxNetwork | OnnxMaps, exact: OnnxNetwork | OnnxMaps, samples: Samples
+    quantized: OnnxNetwork | OnnxDetector, exact: OnnxNetwork | OnnxDetector, samples: Samples
 ) -> tuple[float, float]:
     """The error in 8 bits and exactly.
 
@@ -161,7 +163,9 @@ def main() -> None:
     check_places([output], [checkpoint], args.overwrite, is_exported)
     network = open_checkpoint(checkpoint)
     faces = open_faces(args.data or [default_data()], network)
-    samples = samples_of_mosaics(*faces) if isinstance(network, TorchMaps) else samples_of_faces(*faces, network.policy)
+    samples = (
+        samples_of_mosaics(*faces) if isinstance(network, TorchDetector) else samples_of_faces(*faces, network.policy)
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fp32.onnx")
         export_network(checkpoint, path, args.licence)
@@ -177,7 +181,7 @@ def main() -> None:
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")
-    if isinstance(network, TorchMaps):
+    if isinstance(network, TorchDetector):
         print(f"    python predict.py --detector {output} --image photo.jpg")
         return
     print(f"    python predict.py --checkpoint {output} --image photo.jpg")

@@ -3,7 +3,7 @@
 A network of keypoints takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136),
 or `Outputs`: keypoints and what else it has to say. To add a network, write its class and give it a line in `MODELS`: a
 checkpoint stores the name and the options. Its `input_size` is S, 112 unless it says so, and `predicts_errors` tells
-whether it says how far off its points may be and whether this is a face. `finds_faces` tells those that return `Maps`.
+whether it says how far off its points may be and whether this is a face. `finds_faces` tells detectors.
 """
 
 import inspect
@@ -58,7 +58,7 @@ def join_outputs(parts: Sequence[Outputs]) -> Outputs:
     return Outputs(*(None if field[0] is None else torch.cat([tensor.cpu() for tensor in field]) for field in fields))
 
 
-class Maps(NamedTuple):
+class DetectorOutputs(NamedTuple):
     """What a detector says of B pictures: of each cell of CELL × CELL px, and of the face that has its centre there.
 
     score_logits: (B, H, W), the logit of the probability that it is the cell of a face's centre.
@@ -230,7 +230,7 @@ class DetectorNet(Pyramid):
     turned it is. Small, since it sees the whole photo and the landmark network then judges what it found.
     `calibration` (offset, slope) makes the scores' logits true ones; train.py fits it on unseen people.
 
-    (B, 3, H, W) RGB in [0, 1] → `Maps` of H/8 × W/8 cells. H and W are multiples of 32.
+    (B, 3, H, W) RGB in [0, 1] → `DetectorOutputs` of H/8 × W/8 cells. H and W are multiples of 32.
 
     widths: see `Pyramid`.
     """
@@ -244,9 +244,11 @@ class DetectorNet(Pyramid):
         nn.init.constant_(self.head[-1].bias[0], RARE)
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
-    def forward(self, images: Tensor) -> Maps:
+    def forward(self, images: Tensor) -> DetectorOutputs:
         score_logits, centers, log_sides, axes = self.head(self.look(images)[0]).split([1, 2, 1, 2], dim=1)
-        return Maps(self.calibration[0] + self.calibration[1] * score_logits[:, 0], centers, log_sides[:, 0], axes)
+        return DetectorOutputs(
+            self.calibration[0] + self.calibration[1] * score_logits[:, 0], centers, log_sides[:, 0], axes
+        )
 
 
 def spatial_softmax(heatmaps: Tensor) -> Tensor:
@@ -399,7 +401,7 @@ class PixelOutputs(nn.Module):
         return keypoints, outputs.log_errors.exp() * (self.size / 2), outputs.face_logits.sigmoid()
 
 
-def faces_in_pixels(maps: Maps) -> Tensor:
+def faces_in_pixels(maps: DetectorOutputs) -> Tensor:
     """What each cell says of its face, (B, 5, H, W): x and y of its centre and its side in px of the picture, pixel
     centres at integers, and x and y of the direction from its right eye to its left one.
     """
@@ -410,7 +412,7 @@ def faces_in_pixels(maps: Maps) -> Tensor:
     return torch.cat([(cells + maps.centers) * CELL - 0.5, maps.log_sides.exp()[:, None] * CELL, maps.axes], dim=1)
 
 
-class PixelMaps(nn.Module):
+class PixelDetector(nn.Module):
     """A detector as prediction runs it: bytes in, pixels out. What export.py exports.
 
     (B, 3, H, W) uint8 RGB → scores (B, H/8, W/8) in 0 … 1 and faces (B, 5, H/8, W/8), see `faces_in_pixels`.

@@ -32,9 +32,7 @@ from tqdm import tqdm
 from cli.arguments import add_overwrite, float_from_zero, positive_float, probability, seed
 from cli.outputs import check_places, is_ours, only_writer
 from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
-from data_load import (
-    Seeded,
-)
+from data_load import SeededSamples
 from datasets import image_cache
 from datasets.layout import FOLDS, SAMPLE_DIR, default_data
 from face68.files import InputError
@@ -50,14 +48,14 @@ from training import devices
 from training import run as training_run
 from training import settings as training_settings
 from training.checkpoint import git_commit, load_checkpoint, save_checkpoint, start_from
-from training.detector import FindFaces
+from training.detector import DetectionTask
 from training.devices import (
     PRECISIONS,
     choose_device,
     keep_freed_memory,
     to_device,
 )
-from training.keypoints import HEATMAP_WEIGHT, PlaceKeypoints
+from training.keypoints import HEATMAP_WEIGHT, KeypointTask
 from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
 from training.run import describe, draw_results, export_best, keep_epoch, note_epoch, save_state
@@ -202,7 +200,7 @@ class Interrupt:
         launch.on_signals(launch.end_at_once, launch.AGAIN)
 
 
-def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[str, float]:
+def train_epoch(training: Training, data: SeededSamples, interrupt: Interrupt) -> dict[str, float]:
     """Train to the epoch's end, or to an interruption, or for two steps of a dry run.
 
     Returns the mean losses, and how many images a second, by the columns of history.csv.
@@ -217,7 +215,7 @@ def train_epoch(training: Training, data: Seeded, interrupt: Interrupt) -> dict[
     batches = devices.loaded(
         data,
         settings.workers,
-        batch_sampler=list(map(devices.share_of_step, steps)),
+        batch_sampler=list(map(devices.shard_of_step, steps)),
         generator=torch.Generator(),
     )
     training.model.train()
@@ -268,7 +266,7 @@ def create_untrained(settings: Settings, device: torch.device, annotators: Seque
     return model.to(device, memory_format=torch.channels_last)
 
 
-def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
+def train(training: Training, train_data: SeededSamples, val_data: Dataset) -> bool:
     """The epochs, each with its validation, checkpoints and line. Returns whether they all were done."""
     settings, task, interrupt = training.settings, training.task, Interrupt()
     if not settings.resume:
@@ -276,7 +274,7 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
         found = task.validate(training.average.model, val_data, training.device)
         print(f"before training: {found}", flush=True)
         seconds = time.perf_counter() - started
-        devices.first_does(note_epoch, training, {}, found, seconds, val_data)
+        devices.on_main(note_epoch, training, {}, found, seconds, val_data)
     while training.epoch < settings.epochs:
         started = time.perf_counter()
         try:
@@ -289,7 +287,7 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
             where = f"in epoch {training.epoch + 1} after step {training.step}"
             raise InputError(f"{error}; --resume goes on {where}") from error
         if devices.any_of(interrupt.requested):
-            devices.first_does(save_state, training, describe(training, None))
+            devices.on_main(save_state, training, describe(training, None))
             print(f"stopped in epoch {training.epoch + 1} after step {training.step}; --resume goes on from there")
             return False
         found = task.validate(training.average.model, val_data, training.device)
@@ -303,8 +301,8 @@ def train(training: Training, train_data: Seeded, val_data: Dataset) -> bool:
             f"validation loss {found.loss:.5f}  {found}  {seconds:.1f} s",
             flush=True,
         )
-        devices.first_does(note_epoch, training, losses, found, seconds, val_data)
-        devices.first_does(keep_epoch, training, found)
+        devices.on_main(note_epoch, training, losses, found, seconds, val_data)
+        devices.on_main(keep_epoch, training, found)
     return True
 
 
@@ -332,13 +330,13 @@ def check_folder(settings: Settings) -> None:
 
 
 def main() -> int:
-    with devices.together():
+    with devices.process_group():
         return run(parse_arguments())
 
 
 def run(settings: Settings) -> int:
     """The whole command by its arguments; returns the exit status."""
-    devices.first_does(check_folder, settings)
+    devices.on_main(check_folder, settings)
     keep_freed_memory()
     device = choose_device(settings.device)
     task = task_of(settings)
@@ -362,9 +360,9 @@ def run(settings: Settings) -> int:
         if not writes:
             return 0
         if settings.init is not None:
-            devices.first_does(keep_start, training, val_data)
-        devices.first_does(task.finish, settings.output_dir / training_settings.BEST, val_data, default_detector())
-        devices.first_does(draw_results, training, val_data)
+            devices.on_main(keep_start, training, val_data)
+        devices.on_main(task.finish, settings.output_dir / training_settings.BEST, val_data, default_detector())
+        devices.on_main(draw_results, training, val_data)
         export_best(settings.output_dir / training_settings.BEST, settings.output_dir / training_settings.EXPORTED)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {settings.output_dir}/ for best.pt,")
     print("history.csv, and what to look at: learning.png, training_curves.png, and before and after training")
@@ -377,4 +375,4 @@ if __name__ == "__main__":
 
 
 def task_of(settings: Settings) -> Task:
-    return FindFaces(settings) if finds_faces(settings.model) else PlaceKeypoints(settings)
+    return DetectionTask(settings) if finds_faces(settings.model) else KeypointTask(settings)

@@ -67,7 +67,7 @@ def detector_row(
     times, guesses, once = [], [], []
     hits, others = np.zeros(2), np.zeros(2)  # of those that the face score lets pass, and of all
     for image, points in samples:
-        landmarker = Landmarker(ours.network, detector_of(points), min_face_score=0, framing=ours.framing)
+        landmarker = Landmarker(ours.network, detector_of(points), min_face_score=0, coarse_network=ours.coarse_network)
         start = time.perf_counter()
         found = landmarker.detect(image)
         times.append(1000 * (time.perf_counter() - start))

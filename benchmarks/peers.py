@@ -20,11 +20,11 @@ import numpy as np
 
 from evaluation.metrics import MISSED, failure_rate, nme
 from face68 import geometry
-from face68.detect import FaceDetector, Found
+from face68.detect import FaceBoxes, FaceDetector
 from face68.files import InputError
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
-from face68.network import OnnxMaps, OnnxNetwork, framing_of, shipped_detector
+from face68.network import OnnxDetector, OnnxNetwork, coarse_network_of, shipped_detector
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
@@ -49,14 +49,14 @@ class Ours(Landmarker):
 
     def __init__(self, name: str, path: str | Path, **options):
         points, detector = OnnxNetwork(path), FaceDetector(shipped_detector())
-        framing = framing_of(path)
-        super().__init__(points, detector, framing=framing and OnnxNetwork(framing), **options)
+        coarse_network = coarse_network_of(path)
+        super().__init__(points, detector, coarse_network=coarse_network and OnnxNetwork(coarse_network), **options)
         self.name = name
-        self.files = [points.path, detector.network.path, *([framing] if framing else [])]
+        self.files = [points.path, detector.network.path, *([coarse_network] if coarse_network else [])]
         self.trained_on = f"points: {data_of(points)}; detector: {data_of(detector.network)}"
 
 
-def data_of(network: OnnxNetwork | OnnxMaps) -> str:
+def data_of(network: OnnxNetwork | OnnxDetector) -> str:
     """The folders of train.py --data that a network was trained on, as its file says."""
     return ", ".join(Path(folder).name for folder in json.loads(network.metadata["arguments"])["data"])
 
@@ -136,10 +136,10 @@ class DlibDetector:
 
         self._hog = dlib.get_frontal_face_detector()
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
         rectangles, scores, _ = self._hog.run(image, EnlargedDlib.doublings, 0.0)
         boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
-        return Found(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
+        return FaceBoxes(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
 
 
 def as_face(points: list[tuple[float, float]]) -> Face:

@@ -14,7 +14,7 @@ from benchmarks import figures
 from benchmarks.peers import Dlib, EnlargedDlib, MediaPipe, Ours, accuracy, installed
 from benchmarks.tables import Tables
 from benchmarks.timing import clocked, divide, in_turn, one_core, part_rows, peak_memory, time_rows
-from cli.weights import open_framing, open_network
+from cli.weights import open_coarse_network, open_network
 from data_load import open_split
 from datasets.layout import split_by_person
 from evaluation.metrics import labelled_face
@@ -76,7 +76,7 @@ def as_jpeg(image: np.ndarray) -> bytes:
 
 def landmarker_of(network: Path, *arguments, **options) -> Landmarker:
     """As predict.py has it; arguments and options: as `Landmarker` takes them."""
-    return Landmarker(open_network(network), *arguments, framing=open_framing(network), **options)
+    return Landmarker(open_network(network), *arguments, coarse_network=open_coarse_network(network), **options)
 
 
 # --- What is measured -----------------------------------------------------------------------------------------

@@ -98,7 +98,10 @@ class Clocked:
 def clocked(landmarker: Landmarker) -> Landmarker:
     """The landmarker with its networks clocked together, as `divide` needs them."""
     ends = []
-    landmarker.network, landmarker.framing = Clocked(landmarker.network, ends), Clocked(landmarker.framing, ends)
+    landmarker.network, landmarker.coarse_network = (
+        Clocked(landmarker.network, ends),
+        Clocked(landmarker.coarse_network, ends),
+    )
     return landmarker
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
-from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
+from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
 
 DRAWN = ("data", "sample")  # where the drawn faces lie in any checkout
 SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
@@ -100,10 +100,10 @@ def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Net
     return TorchNetwork(path, device)
 
 
-def open_framing(path: str | Path, threads: int = 1) -> Network | None:
-    """What frames faces for a network's file in the first pass, see `framing_of`."""
-    framing = framing_of(path)
-    return None if framing is None else open_network(framing, threads)
+def open_coarse_network(path: str | Path, threads: int = 1) -> Network | None:
+    """What frames faces for a network's file in the first pass, see `coarse_network_of`."""
+    coarse_network = coarse_network_of(path)
+    return None if coarse_network is None else open_network(coarse_network, threads)
 
 
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
@@ -119,5 +119,5 @@ def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: 
         args.min_face_score,
         passes,
         args.largest,
-        open_framing(network, args.threads),
+        open_coarse_network(network, args.threads),
     )

@@ -123,7 +123,7 @@ def start_ray(address: str | None):
 
 
 def find_all(todo: list[str], args) -> Iterator[dict]:
-    """What `FindFaces` says of each batch, as they are done.
+    """What `DetectionTask` says of each batch, as they are done.
 
     Raises:
         InputError: Ray doesn't start, or gives up.

@@ -15,7 +15,7 @@ import numpy as np
 
 from face68.files import InputError, cache_folder, sha256
 from face68.images import reduced
-from face68.network import OnnxMaps, open_session, shipped_detector
+from face68.network import OnnxDetector, open_session, shipped_detector
 
 DETECTORS = ("auto", "yunet", "haar", "none")
 
@@ -50,7 +50,7 @@ FARTHEST = 1_000_000  # pixels from the corner of the photo, at which a given bo
 OVERLAP = 0.5  # of the smaller of two boxes; from there the two are one face
 
 
-class Found(NamedTuple):
+class FaceBoxes(NamedTuple):
     """Where N faces are.
 
     boxes: (N, 4) float64, estimates of the square around the 68 points, x0, y0, x1, y1 in pixels.
@@ -65,7 +65,7 @@ class Found(NamedTuple):
     degrees: np.ndarray | None = None
 
 
-NOTHING = Found(np.zeros((0, 4)), np.zeros(0))
+NOTHING = FaceBoxes(np.zeros((0, 4)), np.zeros(0))
 
 
 class Detector(Protocol):
@@ -73,7 +73,7 @@ class Detector(Protocol):
 
     name: str
 
-    def __call__(self, image: np.ndarray) -> Found: ...
+    def __call__(self, image: np.ndarray) -> FaceBoxes: ...
 
 
 def open_detector(name: str | Path = "auto", **options) -> Detector:
@@ -123,8 +123,8 @@ class Given:
                 f"{FARTHEST:,}"
             )
 
-    def __call__(self, image: np.ndarray) -> Found:
-        return Found(self.boxes, None)
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
+        return FaceBoxes(self.boxes, None)
 
 
 class WholeFrame:
@@ -132,16 +132,16 @@ class WholeFrame:
 
     name = "none"
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
         height, width = image.shape[:2]
         center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME["down"] * height]])
-        return Found(_squares(center, np.array([FRAME["side"] * min(height, width)])), None)
+        return FaceBoxes(_squares(center, np.array([FRAME["side"] * min(height, width)])), None)
 
 
 # --- Our own --------------------------------------------------------------------------------------------------
 
 
-class Circles(NamedTuple):
+class Detections(NamedTuple):
     """N faces as our detector tells them, surest first.
 
     centers: (N, 2) x, y px; sides: (N,) px, of the square around the 68 points once they are level; rolls: (N,) degrees
@@ -153,19 +153,19 @@ class Circles(NamedTuple):
     rolls: np.ndarray
     scores: np.ndarray
 
-    def scaled(self, factor: float) -> "Circles":
+    def scaled(self, factor: float) -> "Detections":
         """The same in the picture made `factor` times as large; pixel centres are at integers."""
         return self._replace(centers=(self.centers + 0.5) * factor - 0.5, sides=self.sides * factor)
 
-    def of(self, chosen) -> "Circles":
+    def of(self, chosen) -> "Detections":
         """Those of an index or a mask."""
-        return Circles(*(values[chosen] for values in self))
+        return Detections(*(values[chosen] for values in self))
 
-    def as_found(self) -> Found:
-        return Found(_squares(self.centers, self.sides), self.scores, -self.rolls)
+    def as_found(self) -> FaceBoxes:
+        return FaceBoxes(_squares(self.centers, self.sides), self.scores, -self.rolls)
 
 
-EMPTY = Circles(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
+EMPTY = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
 class FaceDetector:
@@ -186,9 +186,9 @@ class FaceDetector:
     name = "face68"
 
     def __init__(self, path: str | Path, min_face: float | None = None):
-        self.network, self.min_face = OnnxMaps(path), min_face
+        self.network, self.min_face = OnnxDetector(path), min_face
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
         found, side = EMPTY, max(image.shape[:2])
         smallest = self.min_face  # px
         if smallest is not None and smallest < 1:
@@ -215,7 +215,7 @@ class FaceDetector:
         shift = (shrink - 1) / 2  # pixel centres are at integers
         return cv2.warpAffine(image, np.array([[shrink, 0, shift], [0, shrink, shift]]), (columns, rows)), factor
 
-    def search(self, picture: np.ndarray) -> Circles:
+    def search(self, picture: np.ndarray) -> Detections:
         """The faces of a picture (H, W, 3) uint8 RGB, H and W as the network takes them; unsure ones too."""
         (scores,), (faces,) = self.network(np.ascontiguousarray(picture.transpose(2, 0, 1))[None])
         return peaks(scores, faces, LEAST)
@@ -226,7 +226,7 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
 
 
-def may_be_more(seen: Circles, is_first: bool) -> bool:
+def may_be_more(seen: Detections, is_first: bool) -> bool:
     """Whether a larger picture may show faces that one with these doesn't, or show them better.
 
     is_first: whether this was the smallest one; what was unsure there is looked at once more.
@@ -235,12 +235,12 @@ def may_be_more(seen: Circles, is_first: bool) -> bool:
     return not sure.any() or bool((seen.sides[sure] < SEEN_WELL).any()) or (is_first and not sure.all())
 
 
-def peaks(scores: np.ndarray, faces: np.ndarray, least: float) -> Circles:
+def peaks(scores: np.ndarray, faces: np.ndarray, least: float) -> Detections:
     """The faces that the maps of a picture show: one where a score is at least `least` and the highest around it.
 
     What the cells beside a peak say of its face counts too, by their scores: their mean is better than one cell's word.
 
-    scores: (H, W); faces: (5, H, W), x, y, side, and x and y of the direction from eye to eye, see `models.PixelMaps`.
+    scores: (H, W); faces: (5, H, W), x, y, side, and x and y from eye to eye, see `models.PixelDetector`.
     """
     highest = cv2.dilate(scores, np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero((scores >= least) & (scores == highest))
@@ -252,22 +252,22 @@ def peaks(scores: np.ndarray, faces: np.ndarray, least: float) -> Circles:
     weights = scores[near_rows, near_columns]
     weights = weights / weights.sum(axis=1, keepdims=True)
     means = (faces[:, near_rows, near_columns] * weights).sum(axis=2)
-    return _apart(as_circles(means, scores[rows, columns]))
+    return _apart(as_detections(means, scores[rows, columns]))
 
 
-def as_circles(faces: np.ndarray, scores: np.ndarray) -> Circles:
+def as_detections(faces: np.ndarray, scores: np.ndarray) -> Detections:
     """From what cells say of their faces, (5, N), and their scores (N,)."""
     x, y, sides, right, down = faces.astype(np.float64)
-    return Circles(np.column_stack([x, y]), sides, np.degrees(np.arctan2(down, right)), scores.astype(np.float64))
+    return Detections(np.column_stack([x, y]), sides, np.degrees(np.arctan2(down, right)), scores.astype(np.float64))
 
 
-def _joined(one: Circles, other: Circles) -> Circles:
+def _joined(one: Detections, other: Detections) -> Detections:
     """All of both, surest first."""
-    both = Circles(*map(np.concatenate, zip(one, other, strict=True)))
+    both = Detections(*map(np.concatenate, zip(one, other, strict=True)))
     return both.of(np.argsort(-both.scores, kind="stable"))
 
 
-def _apart(found: Circles) -> Circles:
+def _apart(found: Detections) -> Detections:
     """Of circles whose centres are closer than half the larger one's side, the first one only."""
     kept = []
     for i, (center, side) in enumerate(zip(found.centers, found.sides, strict=True)):
@@ -296,7 +296,7 @@ class YuNet:
         if not {"cls_8", "obj_8", "bbox_8"} <= {output.name for output in self._session.get_outputs()}:
             raise InputError(f"{path}: is no YuNet; take it away or give {Path(YUNET_URL).name}")
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
         """A face found in the smallest picture is not looked for in the larger ones."""
         found = np.zeros((0, 5))  # x, y, width, height, score
         for longest in YUNET_SEARCHES:
@@ -307,7 +307,7 @@ class YuNet:
         height = found[:, 3]
         center = found[:, :2] + (found[:, 2:4] - 1) / 2
         center[:, 1] += YUNET["down"] * height
-        return Found(_squares(center, YUNET["side"] * height), found[:, 4])
+        return FaceBoxes(_squares(center, YUNET["side"] * height), found[:, 4])
 
     def _search(self, image: np.ndarray, longest: int) -> np.ndarray:
         """Rows x, y, width, height (pixels of the image, edges), score of what is found in a reduced picture."""
@@ -376,7 +376,7 @@ class Haar:
     def __init__(self):
         self._of_thread = threading.local()  # OpenCV's detectors keep what they search, so each thread has its own
 
-    def __call__(self, image: np.ndarray) -> Found:
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
         small, factor = reduced(image, LONGEST_SIDE)
         if min(small.shape[:2]) < SMALLEST_FACE:
             return NOTHING
@@ -392,7 +392,7 @@ class Haar:
         center = found[:, :2] + (found[:, 2:] - 1) / 2
         center[:, 1] += HAAR["down"] * side
         boxes = _squares((center + 0.5) / factor - 0.5, HAAR["side"] * side / factor)
-        return Found(boxes, np.asarray(scores, dtype=np.float64).reshape(-1))
+        return FaceBoxes(boxes, np.asarray(scores, dtype=np.float64).reshape(-1))
 
     def _cascade(self) -> "cv2.CascadeClassifier":
         if not hasattr(self._of_thread, "cascade"):

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from face68 import geometry
-from face68.detect import Detector, Found, Given, open_detector
+from face68.detect import Detector, FaceBoxes, Given, open_detector
 from face68.images import AnyImage, as_rgb
 from face68.landmarks import FLIP, Face, inter_ocular, upright_frame
-from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, framing_of, shipped_network
+from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
 
 # A face is dropped that the network holds for less likely one than this, and one that is less certain (`certainty`):
 # points that are wrong by the whole face are. Chosen on validation people: of 280 upright photos and 495 turned ones
@@ -50,7 +50,7 @@ class Landmarker:
     min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
     largest: whether only the largest face of an image is wanted.
-    framing: what predicts in the first of three passes, which only frames the face for the second; None: `network`
+    coarse_network: what predicts in the first of three passes, which frames the face for the second; None: `network`
         itself, but of networks that come with this package the smallest.
 
     Raises:
@@ -64,15 +64,15 @@ class Landmarker:
         min_face_score: float = MIN_FACE_SCORE,
         passes: int = PASSES,
         largest: bool = False,
-        framing: Network | None = None,
+        coarse_network: Network | None = None,
     ):
         network = FOR_PHOTOS if network is None else network
         if isinstance(network, str | Path):
             path = shipped_network(network) if network in FAMILY else network
-            network, smaller = OnnxNetwork(path), framing_of(path)
-            framing = framing or (smaller and OnnxNetwork(smaller))
+            network, smaller = OnnxNetwork(path), coarse_network_of(path)
+            coarse_network = coarse_network or (smaller and OnnxNetwork(smaller))
         self.detect = open_detector(detector) if isinstance(detector, str | Path) else detector
-        self.framing, self.min_face_score = framing or network, min_face_score
+        self.coarse_network, self.min_face_score = coarse_network or network, min_face_score
         self.network, self.passes, self.largest = network, passes, largest
 
     def __call__(self, image: AnyImage, boxes: Sequence | None = None) -> list[Face]:
@@ -94,7 +94,7 @@ class Landmarker:
         images = [as_rgb(image) for image in images]
         return self.faces(images, [self.detect(image) for image in images])
 
-    def faces(self, images: Sequence[np.ndarray], found: Sequence[Found]) -> list[list[Face]]:
+    def faces(self, images: Sequence[np.ndarray], found: Sequence[FaceBoxes]) -> list[list[Face]]:
         """The faces of each RGB image (H, W, 3) uint8 at the places that a detector found, left to right.
 
         A detector's box is off by some of the face. The first pass's points frame it better and level its eyes for the
@@ -120,7 +120,7 @@ class Landmarker:
         faces = [distinct(of_image) for of_image in faces]
         return [sorted(of_image, key=_side)[-1:] for of_image in faces] if self.largest else faces
 
-    def sees_well(self, face: Face) -> bool:
+    def has_full_resolution(self, face: Face) -> bool:
         """Whether a face is as large in its image as the network sees it: a larger image would show it no more."""
         x0, y0, x1, y1 = geometry.box_of(face.keypoints)
         return max(x1 - x0, y1 - y0) * self.network.policy.margin >= self.network.policy.size
@@ -140,25 +140,25 @@ class Landmarker:
         unsure = np.flatnonzero(is_unsure & is_told)
         if len(unsure):
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
-            frames, rolls = upright_frames(self.first_pass(few, boxes[unsure], half_turned).keypoints)
+            frames, rolls = upright_frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints)
             turned = self._passes(few, np.stack(frames), rolls)
             _replace(best, unsure, turned, _clearness(turned) > _clearness(best)[unsure])
         return best
 
     def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        said = [self.first_pass(images, boxes, degrees)]
+        said = [self.coarse_pass(images, boxes, degrees)]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
             said.append(self.predict(images, *upright_frames(said[-1].keypoints), mirror=mirror))
         return combine(said)
 
-    def first_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
+    def coarse_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
         """One pass over N ≥ 1 images; where it isn't sure, and no detector told how the face is turned, the quarter
         turn that looks most like a face counts instead.
 
         The network learned that what lies on its side or stands on its head is no face.
         """
-        network = self.framing if self.passes > 2 else self.network  # of two, points are the mean
+        network = self.coarse_network if self.passes > 2 else self.network  # of two, points are the mean
         best = self.predict(images, boxes, [degree or 0.0 for degree in degrees], network=network)
         if best.face_scores is None:
             return best
@@ -281,6 +281,6 @@ def _by_face(predictions: Predictions):
     return keypoints, nothing if errors is None else errors, nothing if face_scores is None else face_scores.tolist()
 
 
-def _or_none(values: np.ndarray | None, found: Found) -> Sequence[float | None]:
+def _or_none(values: np.ndarray | None, found: FaceBoxes) -> Sequence[float | None]:
     """A value of each face, None for those of which there is none."""
     return [None] * len(found.boxes) if values is None else values.tolist()

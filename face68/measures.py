@@ -4,7 +4,7 @@
     measures.yaw, measures.pitch, measures.roll  # degrees
     measures.right_eye, measures.left_eye, measures.mouth  # height / width
     blinks = Blinks()  # of one person of a film
-    blinks.add(seconds, measures.openness)  # True where a blink has just ended; blinks.count, blinks.times
+    blinks.add(seconds, measures.eye_openness)  # True where a blink has just ended; blinks.count, blinks.times
 
 Right and left are the person's own, as everywhere.
 
@@ -47,7 +47,7 @@ NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
 NOSE_TIP = 30
 
 CLOSED, OPEN = 0.8, 0.87  # of the open level: see `Blinks`
-WINDOW, SETTLING = 5.0, 1.0  # seconds of openness that make the open level, and that it takes at least
+WINDOW, SETTLING = 5.0, 1.0  # seconds of eye openness that make the open level, and that it takes at least
 LONGEST, GAP = 0.6, 0.5  # seconds of a blink, and without a picture of the eyes
 
 # x to the right of the picture, y down, z towards the camera, 1 the distance of the outer eye corners; and the weight.
@@ -99,7 +99,7 @@ def _mean_face() -> tuple[np.ndarray, np.ndarray]:
     return points, weights
 
 
-class Solid:
+class RigidModel:
     """A solid of P points, and what fitting pictures of it takes again and again.
 
     points: (P, 3), x to the right, y down, z towards the camera, of any unit; weights: (P,).
@@ -156,7 +156,7 @@ class Solid:
         return rotation, scale
 
 
-SOLID = Solid(*(values[POSED] for values in _mean_face()))
+RIGID_MODEL = RigidModel(*(values[POSED] for values in _mean_face()))
 
 
 def _completed(rows: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ def _completed(rows: np.ndarray) -> np.ndarray:
 
 
 def angles(rotation: np.ndarray) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of a rotation as `Solid.fit` returns it."""
+    """Yaw, pitch and roll in degrees of a rotation as `RigidModel.fit` returns it."""
     (r11, _, _), (r21, _, _), (r31, r32, r33) = rotation.tolist()
     yaw = math.atan2(r31, math.hypot(r11, r21))
     return math.degrees(yaw), math.degrees(math.atan2(r32, r33)), math.degrees(math.atan2(r21, r11))
@@ -194,7 +194,7 @@ class Measures(NamedTuple):
     mouth: float
 
     @property
-    def openness(self) -> float:
+    def eye_openness(self) -> float:
         """The aspect ratio of the eyes; beyond NEARER_EYE degrees of yaw that of the one that is nearer."""
         if abs(self.yaw) > NEARER_EYE:
             return self.right_eye if self.yaw > 0 else self.left_eye
@@ -218,7 +218,7 @@ def measured(faces: Iterable[Face]) -> list[Face]:
 def measure(keypoints: np.ndarray) -> Measures:
     """Pose, eyes and mouth of a face with keypoints (68, 2) px. Never raises on finite points."""
     points = np.asarray(keypoints, dtype=np.float64)
-    turn, _, _ = SOLID.fit(points[POSED], CAMERA_DISTANCE)
+    turn, _, _ = RIGID_MODEL.fit(points[POSED], CAMERA_DISTANCE)
     return Measures(*angles(turn), *(_ratio(points, *lines) for lines in (*EYES, MOUTH)))
 
 
@@ -236,7 +236,7 @@ def pose_axes(keypoints: np.ndarray, length: float = 0.6) -> np.ndarray:
     corners, before the turn shortens them. NaN where the points are all in one place.
     """
     points = np.asarray(keypoints, dtype=np.float64)
-    turn, scale, _ = SOLID.fit(points[POSED], CAMERA_DISTANCE)
+    turn, scale, _ = RIGID_MODEL.fit(points[POSED], CAMERA_DISTANCE)
     ends = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, -1)]) * length * scale
     return points[NOSE_TIP] + ends @ turn[:2].T
 
@@ -244,7 +244,7 @@ def pose_axes(keypoints: np.ndarray, length: float = 0.6) -> np.ndarray:
 class Blinks:
     """The blinks of one person, from how far the eyes are open at times that may be uneven and have gaps.
 
-        blinks.add(seconds, measures.openness)  # True where a blink has just ended
+        blinks.add(seconds, measures.eye_openness)  # True where a blink has just ended
 
     Eyes are closed from below CLOSED of their open level on until above OPEN of it: the running 90th percentile of the
     last WINDOW seconds, so that everybody has a level of their own. It is a blink if that lasts at most LONGEST
@@ -260,14 +260,14 @@ class Blinks:
 
     def __init__(self):
         self.times: list[float] = []
-        self._seen: deque[tuple[float, float]] = deque()  # (seconds, openness) of the last WINDOW
+        self._seen: deque[tuple[float, float]] = deque()  # (seconds, eye_openness) of the last WINDOW
         self._closed_at: float | None = None
 
     @property
     def count(self) -> int:
         return len(self.times)
 
-    def add(self, seconds: float, openness: float) -> bool:
+    def add(self, seconds: float, eye_openness: float) -> bool:
         """Whether a blink has just ended. Openness that isn't finite, as of a face not found, is a gap.
 
         Raises:
@@ -276,21 +276,21 @@ class Blinks:
         last = self._seen[-1][0] if self._seen else seconds
         if seconds < last:
             raise ValueError(f"{seconds} s comes after {last} s; add what is seen in its order")
-        if not math.isfinite(openness):
+        if not math.isfinite(eye_openness):
             return False
         if seconds - last > GAP:
             self._closed_at = None
-        self._seen.append((seconds, openness))
+        self._seen.append((seconds, eye_openness))
         while self._seen[0][0] < seconds - WINDOW:
             self._seen.popleft()
         if self._seen[-1][0] - self._seen[0][0] < SETTLING:
             return False
         level = float(np.quantile([value for _, value in self._seen], 0.9))
         if self._closed_at is None:
-            if openness < CLOSED * level:
+            if eye_openness < CLOSED * level:
                 self._closed_at = seconds
             return False
-        if openness <= OPEN * level:
+        if eye_openness <= OPEN * level:
             return False
         began, self._closed_at = self._closed_at, None
         if seconds - began > LONGEST:

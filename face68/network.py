@@ -1,7 +1,7 @@
 """What runs a network: gray crops in, arrays out. Exported files say of themselves all that running them takes.
 
 `OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Any other `Network` will do in its place, as
-`TorchNetwork` at the root does for a checkpoint that is being trained. `OnnxMaps` runs a network that finds faces.
+`TorchNetwork` at the root does for a checkpoint that is being trained. `OnnxDetector` runs a network that finds faces.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class Network(Protocol):
 
 def is_exported(path: str | Path) -> bool:
     """Whether a file is a network that export.py wrote."""
-    for kind in (OnnxNetwork, OnnxMaps):
+    for kind in (OnnxNetwork, OnnxDetector):
         with contextlib.suppress(InputError):
             kind(path)
             return True
@@ -90,7 +90,7 @@ def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
 def check_maps(
     maps: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...], path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxMaps`, scores rounded to 0 … 1.
+    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxDetector`, scores rounded to 0 … 1.
 
     Raises:
         InputError: that can't be said of pictures; `path` is the detector's.
@@ -137,7 +137,7 @@ def shipped_network(size: str = FOR_PHOTOS) -> Path:
     return _shipped(FAMILY[size])
 
 
-def framing_of(network: str | Path) -> Path | None:
+def coarse_network_of(network: str | Path) -> Path | None:
     """What frames faces for a network of `FAMILY`, a file, in the first pass: the smallest of them, which costs a sixth
     of the largest and 0.01 to 0.02 points of its NME. None: that network itself, or one that is none of them.
     """
@@ -270,7 +270,7 @@ class OnnxNetwork:
         return join_outputs(parts, len(crops), self.path)
 
 
-class OnnxMaps:
+class OnnxDetector:
     """A network that finds faces, as export.py wrote it, run by ONNX Runtime on the CPU. Several threads may call it.
 
     `multiple`: what height and width of a picture are multiples of, px.

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from face68.detect import NOTHING, Found
+from face68.detect import NOTHING, FaceBoxes
 from face68.files import InputError, as_problem
 from face68.images import Reduced
 from face68.landmarker import Landmarker
@@ -71,7 +71,7 @@ def find_faces(
 
     detect = landmarker.detect  # opened here and not in each thread
 
-    def search(source: str, whole: bool = glance is None) -> tuple[Photo, Found]:
+    def search(source: str, whole: bool = glance is None) -> tuple[Photo, FaceBoxes]:
         try:
             image, factor = Reduced(read(source), 1) if whole else glance(source)
         except Exception as error:
@@ -86,7 +86,7 @@ def find_faces(
         problem = InputError(f"{source}: {error}") if isinstance(error, InputError) else as_problem(source, error)
         return Photo(source, problem=problem)
 
-    def predict(group: list[tuple[Photo, Found]]) -> list[Photo]:
+    def predict(group: list[tuple[Photo, FaceBoxes]]) -> list[Photo]:
         searched = [(photo, found) for photo, found in group if photo.problem is None]
         try:
             together = landmarker.faces([photo.image for photo, _ in searched], [found for _, found in searched])
@@ -100,7 +100,7 @@ def find_faces(
         return [in_full(photo) if photo.factor > 1 else photo for photo, _ in group]
 
     def in_full(photo: Photo) -> Photo:
-        if all(map(landmarker.sees_well, photo.faces)):
+        if all(map(landmarker.has_full_resolution, photo.faces)):
             photo.faces = [face.scaled(photo.factor) for face in photo.faces]
         else:
             (whole,) = predict([search(photo.source, whole=True)])

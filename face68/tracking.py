@@ -18,7 +18,7 @@ from face68.smoothing import BOTH_WAYS, SteadyPoints
 SEARCH_EVERY = 30  # frames, after which newcomers are looked for
 RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
 MIRROR_EVERY = 10  # frames, after which it is asked again what the network says of a mirrored face …
-LEAN_SHARE = 0.5  # … and how much the new answer counts
+MIRROR_OFFSET_SHARE = 0.5  # … and how much the new answer counts
 MEMORY = 2.0  # seconds for which a face that got lost is known again
 UNSURE = 0.8  # the face score below which a followed face is looked for in the whole frame
 SAME_FACE = 0.5  # of a face's side; centres that are closer are of one face
@@ -36,7 +36,7 @@ class _Track:
     """Somebody who is seen, or was lately.
 
     face: as predicted last, px. time: of that, seconds. velocity: of the middle of its points, (2,) px a second.
-    lean: (68, 2), what has to be added to a prediction for the mean of a plain and a mirrored one, in sides of the
+    mirror_offset: (68, 2), the mean of a plain and a mirrored prediction less the plain one, in sides of the
         level face; None before it was asked for.
     """
 
@@ -44,7 +44,7 @@ class _Track:
     face: Face
     time: float
     velocity: np.ndarray | float = 0.0
-    lean: np.ndarray | None = None
+    mirror_offset: np.ndarray | None = None
 
     def __post_init__(self):
         self.middle, self.side = middle(self.face), side(self.face)
@@ -55,7 +55,7 @@ class _Track:
 
     def moved(self, face: Face, time: float) -> "_Track":
         """The track with what was seen now."""
-        after = _Track(self.identity, face, time, lean=self.lean)
+        after = _Track(self.identity, face, time, mirror_offset=self.mirror_offset)
         gap = time - self.time
         now = (after.middle - self.middle) / gap
         after.velocity = self.velocity + (now - self.velocity) * min(1.0, gap / STEADY)
@@ -139,17 +139,17 @@ class Tracker:
         boxes = [frame + np.concatenate([move, move]) for frame, move in zip(frames, moves, strict=True)]
         images = [image] * len(boxes)
         said = self.landmarker.predict(images, boxes, degrees)
-        if self.frames % MIRROR_EVERY == 0 or any(track.lean is None for track in self._tracks):
+        if self.frames % MIRROR_EVERY == 0 or any(track.mirror_offset is None for track in self._tracks):
             mirrored = self.landmarker.predict(images, boxes, degrees, mirror=True)
             self._learn_lean((mirrored.keypoints - said.keypoints) / 2, boxes, degrees)
         seen = []
         for i, track in enumerate(self._tracks):
             errors, face_score = (None if values is None else values[i] for values in said[1:])
-            lean = geometry.transform_points(track.lean, from_level(boxes[i], degrees[i]))
+            mirror_offset = geometry.transform_points(track.mirror_offset, from_level(boxes[i], degrees[i]))
             face = replace(
                 track.face,
                 box=tuple(boxes[i].tolist()),
-                keypoints=said.keypoints[i] + lean,
+                keypoints=said.keypoints[i] + mirror_offset,
                 errors=errors,
                 face_score=None if face_score is None else float(face_score),
             )
@@ -162,8 +162,12 @@ class Tracker:
     def _learn_lean(self, halves: np.ndarray, boxes: Sequence, degrees: Sequence[float]) -> None:
         """halves: (N, 68, 2) px, of the difference between a mirrored and a plain prediction of the followed faces."""
         for track, half, box, degree in zip(self._tracks, halves, boxes, degrees, strict=True):
-            lean = geometry.transform_points(half, geometry.invert(from_level(box, degree)))
-            track.lean = lean if track.lean is None else track.lean + LEAN_SHARE * (lean - track.lean)
+            mirror_offset = geometry.transform_points(half, geometry.invert(from_level(box, degree)))
+            track.mirror_offset = (
+                mirror_offset
+                if track.mirror_offset is None
+                else track.mirror_offset + MIRROR_OFFSET_SHARE * (mirror_offset - track.mirror_offset)
+            )
 
     def _only_owners(self, seen: list[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
         """Of those who are seen in one place, as when one passes before the other, who was expected there; the others

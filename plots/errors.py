@@ -8,7 +8,7 @@ import numpy as np
 from evaluation import metrics
 from evaluation.report import ranked
 from face68 import geometry
-from face68.detect import Circles
+from face68.detect import Detections
 from face68.draw import (
     BLUE,
     INK,
@@ -231,7 +231,7 @@ def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = 
 
 
 def detection_sheet(
-    pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles], title: str
+    pictures: Sequence[np.ndarray], found: Sequence[Detections], truth: Sequence[Detections], title: str
 ) -> np.ndarray:
     """Pictures (H, W, 3) uint8 RGB with what a detector found in each, and in white what is there."""
     pairs = zip(found, truth, strict=True)
@@ -241,7 +241,7 @@ def detection_sheet(
 
 
 def detection_tiles(
-    pictures: Sequence[np.ndarray], found: Sequence[Circles], truth: Sequence[Circles]
+    pictures: Sequence[np.ndarray], found: Sequence[Detections], truth: Sequence[Detections]
 ) -> list[np.ndarray]:
     """The pictures of `detection_sheet`."""
     tiles = []

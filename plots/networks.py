@@ -157,7 +157,7 @@ def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str
 def plot_way(way, network: str):
     """How a photo became points, step by step, each with its sizes. A matplotlib Figure.
 
-    way: `insight.Way`.
+    way: `insight.PredictionTrace`.
     """
     (box,), _, (degrees,) = way.found
     first, second, third = way.points

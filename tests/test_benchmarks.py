@@ -321,7 +321,9 @@ def test_one_core_is_one_core_and_given_back():
 
 
 def test_a_photos_parts_are_all_of_its_time(hopper, landmarker, tmp_path):
-    clocked = timing.clocked(Landmarker(landmarker.network, landmarker.detect, framing=landmarker.framing))
+    clocked = timing.clocked(
+        Landmarker(landmarker.network, landmarker.detect, coarse_network=landmarker.coarse_network)
+    )
     run = timing.divide(clocked, photos.as_jpeg(hopper), tmp_path / "drawn.jpg")
     assert len(run) == 5 + len(clocked.network.ends) > 5 and (run > 0).all()
     assert (read_image(tmp_path / "drawn.jpg") != read_image(photos.as_jpeg(hopper))).any()

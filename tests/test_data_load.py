@@ -28,7 +28,7 @@ from data_load import (
     RandomLight,
     Rescale,
     Resize,
-    Seeded,
+    SeededSamples,
     ToTensor,
     crop_face,
     evaluation_transform,
@@ -471,7 +471,7 @@ def test_joined_sets_keep_their_faces_shifts_and_sources(pts_folder):
 def test_a_seeded_sample_is_what_torch_seeded_by_hand_gives_and_leaves_the_global_numbers_alone():
     data = open_split(SAMPLE, "training").preload()
     data.transform = training_transform(CropPolicy(), background=0.5)
-    seeded, before = Seeded(data, seed=3), torch.get_rng_state()
+    seeded, before = SeededSamples(data, seed=3), torch.get_rng_state()
     seeded.epoch = 2
     for key in (0, 7, 150):
         sample = seeded[key]
@@ -485,7 +485,7 @@ def test_a_seeded_sample_is_what_torch_seeded_by_hand_gives_and_leaves_the_globa
 def test_the_digest_is_that_of_names_and_labels():
     data = open_split(SAMPLE, "training").subset([1, 0], None)
     names = "\0".join(data.names).encode()
-    assert Seeded(data, 0).digest() == hashlib.sha256(names + data.keypoints.tobytes()).hexdigest()
+    assert SeededSamples(data, 0).digest() == hashlib.sha256(names + data.keypoints.tobytes()).hexdigest()
 
 
 # --- Background -----------------------------------------------------------------------------------------------------

@@ -230,7 +230,7 @@ def test_two_peaks_of_one_face_are_one():
 
 
 def test_circles_move_with_their_picture():
-    circles = detect.Circles(np.array([[3.5, 1.5]]), np.array([4.0]), np.array([20.0]), np.array([0.8]))
+    circles = detect.Detections(np.array([[3.5, 1.5]]), np.array([4.0]), np.array([20.0]), np.array([0.8]))
     twice = circles.scaled(2)
     assert twice.centers.tolist() == [[7.5, 3.5]] and twice.sides.tolist() == [8], "edges are at -0.5"
     found = twice.as_found()

@@ -17,10 +17,10 @@ from export import crops_of
 from face68.detect import FaceDetector
 from face68.files import InputError, sha256
 from face68.landmarks import FLIP
-from face68.network import OnnxMaps, OnnxNetwork, shipped_detector
+from face68.network import OnnxDetector, OnnxNetwork, shipped_detector
 from models import MODELS, create_model
 from training import onnx_export
-from training.checkpoint import TorchMaps, TorchNetwork, load_checkpoint, save_checkpoint
+from training.checkpoint import TorchDetector, TorchNetwork, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -219,11 +219,11 @@ def of_detector(tmp_path_factory):
     """The shipped detector's checkpoint as an fp32 file."""
     path = tmp_path_factory.mktemp("detector") / "fp32.onnx"
     onnx_export.export_network(DETECTOR, path, "mine")
-    return OnnxMaps(path)
+    return OnnxDetector(path)
 
 
 def test_a_detectors_file_says_what_its_checkpoint_says_of_pictures_of_any_size(of_detector):
-    random, network = np.random.default_rng(0), TorchMaps(DETECTOR)
+    random, network = np.random.default_rng(0), TorchDetector(DETECTOR)
     for shape in ((1, 3, 32, 32), (3, 3, 96, 160), (1, 3, 192, 128)):
         pictures = random.integers(0, 256, shape, dtype=np.uint8)
         for of_file, of_checkpoint in zip(of_detector(pictures), network(pictures), strict=True):
@@ -254,11 +254,11 @@ def test_kinds_are_not_taken_for_each_other(of_detector, tmp_path):
     with pytest.raises(InputError, match="places no keypoints"):
         OnnxNetwork(of_detector.path)
     with pytest.raises(InputError, match="finds no faces"):
-        OnnxMaps(SHIPPED)
+        OnnxDetector(SHIPPED)
     with pytest.raises(InputError, match="places no keypoints"):
         TorchNetwork(DETECTOR)
     with pytest.raises(InputError, match="finds no faces"):
-        TorchMaps(PRETRAINED)
+        TorchDetector(PRETRAINED)
 
 
 def test_the_command_quantizes_a_detector(tmp_path, command):
@@ -267,4 +267,4 @@ def test_the_command_quantizes_a_detector(tmp_path, command):
     assert "mosaics the fp32 file is at most" in result.stdout
     if result.returncode == 0:
         assert "python predict.py --detector small.onnx" in result.stdout
-        assert OnnxMaps(tmp_path / "small.onnx").metadata["precision"] == "int8"
+        assert OnnxDetector(tmp_path / "small.onnx").metadata["precision"] == "int8"

@@ -113,12 +113,12 @@ def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypat
         return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
 
     monkeypatch.setattr(landmarker, "predict", predict)
-    found = landmarker.first_pass(
+    found = landmarker.coarse_pass(
         [np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [None] * 4
     )
     assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
     assert found.face_scores.tolist() == pytest.approx([0.99, 0.99, 0.1, 0.9])
-    told = landmarker.first_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [0.0] * 4)
+    told = landmarker.coarse_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [0.0] * 4)
     assert told.face_scores.tolist() == pytest.approx(scores[0]), "a detector that tells the roll is believed"
 
 
@@ -301,10 +301,10 @@ def test_the_shipped_network_on_real_faces(real_data, landmarker):
 def test_a_smaller_network_frames_faces_for_the_shipped_ones(hopper):
     """In the first of three passes; a network of somebody else frames its own."""
     large, base = Landmarker("large"), Landmarker(shipped_network("base"))
-    assert large.framing.metadata["model"] == base.framing.metadata["model"] == "fast"
-    assert Landmarker("fast").framing.metadata["model"] == "fast"
+    assert large.coarse_network.metadata["model"] == base.coarse_network.metadata["model"] == "fast"
+    assert Landmarker("fast").coarse_network.metadata["model"] == "fast"
     own = Landmarker(TorchNetwork(PRETRAINED))
-    assert own.framing is own.network
+    assert own.coarse_network is own.network
     (framed,) = large(hopper)
     (by_itself,) = Landmarker(large.network)(hopper)
     assert 0 < nme(framed.keypoints[None], by_itself.keypoints[None])[0] < 0.01
@@ -327,7 +327,7 @@ def test_a_roll_that_was_told_the_wrong_way_round_is_mended(landmarker, monkeypa
         return Predictions(points, np.ones((len(faces), 68)), np.array(scores[turn])[faces])
 
     monkeypatch.setattr(landmarker, "_passes", passes)
-    monkeypatch.setattr(landmarker, "first_pass", lambda images, boxes, degrees: passes_of(boxes, degrees))
+    monkeypatch.setattr(landmarker, "coarse_pass", lambda images, boxes, degrees: passes_of(boxes, degrees))
     monkeypatch.setattr("face68.landmarker.upright_frames", lambda boxes: (boxes, [0.0] * len(boxes)))
 
     def passes_of(boxes, degrees):

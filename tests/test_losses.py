@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from face68.files import InputError
-from models import Maps, Outputs
+from models import DetectorOutputs, Outputs
 from training.losses import detection_loss, error_loss, face_loss, heatmap_loss, keypoint_loss, wing_loss
 
 
@@ -76,13 +76,15 @@ def test_the_loss_on_faces_is_the_cross_entropy():
     assert loss == pytest.approx((math.log(4) + math.log(2)) / 2, abs=1e-6)
 
 
-def of_a_picture(heat: float, at: tuple[int, int]) -> tuple[Maps, dict]:
+def of_a_picture(heat: float, at: tuple[int, int]) -> tuple[DetectorOutputs, dict]:
     """What a perfect detector says of a picture of 3 × 3 cells with one face, and the target."""
     target = {"heat": torch.zeros(1, 3, 3), "known": torch.ones(1, 3, 3), "log_sides": torch.zeros(1, 3, 3)}
     target |= {"centers": torch.zeros(1, 2, 3, 3), "axes": torch.zeros(1, 2, 3, 3)}
     target["heat"][0][at] = heat
     logits = torch.where(target["heat"] == 1, 20.0, -20.0)
-    return Maps(logits, target["centers"].clone(), target["log_sides"].clone(), target["axes"].clone()), target
+    return DetectorOutputs(
+        logits, target["centers"].clone(), target["log_sides"].clone(), target["axes"].clone()
+    ), target
 
 
 def test_the_detection_loss_by_hand():

@@ -100,9 +100,9 @@ def test_ratios_are_those_worked_out_by_hand():
 
 
 def test_openness_is_the_mean_of_both_eyes_and_in_profile_that_of_the_nearer_one():
-    assert measures.Measures(20, 0, 0, 0.3, 0.1, 0).openness == pytest.approx(0.2)
+    assert measures.Measures(20, 0, 0, 0.3, 0.1, 0).eye_openness == pytest.approx(0.2)
     right, left = measures.Measures(50, 0, 0, 0.3, 0.1, 0), measures.Measures(-50, 0, 0, 0.3, 0.1, 0)
-    assert (right.openness, left.openness) == (0.3, 0.1)
+    assert (right.eye_openness, left.eye_openness) == (0.3, 0.1)
 
 
 def test_measures_are_plain_values():

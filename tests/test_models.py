@@ -11,9 +11,9 @@ from data_load import FacialKeypointsDataset, Normalize, RandomCrop, Rescale, To
 from face68.files import InputError
 from models import (
     MODELS,
-    Maps,
+    DetectorOutputs,
     Outputs,
-    PixelMaps,
+    PixelDetector,
     PixelOutputs,
     as_outputs,
     create_model,
@@ -195,8 +195,8 @@ def test_a_detectors_faces_in_pixels_by_hand():
             zero = torch.zeros(1, 1, 3)
             centers, axes = torch.zeros(1, 2, 1, 3), torch.zeros(1, 2, 1, 3)
             centers[0, :, 0, 1], axes[0, 0, 0, 1] = 0.5, -1
-            return Maps(zero, centers, zero + math.log(2), axes)
+            return DetectorOutputs(zero, centers, zero + math.log(2), axes)
 
-    scores, faces = PixelMaps(Says())(torch.full((1, 3, 8, 24), 255, dtype=torch.uint8))
+    scores, faces = PixelDetector(Says())(torch.full((1, 3, 8, 24), 255, dtype=torch.uint8))
     assert scores.tolist() == [[[0.5, 0.5, 0.5]]]
     torch.testing.assert_close(faces[0, :, 0, 1], torch.tensor([15.5, 7.5, 16.0, -1.0, 0.0]))

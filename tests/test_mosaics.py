@@ -7,7 +7,7 @@ import torch
 from conftest import SAMPLE
 from torchvision.transforms import Compose
 
-from data_load import Seeded, open_split
+from data_load import SeededSamples, open_split
 from face68 import geometry
 from face68.landmarks import upright_frame
 from training import mosaics
@@ -111,7 +111,7 @@ def test_a_background_shows_no_face():
 
 
 def test_mosaics_hold_faces_of_any_size_and_roll_and_the_seed_decides():
-    data = Seeded(laid(60), seed=1)
+    data = SeededSamples(laid(60), seed=1)
     faces = np.concatenate([data[i]["faces"] for i in range(60)])
     assert len(faces) > 60 and faces[:, 2].min() < 16 and faces[:, 2].max() > 90
     assert {int(degrees // 90) for degrees in faces[:, 3] % 360} == {0, 1, 2, 3}

@@ -18,7 +18,7 @@ from face68.landmarker import Landmarker
 from face68.network import (
     BATCH,
     FORMAT,
-    OnnxMaps,
+    OnnxDetector,
     OnnxNetwork,
     check_maps,
     is_intact,
@@ -80,7 +80,7 @@ def test_a_score_that_is_rounded_above_1_is_1(tmp_path, hopper):
     faces = Landmarker(network).batch([hopper, hopper[:, ::-1]])
     assert [[face.face_score for face in of_image] for of_image in faces] == [[1], [1]]
     pictures = np.zeros((1, 3, 32, 32), np.uint8)
-    scores, places = OnnxMaps(quite_sure(tmp_path / "maps.onnx", shipped_detector()))(pictures)
+    scores, places = OnnxDetector(quite_sure(tmp_path / "maps.onnx", shipped_detector()))(pictures)
     assert (scores == 1).all()
     said = network(np.zeros((1, 112, 112), np.uint8))
     for score, rounded in ((np.nextafter(np.float32(1), 2), 1), (-np.float32(1e-7), 0)):

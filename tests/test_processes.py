@@ -140,6 +140,6 @@ def test_shares_are_a_partition(monkeypatch, size):
         parts = []
         for number in range(count):
             monkeypatch.setattr(devices, "number", lambda number=number: number)
-            parts.append(devices.share(size))
+            parts.append(devices.shard(size))
         assert [i for part in parts for i in part] == list(range(size))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -9,7 +9,7 @@ import train
 from face68.files import InputError
 from training import state
 from training.checkpoint import build_model, load_checkpoint, save_checkpoint
-from training.keypoints import PlaceKeypoints
+from training.keypoints import KeypointTask
 from training.optimizers import create_optimizers
 from training.task import open_people
 
@@ -112,7 +112,7 @@ def test_the_heat_maps_loss_has_its_weight(settings):
     losses = {}
     for weight in (0, 0.5):
         chosen = settings("--heatmap-weight", weight)
-        loss = PlaceKeypoints(chosen).loss(train.create_untrained(chosen, torch.device("cpu")).train(), batch)
+        loss = KeypointTask(chosen).loss(train.create_untrained(chosen, torch.device("cpu")).train(), batch)
         parts = loss.parts
         assert loss.watched.item() == pytest.approx((parts["points"] + weight * parts["heatmaps"]).item(), rel=1e-6)
         losses[weight] = parts["heatmaps"].item()

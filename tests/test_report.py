@@ -9,7 +9,7 @@ from conftest import SAMPLE, ink_boxes
 from data_load import open_split
 from evaluation import metrics, report
 from face68 import draw
-from face68.detect import EMPTY, Circles
+from face68.detect import EMPTY, Detections
 from plots import curves
 from plots import errors as plots_errors
 
@@ -28,7 +28,9 @@ def test_a_sheet_of_errors_says_what_it_shows_and_names_each_face_whole(written)
 
 
 def test_a_sheet_of_mosaics_shows_what_was_found_and_what_is_there(written):
-    there = Circles(np.array([[40.0, 50.0], [100.0, 90.0]]), np.array([30.0, 20.0]), np.array([0.0, 90.0]), np.ones(2))
+    there = Detections(
+        np.array([[40.0, 50.0], [100.0, 90.0]]), np.array([30.0, 20.0]), np.array([0.0, 90.0]), np.ones(2)
+    )
     pictures = [np.zeros((192, 192, 3), np.uint8)] * 2
     sheet = plots_errors.detection_sheet(pictures, [there.of([0]), EMPTY], [EMPTY, there], "Mosaics")
     assert " ".join(text for _, text, *_ in written).startswith("Mosaics: what was found in colour")

@@ -13,21 +13,21 @@ from data_load import open_split
 from evaluation import metrics
 from evaluation.predictions import predict_all
 from face68 import draw
-from face68.detect import EMPTY, Circles
+from face68.detect import EMPTY, Detections
 from face68.formats import write_pts
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from train import task_of
 from training.checkpoint import TorchNetwork, build_model, load_checkpoint
-from training.detector import FoundFaces, faces_there, match, measure
+from training.detector import DetectionValidation, faces_there, match, measure
 
 CPU = torch.device("cpu")
 
 
-def circles(*faces) -> Circles:
+def circles(*faces) -> Detections:
     """From x, y, side, roll, score."""
     x, y, sides, rolls, scores = np.array(faces, float).reshape(-1, 5).T
-    return Circles(np.column_stack([x, y]), sides, rolls, scores)
+    return Detections(np.column_stack([x, y]), sides, rolls, scores)
 
 
 KNOWN = np.ones((24, 24))
@@ -69,7 +69,9 @@ def test_batches_are_measured_together():
     assert found.count == 2 and found.error == pytest.approx(1 - 0.5 / 2)
     assert "1 - AP 75.00%" in str(found) and "roll 0.0°" in str(found)
     assert found.metrics["val_average_precision"] == pytest.approx(0.25)
-    assert "no face found" in str(FoundFaces(np.zeros(0), np.zeros(0, bool), np.zeros((0, 3)), 1)), "before training"
+    assert "no face found" in str(DetectionValidation(np.zeros(0), np.zeros(0, bool), np.zeros((0, 3)), 1)), (
+        "before training"
+    )
 
 
 @pytest.fixture

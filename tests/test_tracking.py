@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED
 
 from face68 import Landmarker, tracking
-from face68.detect import Found
+from face68.detect import FaceBoxes
 from face68.draw import schematic_face
 from face68.frames import FilmReader, Frame
 from face68.landmarker import Predictions
@@ -25,11 +25,11 @@ IMAGE = np.zeros((400, 800, 3), np.uint8)
 class World:
     """Stands for a landmarker: its frames show faces at `places`, whatever the pixels say.
 
-    lean: what is added to a plain prediction, and taken off a mirrored one. unsure: the face score of all faces.
+    mirror_offset: what is added to a plain prediction, and taken off a mirrored one. unsure: the faces' score.
     """
 
     places: list = field(default_factory=list)  # of those who can be seen: the middle of their points, (2,) px
-    lean: np.ndarray | float = 0.0
+    mirror_offset: np.ndarray | float = 0.0
     face_score: float = 1.0
     min_face_score: float = 0.3
     largest: bool = False
@@ -43,13 +43,15 @@ class World:
             center = np.array([x0 + x1, y0 + y1]) / 2
             nearest = min(self.places, key=lambda place: np.linalg.norm(place - center), default=center + 1000)
             is_there = np.linalg.norm(nearest - center) < 0.6 * SIDE
-            points.append(at(nearest if is_there else center) + (-self.lean if mirror else self.lean))
+            points.append(at(nearest if is_there else center) + (-self.mirror_offset if mirror else self.mirror_offset))
             scores.append(self.face_score if is_there else 0.01)
         return Predictions(np.float32(points), np.full((len(boxes), 68), 1.0, np.float32), np.float32(scores))
 
     def detect(self, image):
         self.searches += 1
-        return Found(np.array([[*place, *place] for place in self.places]).reshape(-1, 4), np.ones(len(self.places)))
+        return FaceBoxes(
+            np.array([[*place, *place] for place in self.places]).reshape(-1, 4), np.ones(len(self.places))
+        )
 
     def faces(self, images, found):
         return [
@@ -176,7 +178,7 @@ def test_only_the_largest_is_followed_where_that_is_asked_for():
 
 def test_plain_and_mirrored_predictions_lean_to_opposite_sides():
     """The mean of both is right, and is learned: a tenth more predictions are enough for it."""
-    world = World(lean=np.random.default_rng(0).normal(0, 1.0, (68, 2)))
+    world = World(mirror_offset=np.random.default_rng(0).normal(0, 1.0, (68, 2)))
     found = play(world, [[(100 + i, 200)] for i in range(51)])
     for i, (face,) in enumerate(found[1:], start=1):
         np.testing.assert_allclose(face.keypoints, at((100 + i, 200)), atol=0.05)

@@ -13,7 +13,7 @@ import torch
 from conftest import REPOSITORY, SAMPLE, digests, one_line_error
 
 from cli import weights as cli_weights
-from data_load import Seeded, join, open_split
+from data_load import SeededSamples, join, open_split
 from face68.detect import FaceDetector
 from face68.geometry import CropPolicy
 from train import parse_arguments
@@ -277,7 +277,7 @@ def test_two_data_sets_one_of_them_with_pts_files(tiny, tmp_path, command):
 
 def test_balance_shows_each_data_set_equally_often():
     large, small = open_split(SAMPLE, "training"), open_split(SAMPLE, "test")
-    data = Seeded(join([large, small]), seed=0, balance=True)
+    data = SeededSamples(join([large, small]), seed=0, balance=True)
     keys = data.order()
     assert len(keys) == len(data) == 250 and len(set(keys)) == 250  # a repeated face has another key
     sources = data.dataset.sources[[key % 250 for key in keys]]
@@ -289,7 +289,7 @@ def test_balance_shows_each_data_set_equally_often():
 
 @pytest.mark.parametrize(("balance", "of_small"), [(0.0, 50), (0.5, 83), (1.0, 125)])  # 0.5: √50 / (√50 + √200)
 def test_balance_may_be_partial(balance, of_small):
-    data = Seeded(join([open_split(SAMPLE, "training"), open_split(SAMPLE, "test")]), seed=0, balance=balance)
+    data = SeededSamples(join([open_split(SAMPLE, "training"), open_split(SAMPLE, "test")]), seed=0, balance=balance)
     sources = data.dataset.sources[[key % 250 for key in data.order()]]
     assert (sources == 1).sum() == of_small
 

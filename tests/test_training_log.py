@@ -15,7 +15,7 @@ from train import task_of
 from training import run
 from training import state as training_state
 from training.checkpoint import load_checkpoint
-from training.keypoints import HEATMAP_WEIGHT, Placed
+from training.keypoints import HEATMAP_WEIGHT, KeypointValidation
 from training.optimizers import one_cycle
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
@@ -37,9 +37,9 @@ def test_each_set_has_its_own_error():
     truth[:, 45, 0] = 1  # the eye distance
     predicted = truth.copy()
     predicted[1] += [0.0, 0.5]
-    of_two = Placed(0.0, predicted, truth, None, np.array([0, 1, 1]), ["a", "b"])
+    of_two = KeypointValidation(0.0, predicted, truth, None, np.array([0, 1, 1]), ["a", "b"])
     assert of_two.of_sets == pytest.approx({"a": 0, "b": 0.25}) and "(a 0.00%, b 25.00%)" in str(of_two)
-    assert Placed(0.0, predicted, truth, None, np.zeros(3), ["a"]).of_sets == {}
+    assert KeypointValidation(0.0, predicted, truth, None, np.zeros(3), ["a"]).of_sets == {}
 
 
 def test_an_epoch_that_an_earlier_version_began_has_no_parts(settings):

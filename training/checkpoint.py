@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import BATCH, Outputs, check_maps, join_outputs, try_out
-from models import PixelMaps, PixelOutputs, create_model, finds_faces, predicts_errors
+from models import PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
 
 
 def git_commit() -> str:
@@ -288,8 +288,8 @@ class TorchNetwork:
         return join_outputs(parts, len(crops), self.path)
 
 
-class TorchMaps:
-    """A checkpoint's detector run by torch on the CPU, as `face68.network.OnnxMaps` runs an exported one.
+class TorchDetector:
+    """A checkpoint's detector run by torch on the CPU, as `face68.network.OnnxDetector` runs an exported one.
 
     `checkpoint` is what the file holds, but for the weights.
 
@@ -303,12 +303,12 @@ class TorchMaps:
         model = build_model(self.checkpoint, path)
         if not finds_faces(self.checkpoint["model"]):
             raise InputError(f"{path}: finds no faces, it places keypoints; give a detector")
-        self.model = PixelMaps(model).eval()
+        self.model = PixelDetector(model).eval()
         del self.checkpoint["weights"]
         try_out(self)
 
     @torch.inference_mode()
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `OnnxMaps`."""
+        """See `OnnxDetector`."""
         maps = tuple(values.numpy() for values in self.model(torch.from_numpy(pictures)))
         return check_maps(maps, pictures.shape, self.path)

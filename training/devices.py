@@ -46,7 +46,7 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Within the block the processes that torchrun started are one group. Of all but the first stdout leads nowhere,
     and they leave it to the first one to say what goes wrong for all.
 
@@ -103,7 +103,7 @@ def any_of(flag: bool) -> bool:
     return bool(mean_of(torch.tensor(float(flag))) > 0) if count() > 1 else flag
 
 
-def per_process(amount: Tensor) -> Tensor:
+def mean_share(amount: Tensor) -> Tensor:
     """An even share of what all processes have of something together, which is at least 1.
 
     A sum over a process's faces divided by that is a loss whose mean over the processes, to which their gradients are
@@ -112,19 +112,19 @@ def per_process(amount: Tensor) -> Tensor:
     return mean_of(amount if amount.is_floating_point() else amount.float()).clamp(min=1 / count())
 
 
-def share(size: int) -> list[int]:
+def shard(size: int) -> list[int]:
     """Which of 0 … size - 1 are this process's part: all of them are somebody's, none is two's."""
     return np.array_split(np.arange(size), count())[number()].tolist()
 
 
-def share_of_step(samples: list[int]) -> list[int]:
+def shard_of_step(samples: list[int]) -> list[int]:
     """This process's part of a step's samples. Where they are too few for all, each process has all of them: gradients,
     losses and statistics are means, and the same (but for the last digits of a variance that BatchNorm keeps).
     """
-    return samples if len(samples) < count() else [samples[i] for i in share(len(samples))]
+    return samples if len(samples) < count() else [samples[i] for i in shard(len(samples))]
 
 
-def joined(part: Value | None) -> list[Value]:
+def gather(part: Value | None) -> list[Value]:
     """The parts of all processes that have one, in the order of `share`."""
     parts = [part] * count()
     if count() > 1:
@@ -133,7 +133,7 @@ def joined(part: Value | None) -> list[Value]:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def local() -> Iterator[None]:
     """Within the block this process is as if there were no others: it waits for none, and none is told anything."""
     global _alone
     before, _alone = _alone, True
@@ -143,11 +143,11 @@ def alone() -> Iterator[None]:
         _alone = before
 
 
-def first_does(function: Callable[..., Value], *arguments) -> Value | None:
+def on_main(function: Callable[..., Value], *arguments) -> Value | None:
     """What the first process does alone. The others go on, with None, to where they next wait for each other."""
     if not is_first():
         return None
-    with alone():
+    with local():
         return function(*arguments)
 
 
@@ -315,8 +315,8 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
-        alone = "" if count() == 1 else " for several processes"
-        raise InputError(f"--device {name}: torch sees none here{alone}; use --device cpu")
+        local = "" if count() == 1 else " for several processes"
+        raise InputError(f"--device {name}: torch sees none here{local}; use --device cpu")
     if name != "cuda" or count() == 1:
         return torch.device(name)
     if number_here() >= torch.cuda.device_count():

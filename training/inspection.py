@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 from face68 import geometry
 from face68.annotators import to_annotator
-from face68.detect import SEARCHES, Found, open_detector
+from face68.detect import SEARCHES, FaceBoxes, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarker import Landmarker, Predictions, upright_frames
 from face68.landmarks import Face, inter_ocular
 from face68.network import Network, Outputs
 from models import as_outputs, spatial_softmax
-from training.checkpoint import TorchMaps, TorchNetwork
+from training.checkpoint import TorchDetector, TorchNetwork
 from training.onnx_export import open_checkpoint
 
 STEPS = 28  # places of the hiding square, across and down
 HIDDEN = 1 / 4  # its side, as a share of the crop's
 
 
-def open_network(path: Path, keypoints: bool = False) -> TorchNetwork | TorchMaps:
+def open_network(path: Path, keypoints: bool = False) -> TorchNetwork | TorchDetector:
     """A checkpoint's network to look into.
 
     keypoints: whether only one that places keypoints will do, none that finds faces.
@@ -45,7 +45,7 @@ def open_network(path: Path, keypoints: bool = False) -> TorchNetwork | TorchMap
 # --- What it is shown -----------------------------------------------------------------------------------------
 
 
-def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> Found:
+def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> FaceBoxes:
     """The largest face of a photo (H, W, 3) uint8 RGB, where a detector finds it, see `open_detector`.
 
     What the shipped network takes for no face doesn't count: whatever network is looked into, it sees the same face.
@@ -59,17 +59,17 @@ def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> Foun
     if not faces:
         raise InputError(f"{name}: no face was found; give a photo with a larger or clearer one")
     (chosen,) = np.flatnonzero((found.boxes == faces[0].box).all(axis=1))[:1]
-    return Found(*(values[[chosen]] for values in found))
+    return FaceBoxes(*(values[[chosen]] for values in found))
 
 
-def first_crop(image: np.ndarray, found: Found, policy: CropPolicy) -> np.ndarray:
+def first_crop(image: np.ndarray, found: FaceBoxes, policy: CropPolicy) -> np.ndarray:
     """A face that was found as a network's first pass sees it, but in colour: (S, S, 3) uint8 RGB."""
     matrix = geometry.crop_matrix(found.boxes[0], policy, degrees=found.degrees[0])
     return geometry.warp(image, matrix, policy.size, policy.size)
 
 
 def shown_to(
-    network: TorchNetwork | TorchMaps, image: np.ndarray, name: str | Path, detector: str | Path
+    network: TorchNetwork | TorchDetector, image: np.ndarray, name: str | Path, detector: str | Path
 ) -> np.ndarray:
     """What a network is shown of a photo (H, W, 3) uint8 RGB: the largest face's crop, (S, S) uint8 gray, or of one
     that finds faces the photo as it is first searched.
@@ -105,7 +105,7 @@ class Filters(NamedTuple):
 
 
 @torch.inference_mode()
-def layer_maps(network: TorchNetwork | TorchMaps, picture: np.ndarray) -> dict[str, np.ndarray]:
+def layer_maps(network: TorchNetwork | TorchDetector, picture: np.ndarray) -> dict[str, np.ndarray]:
     """The maps (C, H, W) of every layer that makes some, by the layer's name, in the order in which they come about.
 
     Layers are the modules within the network, however deep: "stages.1" is one, and "stages.1.body.0" a part of it.
@@ -146,7 +146,7 @@ def choose_layer(maps: dict[str, np.ndarray], picture: np.ndarray, name: str | N
     return name
 
 
-def first_filters(network: TorchNetwork | TorchMaps, picture: np.ndarray) -> Filters:
+def first_filters(network: TorchNetwork | TorchDetector, picture: np.ndarray) -> Filters:
     """The filters of the convolution that works first, and what they make of the picture.
 
     Raises:
@@ -266,7 +266,7 @@ def other_annotators(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarra
 # --- The way of a photo ---------------------------------------------------------------------------------------
 
 
-class Watched:
+class RecordingNetwork:
     """A network of keypoints that keeps what it was shown and what it said, crop by crop."""
 
     def __init__(self, network: Network):
@@ -281,7 +281,7 @@ class Watched:
         return said
 
 
-class Way(NamedTuple):
+class PredictionTrace(NamedTuple):
     """How a photo became points.
 
     image: (H, W, 3) uint8 RGB.
@@ -297,7 +297,7 @@ class Way(NamedTuple):
 
     image: np.ndarray
     searched: tuple[int, int]
-    found: Found
+    found: FaceBoxes
     colour: np.ndarray
     crops: np.ndarray
     keypoints: np.ndarray
@@ -306,20 +306,20 @@ class Way(NamedTuple):
     face: Face
 
 
-def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector: str | Path) -> Way:
+def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector: str | Path) -> PredictionTrace:
     """Predict the largest face of a photo (H, W, 3) uint8 RGB as `Landmarker` does, and keep all that happened.
 
     Raises:
         InputError: there is no face in the photo of that name.
     """
-    found, watched = find_face(image, name, detector), Watched(network)
+    found, watched = find_face(image, name, detector), RecordingNetwork(network)
     landmarker = Landmarker(watched)
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):
         passes.append(landmarker.predict([image], *upright_frames(passes[-1].keypoints), mirror=mirror))
     ((face,),) = Landmarker(network, min_face_score=0).faces([image], [found])
     factor = min(1.0, SEARCHES[0] / max(image.shape[:2]))
-    return Way(
+    return PredictionTrace(
         image=image,
         searched=tuple(round(factor * side) for side in image.shape[:2]),
         found=found,

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 
 from data_load import (
     FacialKeypointsDataset,
-    Seeded,
+    SeededSamples,
     evaluation_transform,
     face_matrix,
     training_transform,
@@ -34,7 +34,7 @@ from models import (
 )
 from plots import errors
 from training.checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
-from training.devices import batches, first_batch, joined, share, unwrapped
+from training.devices import batches, first_batch, gather, shard, unwrapped
 from training.losses import LOSSES, error_loss, face_loss, heatmap_loss, keypoint_loss
 from training.run import distinct_names
 from training.settings import MEASURES, Settings
@@ -45,7 +45,7 @@ BACKGROUND = 0.1  # the share of training crops that show no upright face, for a
 LARGEST_LOG = 80.0  # of an expected error or of its inverse: more can't be told from infinity
 
 
-class Placed(NamedTuple):
+class KeypointValidation(NamedTuple):
     """Validation of N faces, normalised as the network's outputs are.
 
     predicted, truth: keypoints (N, 68, 2).
@@ -88,7 +88,7 @@ class Placed(NamedTuple):
         return f"NME (inter-ocular) {self.error:.2%}" + (f" ({each})" if each else "")
 
 
-class PlaceKeypoints:
+class KeypointTask:
     """Keypoints in the crop of a face."""
 
     column, measure, legend = "val_nme", MEASURES["val_nme"], errors.POINTS
@@ -96,7 +96,7 @@ class PlaceKeypoints:
     def __init__(self, settings: Settings):
         self.settings, self.policy = settings, CropPolicy(size=input_size(settings.model))
 
-    def load(self) -> tuple[Seeded, FacialKeypointsDataset]:
+    def load(self) -> tuple[SeededSamples, FacialKeypointsDataset]:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
         self.annotators = dataset.annotators
@@ -107,7 +107,7 @@ class PlaceKeypoints:
         training = dataset.subset(training_rows, transform)
         validation = dataset.subset(validation_rows, evaluation_transform(self.policy))
         say_what_is_there(training, validation, time.perf_counter() - started)
-        return Seeded(training, self.settings.seed, self.settings.balance), validation
+        return SeededSamples(training, self.settings.seed, self.settings.balance), validation
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
         """That on keypoints and heat maps; and that on the network's own judgement."""
@@ -126,9 +126,9 @@ class PlaceKeypoints:
             beside = parts["errors"] + parts["face"]
         return Losses(watched, beside, parts)
 
-    def validate(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> Placed:
-        rows = share(len(data))
-        parts = joined(self._ask(model, Subset(data, rows), device) if rows else None)
+    def validate(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> KeypointValidation:
+        rows = shard(len(data))
+        parts = gather(self._ask(model, Subset(data, rows), device) if rows else None)
         outputs, truth = join_outputs([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         loss = LOSSES[self.settings.loss](outputs.keypoints, truth).item()
         log_errors = None if outputs.log_errors is None else outputs.log_errors.numpy()
@@ -136,7 +136,7 @@ class PlaceKeypoints:
         sane = log_errors is None or (np.abs(log_errors) < LARGEST_LOG).all()
         if not (sane and np.isfinite(keypoints).all()):
             raise diverged()
-        return Placed(loss, keypoints, truth, log_errors, data.sources, distinct_names(self.settings.data))
+        return KeypointValidation(loss, keypoints, truth, log_errors, data.sources, distinct_names(self.settings.data))
 
     @torch.inference_mode()
     def _ask(self, model: nn.Module, data: Dataset, device: torch.device) -> tuple[Outputs, Tensor]:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from face68.files import InputError
-from models import Maps, Outputs, cell_centres
-from training.devices import per_process
+from models import DetectorOutputs, Outputs, cell_centres
+from training.devices import mean_share
 
 
 def wing_loss(
@@ -84,12 +84,12 @@ def face_loss(outputs: Outputs, is_upright_face: Tensor) -> Tensor:
 
 def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:
     """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none. Where several
-    processes train together it is this one's part of that, see `processes.per_process`.
+    processes train together it is this one's part of that, see `devices.mean_share`.
     """
-    return (losses * is_upright_face).sum() / per_process(is_upright_face.sum())
+    return (losses * is_upright_face).sum() / mean_share(is_upright_face.sum())
 
 
-def detection_loss(maps: Maps, target: dict[str, Tensor]) -> Tensor:
+def detection_loss(maps: DetectorOutputs, target: dict[str, Tensor]) -> Tensor:
     """How wrong a detector is about B pictures, a face; see `mosaics.to_maps` for the target.
 
     Scores by the focal loss that lets cells near a centre off (Zhou et al., 2019, arXiv:1904.07850); the rest by the
@@ -105,4 +105,4 @@ def detection_loss(maps: Maps, target: dict[str, Tensor]) -> Tensor:
     cells = target["log_sides"].exp()
     off = (maps.centers - target["centers"]).abs().sum(dim=1) / cells.clamp(min=1).sqrt()
     off = off + (maps.log_sides - target["log_sides"]).abs() + (maps.axes - target["axes"]).abs().sum(dim=1)
-    return -(focal * known).sum() / per_process(at_centre.sum()) + (near * off).sum() / per_process(near.sum())
+    return -(focal * known).sum() / mean_share(at_centre.sum()) + (near * off).sum() / mean_share(near.sum())

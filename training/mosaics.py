@@ -321,7 +321,7 @@ class RandomColor:
 
 
 def to_maps(sample: dict) -> dict:
-    """A mosaic as a detector learns it: `image` (3, S, S) float32 in [0, 1] and, of S/8 × S/8 cells, what `models.Maps`
+    """A mosaic as a detector learns it: `image` (3, S, S) float32 in [0, 1] and, of S/8 × S/8 cells, what `DetectorOutputs`
     is to say: `centers` (2, …), `log_sides` and `axes` (2, …) of the nearest face; `heat`, 1 in the cell of a face's
     centre and falling off around it; and `known`, 0 where something is ignored.
     """

@@ -3,7 +3,7 @@
 `face68.network` runs it, and so does ONNX Runtime in any language. Of keypoints: "crops" (B, 1, S, S) uint8 gray in;
 "keypoints" (B, 68, 2) px of the crop, "errors" (B, 68) px and "face_scores" (B,) out, the last two of a network that
 judges its own work. Of a detector: "pictures" (B, 3, H, W) uint8 RGB in, H and W multiples of 32; "scores"
-(B, H/8, W/8) and "faces" (B, 5, H/8, W/8) out, see `models.PixelMaps`. All that using them takes is in the metadata.
+(B, H/8, W/8) and "faces" (B, 5, H/8, W/8) out, see `models.PixelDetector`. The rest is in the metadata.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ import torch
 from face68.annotators import to_text
 from face68.files import InputError, atomic_path, sha256
 from face68.landmarks import FLIP, NAMES
-from face68.network import FORMAT, OnnxMaps, OnnxNetwork, sealed
+from face68.network import FORMAT, OnnxDetector, OnnxNetwork, sealed
 from models import MODELS, finds_faces
-from training.checkpoint import TorchMaps, TorchNetwork, load_checkpoint
+from training.checkpoint import TorchDetector, TorchNetwork, load_checkpoint
 
 OPSET = 18
 PARITY = 0.05  # px of the crop, the most that an exported point may lie off the checkpoint's
@@ -30,19 +30,19 @@ INT8_OPERATORS = ["Conv", "Add", "Relu"]
 NOT_STATED = "not stated"
 
 
-def open_checkpoint(path: str | Path) -> TorchNetwork | TorchMaps:
+def open_checkpoint(path: str | Path) -> TorchNetwork | TorchDetector:
     """What runs a checkpoint's network in torch, of either kind.
 
     Raises:
         InputError: the checkpoint can't be used.
     """
     name = load_checkpoint(path)["model"]
-    return (TorchMaps if name in MODELS and finds_faces(name) else TorchNetwork)(path)
+    return (TorchDetector if name in MODELS and finds_faces(name) else TorchNetwork)(path)
 
 
-def open_file(path: str | Path, network: TorchNetwork | TorchMaps) -> OnnxNetwork | OnnxMaps:
+def open_file(path: str | Path, network: TorchNetwork | TorchDetector) -> OnnxNetwork | OnnxDetector:
     """What runs the file that a checkpoint's network was exported to."""
-    return (OnnxMaps if isinstance(network, TorchMaps) else OnnxNetwork)(path)
+    return (OnnxDetector if isinstance(network, TorchDetector) else OnnxNetwork)(path)
 
 
 def export_network(checkpoint: str | Path, output: str | Path, licence: str = NOT_STATED) -> None:
@@ -64,19 +64,19 @@ def export_network(checkpoint: str | Path, output: str | Path, licence: str = NO
         check_parity(open_file(temporary, network), network, noise if shape[1] == 3 else noise[:, 0])
 
 
-def _example(network: TorchNetwork | TorchMaps) -> torch.Tensor:
+def _example(network: TorchNetwork | TorchDetector) -> torch.Tensor:
     """What goes in: two black pictures or crops."""
-    if isinstance(network, TorchMaps):
+    if isinstance(network, TorchDetector):
         return torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
     return torch.zeros(2, 1, network.policy.size, network.policy.size, dtype=torch.uint8)
 
 
-def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
+def _export(network: TorchNetwork | TorchDetector, path: Path) -> None:
     example, dim = _example(network), torch.export.Dim
     sizes = {0: dim("batch", min=1, max=2**31)}  # torch 2.7 takes none without an end
-    if isinstance(network, TorchMaps):
+    if isinstance(network, TorchDetector):
         names, outputs = "pictures", ["scores", "faces"]
-        sizes |= {i: OnnxMaps.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
+        sizes |= {i: OnnxDetector.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
     else:
         names, outputs = "crops", ["keypoints", "errors", "face_scores"]
     try:
@@ -101,7 +101,9 @@ def _export(network: TorchNetwork | TorchMaps, path: Path) -> None:
         raise InputError(f"{network.path}: torch can't export this network ({reason}); change its forward") from error
 
 
-def check_parity(exported: OnnxNetwork | OnnxMaps, network: TorchNetwork | TorchMaps, pictures: np.ndarray) -> float:
+def check_parity(
+    exported: OnnxNetwork | OnnxDetector, network: TorchNetwork | TorchDetector, pictures: np.ndarray
+) -> float:
     """How far an exported network is at most off the checkpoint's, in px, on crops (N, S, S) or pictures (N, 3, H, W).
 
     All that they say counts, scores with 1 for a pixel.
@@ -168,7 +170,7 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
         _write(onnx.load(temporary), temporary, said | {"precision": "int8"})
 
 
-def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
+def describe(network: TorchNetwork | TorchDetector) -> dict[str, str]:
     """All that a checkpoint says of itself and what a user of its network must know, as text by key."""
     checkpoint = network.checkpoint
     words = {
@@ -179,7 +181,7 @@ def describe(network: TorchNetwork | TorchMaps) -> dict[str, str]:
         "opset": str(OPSET),
     }
     values = {key: checkpoint[key] for key in ("options", "arguments", "versions", "epoch", "metrics")}
-    if isinstance(network, TorchMaps):
+    if isinstance(network, TorchDetector):
         words |= {
             "description": "faces of any roll in pictures of any size",
             "color": "RGB",

@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from data_load import (
-    Seeded,
-)
+from data_load import SeededSamples
 from face68.files import InputError
 from models import (
     option_text,
@@ -109,7 +107,7 @@ def _as_typed(option: str, value) -> str:
 class Training:
     """All that changes while training: what last.pt holds and --resume restores."""
 
-    def __init__(self, model: nn.Module, task: Task, settings: Settings, data: Seeded, device: torch.device):
+    def __init__(self, model: nn.Module, task: Task, settings: Settings, data: SeededSamples, device: torch.device):
         self.model, self.average = model, WeightAverage(model)  # the average is what is validated and kept
         self.before = copy.deepcopy(model)  # its first step
         self.task, self.settings, self.device = task, settings, device

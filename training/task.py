@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data_load import FacialKeypointsDataset, Seeded, join, open_split
+from data_load import FacialKeypointsDataset, SeededSamples, join, open_split
 from datasets.layout import split_by_person
 from face68.files import InputError
 from training.devices import first_here
@@ -66,7 +66,7 @@ class Task(Protocol):
     legend: str
     annotators: Sequence[str]
 
-    def load(self) -> tuple[Seeded, Dataset]:
+    def load(self) -> tuple[SeededSamples, Dataset]:
         """The training samples and the validation samples: of other people, and always the same."""
         ...
 
