@@ -1,4 +1,4 @@
-"""Labelled faces: the data set, its transforms, splits by person.
+"""Labelled faces for training: the data set, its transforms, and samples that a seed makes repeatable.
 
 A sample is a dict with `image`, (H, W, 3) uint8 RGB, and `keypoints`, (68, 2) float32, x before y, in pixels of that
 image, 0-based, with pixel centres at integers. A transform takes a sample and returns one, so that
@@ -8,6 +8,11 @@ image, 0-based, with pixel centres at integers. A transform takes a sample and r
                                      transform=Compose([Rescale(250), RandomCrop(224), Normalize(), ToTensor()]))
     dataset[0]["image"]      # (1, 224, 224) float32 in [0, 1]
     dataset[0]["keypoints"]  # (68, 2) float32, -1 and 1 are the edges of the image
+
+The file has five parts. The data set reads labels and images. Transforms as classes: those of the course, then the face
+crop and the changes that only training makes. The two chains of transforms, for training and for evaluation. The
+geometry behind the transforms, as functions without randomness; image and keypoints always move by the same matrix.
+`SeededSamples`, by which the same seed gives the same samples with any number of workers.
 
 Random transforms draw from torch's global generator, as torchvision's do.
 """
@@ -26,8 +31,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import Compose
 
 from datasets import image_cache
-from datasets.image_cache import ImageCache
-from datasets.labels import _check_faces, _check_images, read_csv, read_pts_folder
+from datasets.labels import check_faces, check_images, read_csv, read_pts_folder
 from datasets.layout import NO_SHIFT, SETS_300W, LabelShift, find_split, labels_of, person_of, public_layout
 from face68 import geometry
 from face68.annotators import IBUG, reference_first
@@ -36,30 +40,31 @@ from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import read_image
 from face68.landmarks import FLIP, upright_frame
 
-LYING = 45.0  # degrees of roll: heads that are held so askew lie
+LYING = 45.0  # degrees: a face that is turned further is levelled before it is cut out
+
+
+# --- The data set -----------------------------------------------------------------------------------------------------
 
 
 class FacialKeypointsDataset(Dataset):
-    """Faces with 68 keypoints each, from an annotation CSV and a folder of images, or from images with `.pts` files.
+    """Faces with 68 keypoints each, from a CSV file and a folder of images, or from images with `.pts` files.
 
-    csv_file: first column the image's name, then x0, y0, …, x67, y67 in pixels. None: each image has an iBUG `.pts`
-        file of its own name beside it.
+    csv_file: first column the image's name, then x0, y0, …, x67, y67 in pixels. None: each image has a `.pts` file of
+        its own name beside it.
     root_dir: the folder of the images; those without labels are left alone.
     transform: called on every sample.
-    label_shift: how far the files' labels lie off the face; it is taken off here, so that `keypoints` sit on the face.
-    annotators: who put them there, see annotators.py; None: iBUG, if they are `.pts` files, else of the folder's name.
+    label_shift: how far the files' labels lie off the faces. It is subtracted, so that `keypoints` lie on the face.
+    annotator: who labelled the faces, see face68/annotators.py; None: iBUG for `.pts` files, else the folder's name.
 
-    Without `label_shift` the labels are as published, those of the public set beside the face by a known bit.
+    Without `label_shift` the labels are those of the file; the public set's lie beside the face, by a known distance.
     `open_split("data", "training", transform)` gives the same faces with labels corrected: train on those.
 
-    Images are decoded at each access, but for those that `preload` has ready.
-
-    `names` lists the images and `paths` where they are, `keypoints` is (N, 68, 2) float32, `label_shifts`
-    (N, 68, 2) px what was taken off, `people` whose face each one is, and `sources` (N,) from which of several joined
-    sets it is. `annotators` names who labelled each of those sets, `labelled_by` (N,) each face.
+    Attributes, one item per face: `names` and `paths` of the images, `keypoints` (N, 68, 2) float32 px, `label_shifts`
+    (N, 68, 2) px, which were subtracted, and `sources` (N,), the index of the set each face came from where several
+    were joined. `source_annotators` has one item per set.
 
     Raises:
-        InputError: the labels can't be used, or an image is not there (which file, row and column).
+        InputError: the labels can't be used, or an image is missing (with file, row and column).
     """
 
     def __init__(
@@ -77,10 +82,10 @@ class FacialKeypointsDataset(Dataset):
         self.sources = np.zeros(len(labels), dtype=int)
         self.source_annotators = [annotator or (IBUG if csv_file is None else Path(root_dir).name)]
         self.transform = transform
-        self._caches: list[ImageCache] = []
+        self._caches: list[image_cache.ImageCache] = []
         if csv_file is not None:
-            _check_images(csv_file, self.names, self.paths)
-        _check_faces(csv_file, self.names, self.paths, labels)
+            check_images(csv_file, self.names, self.paths)
+        check_faces(csv_file, self.names, self.paths, labels)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -94,25 +99,26 @@ class FacialKeypointsDataset(Dataset):
 
     @property
     def key_pts_frame(self) -> pd.DataFrame:
-        """The table as the course has it: a row a face, the image's name and then x0, y0, …, x67, y67 px."""
+        """The table that the course works with: one row per face, image name and then x0, y0, …, x67, y67 px."""
         return pd.DataFrame(self.keypoints.reshape(len(self), -1)).set_axis(self.names).reset_index(names="image")
 
     @property
     def annotators(self) -> tuple[str, ...]:
-        """The annotators, each once, see `reference_first`. Of several a sample's `annotator` is an index."""
+        """The annotators, each once, see `reference_first`. A sample's `annotator` is an index into them."""
         return reference_first(self.source_annotators)
 
     @property
     def labelled_by(self) -> np.ndarray:
+        """The annotator of each face, (N,)."""
         return np.array(self.source_annotators)[self.sources]
 
     @property
     def people(self) -> list[str]:
-        """The person of each image, by its file name."""
+        """The person in each image, by its file name."""
         return [person_of(name) for name in self.names]
 
     def image(self, index: int) -> np.ndarray:
-        """The image as it is, (H, W, 3) uint8 RGB. Don't write to it: it may lie in memory that is shared."""
+        """The image of a face, (H, W, 3) uint8 RGB. Don't write to it: other processes may share its memory."""
         path = self.paths[index]
         for cache in self._caches:
             if (image := cache.get(path)) is not None:
@@ -120,20 +126,20 @@ class FacialKeypointsDataset(Dataset):
         return read_image(path)
 
     def preload(self, cache_dir: Path | None = None, cache_mb: float = image_cache.BUDGET) -> "FacialKeypointsDataset":
-        """Have the images ready, decoded, in a file that all processes and later runs share; see `image_cache`.
+        """Decode all images now, into a file that later runs and other processes read, see datasets/image_cache.py.
 
-        cache_dir: the folder of that file; None: the user's own (`image_cache.default_folder`).
-        cache_mb: its largest size, in MB. What goes beyond is decoded at each access.
+        cache_dir: the folder of that file; None: the user's cache folder.
+        cache_mb: its largest size in MB. Images beyond it are decoded at each access.
 
         Raises:
-            InputError: an image can't be read: it shows here, not in epoch 1.
+            InputError: an image can't be read. So this shows before the first epoch.
         """
         cache = image_cache.open_cache(self.paths, cache_dir or image_cache.default_folder(), cache_mb)
         self._caches = [cache] if cache else []
         return self
 
-    def subset(self, indices: Sequence[int], transform: Callable[[dict], dict] | None):
-        """The rows `indices` with a transform of their own; preloaded images stay so."""
+    def subset(self, indices: Sequence[int], transform: Callable[[dict], dict] | None) -> "FacialKeypointsDataset":
+        """The faces at `indices`, with another transform. Preloaded images stay preloaded."""
         part, rows = copy.copy(self), np.asarray(indices, dtype=int)
         part.names, part.paths = [self.names[i] for i in rows], [self.paths[i] for i in rows]
         part.keypoints, part.label_shifts = self.keypoints[rows], self.label_shifts[rows]
@@ -142,7 +148,7 @@ class FacialKeypointsDataset(Dataset):
         return part
 
     def as_published(self) -> "FacialKeypointsDataset":
-        """The same faces with the labels as their files have them, shift included."""
+        """The same faces with the labels as in their files, shift included."""
         part = copy.copy(self)
         part.keypoints = self.keypoints + self.label_shifts
         part.label_shifts = np.zeros_like(self.label_shifts)
@@ -150,10 +156,7 @@ class FacialKeypointsDataset(Dataset):
 
 
 def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
-    """One data set of the faces of several; `sources` tells which of them each face is from. No transform.
-
-    Preloaded images stay so.
-    """
+    """The faces of several data sets as one, without a transform. Preloaded images stay preloaded."""
     whole = datasets[0].subset([], None)
     whole.names = [name for one in datasets for name in one.names]
     whole.paths = [path for one in datasets for path in one.paths]
@@ -166,93 +169,41 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
 
 
 def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypointsDataset:
-    """The split "training" or "test" of a data set, in the public layout or as images with `.pts` files, or one of
-    SETS_300W.
+    """One split of a data set, its label shift subtracted (see `datasets.layout.labels_of`).
 
-    The public layout is `training/` and `training_frames_keypoints.csv`. Images with `.pts` files lie in `training/`
-    and `test/` too, or anywhere in the folder: then all of them are for training, but for those that SETS_300W names,
-    as in a folder with the archives of 300-W. The data set's label shift (see
-    `label_shift_of`) is taken off.
+    split: "training", "test", or one of SETS_300W in a folder that holds the archives of 300-W.
+
+    The folder has the public layout, `training/` and `training_frames_keypoints.csv`, or images with `.pts` files. They
+    lie in `training/` and `test/`, or anywhere in the folder: then all but the test images of 300-W are for training.
 
     Raises:
         InputError: the folder is no such data set.
     """
+    directory = Path(directory)
     if split in SETS_300W:
-        return _open_300w(Path(directory), split, transform)
-    found = find_split(directory, split)
-    if found is None:
-        labels, _ = public_layout(directory, split)
+        missing = [folder for folder in SETS_300W[split] if not (directory / folder).is_dir()]
+        if missing:
+            needed = f"has no {missing[0]}, which {split} needs"
+            raise InputError(f"{directory}: {needed}; give the folder of 300-W's archives")
+        data = FacialKeypointsDataset(None, directory, transform, *labels_of(directory))
+        return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
+
+    paths = find_split(directory, split)
+    if paths is None:
+        remedy = f"give a folder with that file and {split}/, or images with .pts files, or get the public set: "
+        csv_name = public_layout(directory, split)[0].name
         raise InputError(
-            f"{directory}: holds neither {labels.name} nor .pts files for {split}; give a folder with that file and "
-            f"{split}/, or images with .pts files, or get the public set: python prepare.py download"
+            f"{directory}: holds neither {csv_name} nor .pts files for {split}; {remedy}python prepare.py download"
         )
-    csv_file, images = found
-    data = FacialKeypointsDataset(csv_file, images, transform, *labels_of(Path(directory), csv_file))
-    if csv_file is None and images == Path(directory):
-        data = data.subset(
-            [i for i, name in enumerate(data.names) if not name.startswith(SETS_300W["full"])], transform
-        )
+    csv_file, images = paths
+    data = FacialKeypointsDataset(csv_file, images, transform, *labels_of(directory, csv_file))
+    if csv_file is None and images == directory:  # nothing but the folders' names keeps 300-W's test sets apart
+        is_training = [not name.startswith(SETS_300W["full"]) for name in data.names]
+        data = data.subset(np.flatnonzero(is_training), transform)
     return data
 
 
-def _open_300w(directory: Path, split: str, transform) -> FacialKeypointsDataset:
-    """One of SETS_300W, of a folder with the archives of 300-W."""
-    missing = [folder for folder in SETS_300W[split] if not (directory / folder).is_dir()]
-    if missing:
-        raise InputError(f"{directory}: has no {missing[0]}, which {split} needs; give the folder of 300-W's archives")
-    data = FacialKeypointsDataset(None, directory, transform, *labels_of(directory))
-    return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
-
-
-class SeededSamples(Dataset):
-    """A data set whose random transforms depend on (seed, epoch, index) alone.
-
-    So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
-    """
-
-    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: float = 0.0):
-        self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
-
-    def __len__(self) -> int:
-        return len(self.order())
-
-    def __getitem__(self, key: int) -> dict:
-        with torch.random.fork_rng(devices=[]):
-            _seed_torch(np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item())
-            return self.dataset[key % len(self.dataset)]
-
-    def order(self) -> list[int]:
-        """This epoch's samples in their order. With `balance` b a source of n samples has a share in proportion to
-        n ** (1 - b), with 1 as many as any other, some of them several times: the copies of a sample have keys of their
-        own, index + copy · size, and so other random numbers.
-        """
-        random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
-        if not self.balance:
-            return random.permutation(size).tolist()
-        sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
-        shares = np.array([len(members) for members in sources]) ** (1 - self.balance)
-        keys = []
-        for members, share in zip(sources, shares / shares.sum(), strict=True):
-            copies = np.arange(int(size * share + 1e-9))
-            keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
-        return random.permutation(np.concatenate(keys)).tolist()
-
-    def digest(self) -> str:
-        """Tells these faces from others: a hash of names and labels."""
-        digest = hashlib.sha256("\0".join(self.dataset.names).encode("utf-8", "surrogateescape"))
-        digest.update(np.ascontiguousarray(self.dataset.keypoints))
-        return digest.hexdigest()
-
-
-def _seed_torch(number: int) -> None:
-    """As `torch.manual_seed` does; where no accelerator is in use the CPU's generator alone, because for each kind of
-    device that nothing has used yet torch would note the whole call stack, which takes as long as the sample.
-    """
-    in_use = torch.cuda.is_initialized() or torch.backends.mps.is_available()
-    (torch.manual_seed if in_use else torch.default_generator.manual_seed)(number)
-
-
-# --- Transforms: the classic ones ------------------------------------------------------------------------------
+# --- Transforms: those of the course ----------------------------------------------------------------------------------
 
 
 class Rescale:
@@ -289,20 +240,18 @@ class RandomCrop:
     def __call__(self, sample: dict) -> dict:
         (height, width), (rows, columns) = sample["image"].shape[:2], self.size
         if rows > height or columns > width:
-            raise InputError(
-                f"RandomCrop: the image is {height}×{width} pixels, the window {rows}×{columns}; Rescale it first"
-            )
-        top = int(torch.randint(height - rows + 1, ()))
-        left = int(torch.randint(width - columns + 1, ()))
+            sizes = f"the image is {height}×{width} pixels, the window {rows}×{columns}"
+            raise InputError(f"RandomCrop: {sizes}; Rescale it first")
+        top, left = (int(torch.randint(free + 1, ())) for free in (height - rows, width - columns))
         return crop(sample, top, left, rows, columns)
 
 
 class Normalize:
     """Gray in [0, 1], keypoints in about [-1, 1].
 
-    Without numbers, -1 and 1 are the edges of the image (so points outside of it lie beyond). With `center` and
-    `scale`, in pixels, keypoints become (keypoints - center) / scale: `Normalize(center=100, scale=50)` is the
-    convention of the course that made this data set known.
+    By default -1 and 1 are the edges of the image; points outside of it lie beyond. With `center` and `scale`, in
+    pixels, keypoints become (keypoints - center) / scale: `Normalize(center=100, scale=50)` is the convention of the
+    course that made this data set known.
     """
 
     def __init__(self, center: float | None = None, scale: float | None = None):
@@ -320,23 +269,20 @@ class Normalize:
 
 
 class ToTensor:
-    """NumPy to torch: the image (H, W) → (1, H, W) and (H, W, 3) → (3, H, W), keypoints (68, 2)."""
+    """NumPy to torch: images (H, W) → (1, H, W) and (H, W, 3) → (3, H, W), keypoints (68, 2) as they are."""
 
     def __call__(self, sample: dict) -> dict:
         image = sample["image"]
         image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-        return {
-            **sample,
-            "image": torch.from_numpy(np.ascontiguousarray(image)),
-            "keypoints": torch.from_numpy(sample["keypoints"]),
-        }
+        image, keypoints = torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(sample["keypoints"])
+        return {**sample, "image": image, "keypoints": keypoints}
 
 
-# --- Transforms: the face crop and what training does to it ------------------------------------------------------
+# --- Transforms: the face crop and the changes of training ------------------------------------------------------------
 
 
 class CropFace:
-    """Cut the face out as the crop policy says, around the box of its keypoints. Nothing random."""
+    """Cut the face out as the crop policy says, around the box of its keypoints. Nothing is random."""
 
     def __init__(self, policy: CropPolicy):
         self.policy = policy
@@ -346,66 +292,54 @@ class CropFace:
 
 
 class RandomCropFace:
-    """Cut the face out turned, scaled, shifted and mirrored at random: one warp of the image, no second resampling.
+    """Cut the face out, rotated, scaled, shifted and mirrored at random, in one warp of the image.
 
-    How much of it is drawn first, as the square of a uniform number: most faces are framed nearly as well as a second
-    pass frames them, few as badly as a first pass may.
+    A strength is drawn first, the square of a uniform number in [0, 1], and multiplies all changes. So most faces are
+    framed nearly as well as prediction's second pass frames them, and few as badly as its first pass may.
 
-    degrees: standard deviation of the turn at its most, drawn up to twice that.
-    scale: standard deviation of the logarithm of the scale at its most, drawn up to twice that.
-    shift: the largest shift either way, as a fraction of the crop's side.
+    degrees: standard deviation of the rotation at strength 1, truncated at twice that.
+    scale: standard deviation of the logarithm of the scale at strength 1, truncated at twice that.
+    shift: the largest shift in each direction at strength 1, as a fraction of the crop's side.
     mirror: the probability of mirroring.
-    background: the probability of showing no upright face: one time in two a piece of background instead (see
-        `random_background`), else the face turned onto its side or upside down, where points aren't to be trusted.
+    background: the probability of a negative example. Half of them are a piece of background (`random_background`),
+        half are the face rotated by a further 90° to 270°, where keypoints aren't to be trusted.
 
     The sample gets `is_upright_face`, 1.0 or 0.0.
     """
 
-    def __init__(
-        self,
-        policy: CropPolicy,
-        degrees: float = 24.0,
-        scale: float = 0.15,
-        shift: float = 0.1,
-        mirror: float = 0.5,
-        background: float = 0.0,
-    ):
-        self.policy = policy
-        self.degrees, self.scale, self.shift, self.mirror = degrees, scale, shift, mirror
-        self.background = background
+    def __init__(self, policy: CropPolicy, degrees=24.0, scale=0.15, shift=0.1, mirror=0.5, background=0.0):
+        self.policy, self.degrees, self.scale, self.shift = policy, degrees, scale, shift
+        self.mirror, self.background = mirror, background
 
     def __call__(self, sample: dict) -> dict:
-        is_upright_face, over = torch.rand(()).item() >= self.background, 0.0
+        # Choose between an upright face, background and a face that lies or stands on its head.
+        is_upright_face, rotation = torch.rand(()).item() >= self.background, 0.0
         if not is_upright_face:
             coin, u = torch.rand(2).tolist()
             if coin < 0.5:
-                return self._background(sample)
-            over = 90 + 180 * u
+                box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
+                crop = cut_out(sample, geometry.crop_matrix(box, self.policy), self.policy)
+                return crop | {"is_upright_face": np.float32(0)}
+            rotation = 90 + 180 * u
+        # Draw the changes, then their strength.
         turn, zoom = torch.randn(2).clamp(-2, 2).tolist()
-        dx, dy, coin, much = torch.rand(4).tolist()
-        much **= 2
+        dx, dy, coin, strength = torch.rand(4).tolist()
+        strength **= 2
         return crop_face(
             sample,
             self.policy,
-            degrees=over + much * self.degrees * turn,
-            scale=float(np.exp(much * self.scale * zoom)),
-            shift=(much * (2 * dx - 1) * self.shift, much * (2 * dy - 1) * self.shift),
+            degrees=rotation + strength * self.degrees * turn,
+            scale=float(np.exp(strength * self.scale * zoom)),
+            shift=(strength * (2 * dx - 1) * self.shift, strength * (2 * dy - 1) * self.shift),
             mirror=coin < self.mirror,
         ) | {"is_upright_face": np.float32(is_upright_face)}
-
-    def _background(self, sample: dict) -> dict:
-        box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
-        matrix = geometry.crop_matrix(box, self.policy)
-        return cut_out(sample, matrix, self.policy) | {"is_upright_face": np.float32(0)}
-
-
-LEVELS = np.linspace(0, 1, 256)  # of gray
 
 
 class RandomLight:
     """Another light and another camera: contrast, brightness, gamma, then blur or noise.
 
-    How much of it is drawn first, as the square of a uniform number: most pictures change little, few much.
+    A strength is drawn first, the square of a uniform number in [0, 1], and multiplies the first three: most images
+    change little, few much.
 
     contrast, brightness, gamma: the largest change; 0.4 means factors of 0.6 … 1.4 (gamma: 1/1.4 … 1.4).
     blur: the largest standard deviation in pixels.
@@ -417,24 +351,26 @@ class RandomLight:
         self.blur, self.noise = blur, noise
 
     def __call__(self, sample: dict) -> dict:
-        much = float(torch.rand(())) ** 2
-        contrast, brightness, gamma = (much * (2 * torch.rand(3) - 1)).tolist()
-        levels = LEVELS ** (1 + self.gamma) ** gamma
+        # One lookup table of gray levels for contrast, brightness and gamma.
+        strength = float(torch.rand(())) ** 2
+        contrast, brightness, gamma = (strength * (2 * torch.rand(3) - 1)).tolist()
+        levels = np.linspace(0, 1, 256) ** (1 + self.gamma) ** gamma
         levels = (levels - 0.5) * (1 + self.contrast * contrast) + 0.5 + self.brightness * brightness
         image = cv2.LUT(sample["image"], np.clip(levels * 255, 0, 255).astype(np.uint8))
-        kind, strength = torch.rand(2).tolist()
+        # Blur one image in four, add noise to another one in four.
+        kind, amount = torch.rand(2).tolist()
         if kind < 0.25:
-            image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * strength)
+            image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * amount)
         elif kind < 0.5:
-            noise = torch.randn(image.shape[:2]).numpy() * (self.noise * strength)
-            noisy = cv2.merge([noise] * image.shape[2])  # which NumPy would spread over the channels far more slowly
+            noise = torch.randn(image.shape[:2]).numpy() * (self.noise * amount)
+            noisy = cv2.merge([noise] * image.shape[2])  # far faster than NumPy's broadcasting over the channels
             noisy += image
             image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return {**sample, "image": image}
 
 
 class RandomErase:
-    """Cover a random rectangle with one gray level, as a hand or hair may (Zhong et al., 2020, arXiv:1708.04896).
+    """Cover a random rectangle with one gray level, to stand for a hand or hair (Zhong et al., 2020, arXiv:1708.04896).
 
     probability: of drawing a rectangle.
     side: the largest side of the rectangle, as a fraction of the image's; the smallest is a tenth of that.
@@ -455,7 +391,7 @@ class RandomErase:
         return {**sample, "image": image}
 
 
-# What training and evaluation do to a sample, side by side: nothing random reaches a test image.
+# --- Training and evaluation, side by side: nothing random reaches a test image ---------------------------------------
 
 
 def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[[dict], dict]:
@@ -464,7 +400,7 @@ def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[
 
 
 def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    """Training without mirroring and turning, for evaluation/label_shift.py."""
+    """Training without mirroring and rotation, for evaluation/label_shift.py."""
     return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
 
 
@@ -472,7 +408,7 @@ def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
     return Compose([CropFace(policy), Normalize(), ToTensor()])
 
 
-# --- The geometry of the transforms, without randomness ------------------------------------------------------------
+# --- Geometry without randomness --------------------------------------------------------------------------------------
 
 
 def resize(sample: dict, height: int, width: int) -> dict:
@@ -492,26 +428,25 @@ def crop(sample: dict, top: int, left: int, height: int, width: int) -> dict:
 def crop_face(sample: dict, policy: CropPolicy, degrees: float = 0.0, mirror: bool = False, **change) -> dict:
     """The policy's crop around the keypoints; `degrees`, `mirror` and `change` are those of `geometry.crop_matrix`.
 
-    A face that lies or stands on its head is levelled first, as prediction does. A mirrored one is renumbered: what was
-    the right eye is the left one now.
+    A face that lies or stands on its head is levelled first, as in prediction. Mirroring renumbers the keypoints: the
+    right eye becomes the left one.
     """
     matrix = face_matrix(sample["keypoints"], policy, degrees, mirror, **change)
     face = cut_out(sample, matrix, policy)
     return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
 
 
-def face_matrix(
-    points: np.ndarray, policy: CropPolicy, degrees: float = 0.0, mirror: bool = False, **change
-) -> np.ndarray:
-    """The 2×3 matrix from the image to the crop of a face of points (68, 2) px, see `crop_face`."""
+def face_matrix(points: np.ndarray, policy: CropPolicy, degrees=0.0, mirror=False, **change) -> np.ndarray:
+    """The 2×3 matrix from the image to the crop of a face with keypoints (68, 2) px, see `crop_face`."""
     box, level = face_frame(points)
     degrees += -level if mirror else level  # mirroring comes first
     return geometry.crop_matrix(box, policy, degrees=degrees, mirror=mirror, **change)
 
 
 def face_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where a face of points (68, 2) px is cut out, a box (x0, y0, x1, y1), and by how many degrees it is turned then:
-    none unless it is turned by more than LYING.
+    """The box (x0, y0, x1, y1) to cut out around keypoints (68, 2) px, and the rotation in degrees that levels them.
+
+    A face that is turned by no more than LYING keeps its roll: the rotation is 0.
     """
     box, level = upright_frame(points)
     return (box, level) if abs(level) > LYING else (geometry.box_of(points), 0.0)
@@ -524,14 +459,13 @@ def cut_out(sample: dict, matrix: np.ndarray, policy: CropPolicy) -> dict:
 
 
 def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A square box in an image of (height, width) px that a detector might take for a face though it is none.
+    """A square box in an image of (height, width) px that a detector might report by mistake: a negative example.
 
-    It is somewhere between a third and one and a half times as large as the face's box (x0, y0, x1, y1), and overlaps
-    it by less than 15% (intersection over union): background, a face at the crop's edge, or a piece of the face, which
-    there always is.
+    Its side is 0.3 to 1.5 times that of the face's box (x0, y0, x1, y1), and its overlap with that box below 15%
+    (intersection over union). It may hold background, a piece of the face, or a face at its edge.
 
     Raises:
-        ValueError: the face's box has no extent.
+        ValueError: the face's box is empty or not finite.
     """
     side = max(face[2] - face[0], face[3] - face[1])
     if not 0 < side < math.inf:
@@ -542,3 +476,52 @@ def random_background(face: np.ndarray, height: int, width: int) -> np.ndarray:
         box = np.array([x * width - half, y * height - half, x * width + half, y * height + half])
         if geometry.overlap(box, face) < 0.15:
             return box
+
+
+# --- Samples by seed --------------------------------------------------------------------------------------------------
+
+
+class SeededSamples(Dataset):
+    """A data set whose random transforms depend on (seed, epoch, index) alone.
+
+    So a run gives the same samples with any number of workers, and after an interruption in the middle of an epoch.
+    """
+
+    def __init__(self, dataset: FacialKeypointsDataset, seed: int, balance: float = 0.0):
+        self.dataset, self.seed, self.balance, self.epoch = dataset, seed, balance, 0
+
+    def __len__(self) -> int:
+        return len(self.order())
+
+    def __getitem__(self, key: int) -> dict:
+        with torch.random.fork_rng(devices=[]):
+            seed = np.random.SeedSequence([self.seed, self.epoch, key]).generate_state(1)[0].item()
+            # While no accelerator is in use, seed the CPU alone: for each other kind of device torch would record the
+            # whole call stack, which takes as long as the sample.
+            in_use = torch.cuda.is_initialized() or torch.backends.mps.is_available()
+            (torch.manual_seed if in_use else torch.default_generator.manual_seed)(seed)
+            return self.dataset[key % len(self.dataset)]
+
+    def order(self) -> list[int]:
+        """The keys of this epoch's samples, shuffled.
+
+        With `balance` b each joined set of n faces gets a share in proportion to n ** (1 - b): with 0 every face comes
+        once, with 1 all sets have equal shares. A face that comes again has another key, index + copy × size, and so
+        other random numbers.
+        """
+        random, size = np.random.default_rng([self.seed, self.epoch]), len(self.dataset)
+        if not self.balance:
+            return random.permutation(size).tolist()
+        sources = [np.flatnonzero(self.dataset.sources == source) for source in np.unique(self.dataset.sources)]
+        shares = np.array([len(members) for members in sources]) ** (1 - self.balance)
+        keys = []
+        for members, share in zip(sources, shares / shares.sum(), strict=True):
+            copies = np.arange(int(size * share + 1e-9))
+            keys.append(random.permutation(members)[copies % len(members)] + copies // len(members) * size)
+        return random.permutation(np.concatenate(keys)).tolist()
+
+    def digest(self) -> str:
+        """A hash of names and labels, which tells whether two data sets hold the same faces."""
+        digest = hashlib.sha256("\0".join(self.dataset.names).encode("utf-8", "surrogateescape"))
+        digest.update(np.ascontiguousarray(self.dataset.keypoints))
+        return digest.hexdigest()

@@ -100,7 +100,7 @@ def _problem_of(cell: str) -> str | None:
         return f"{error}; correct it"
 
 
-def _check_images(csv_file: str | Path, names: Sequence[str], paths: Sequence[Path]) -> None:
+def check_images(csv_file: str | Path, names: Sequence[str], paths: Sequence[Path]) -> None:
     """See that each row's image is there, in the folder of the images and not beside it.
 
     Raises:
@@ -126,7 +126,7 @@ def _is_file(path: Path) -> bool:
 NARROWEST_FACE, CLOSEST_EYES = 1.0, 0.01  # px, the longer side of a face's box; and × that, how far its eyes are apart
 
 
-def _check_faces(csv_file: str | Path | None, names: Sequence[str], paths: Sequence[Path], labels: np.ndarray) -> None:
+def check_faces(csv_file: str | Path | None, names: Sequence[str], paths: Sequence[Path], labels: np.ndarray) -> None:
     """See that the labels (N, 68, 2) px can be those of faces: they have an extent, and the eyes are apart, as are
     their outer corners, by whose distance errors are divided.
 

@@ -13,7 +13,7 @@ from face68.annotators import IBUG, PUBLIC
 from face68.files import InputError, files_below, sha256
 from face68.landmarks import inter_ocular
 
-DATA_DIR = Path(__file__).resolve().parent / "data"
+DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5

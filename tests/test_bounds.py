@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_load import random_background
-from datasets import download
+from datasets import public_set
 from datasets.labels import read_csv
 from face68 import frames, geometry, images, photos
 from face68.detect import Given
@@ -256,7 +256,7 @@ def test_an_animation_holds_no_more_pixels_than_it_may(tmp_path, monkeypatch):
 def serving(monkeypatch):
     """A server that gives each request this answer, and then a byte every 0.05 s."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "BACKOFF", 0.001)
+    monkeypatch.setattr(public_set, "BACKOFF", 0.001)
     servers = []
 
     def serve(answer: bytes, drip: bytes = b"") -> str:
@@ -299,10 +299,11 @@ REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: %s\r\n\r\n"
     ],
 )
 def test_a_hostile_server_is_a_line(serving, tmp_path, monkeypatch, answer, drip, told):
-    monkeypatch.setattr(download, "DEADLINE", 0.3)
-    monkeypatch.setattr(download, "LARGEST", 2**20)
+    monkeypatch.setattr(public_set, "DEADLINE", 0.3)
+    monkeypatch.setattr(public_set, "LARGEST", 2**20)
+    monkeypatch.setattr(public_set, "ATTEMPTS", 2)
     start = time.monotonic()
     with pytest.raises(InputError) as error:
-        download.fetch(serving(answer, drip), tmp_path / "a", 64 * "0", timeout=5, attempts=2)
+        public_set.fetch(serving(answer, drip), tmp_path / "a", 64 * "0")
     assert told in str(error.value) and "\n" not in str(error.value)
     assert time.monotonic() - start < 5 and not list(tmp_path.iterdir())

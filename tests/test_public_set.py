@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
+import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ import pytest
 from conftest import REPOSITORY
 from file_server import Server, digest, make_archive
 
-from datasets import download, public_set
+from datasets import public_set
 from datasets.layout import PUBLIC_CSV_SHA256
 from face68.files import InputError
 
@@ -27,7 +27,7 @@ FILES |= {"data/training_frames_keypoints.csv": b",x0\nSome_One_00.jpg,1\n" * 50
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "BACKOFF", 0.001)
+    monkeypatch.setattr(public_set, "BACKOFF", 0.001)
     monkeypatch.setattr(public_set, "FEW", 3)
     server = Server(FILES)
     yield server
@@ -81,7 +81,7 @@ def test_missing_and_damaged_files_are_repaired_one_by_one(server, get, tmp_path
 
 
 def test_an_interrupted_stream_keeps_what_it_had_and_goes_on_later(server, get, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(public_set, "ATTEMPTS", 1)
     whole = server.files
     server.files, server.cut_archive_at = {}, len(server.archive) // 2
     with pytest.raises(InputError, match="HTTP 404"):
@@ -159,8 +159,7 @@ def test_hostile_members_are_ignored(server, get, tmp_path):
 
 def test_no_server_is_one_line_at_once(tmp_path, monkeypatch):
     waits = []
-    for module in (download, public_set):  # in these alone: other threads sleep too
-        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
+    monkeypatch.setattr(public_set, "time", SimpleNamespace(sleep=waits.append))  # not for other threads
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -223,14 +222,52 @@ def test_a_destination_that_is_a_file_is_one_line(server, get, tmp_path):
 
 
 def test_the_shipped_manifest_lists_the_public_set():
-    digests = public_set._read_manifest(public_set.MANIFEST)
+    digests = dict(line.split("  ")[::-1] for line in public_set.MANIFEST.read_text(encoding="utf-8").splitlines())
     folders = [name.split("/")[1] for name in digests]
-    assert folders.count("training") == 3462
-    assert folders.count("test") == 2308
-    assert len(digests) == 3462 + 2308 + 2
+    assert folders.count("training") == 3462 and folders.count("test") == 2308 and len(digests) == 3462 + 2308 + 2
     assert all(len(value) == 64 and int(value, 16) for value in digests.values())
     labels = [digest for name, digest in digests.items() if name.endswith(".csv")]
     assert sorted(labels) == sorted(PUBLIC_CSV_SHA256), "by which a data set is known as the public one"
+
+
+# --- One file --------------------------------------------------------------------------------------------------------
+
+CSV = "data/training_frames_keypoints.csv"
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path):
+    server.faults[f"/raw/{CSV}"] = [429, 503]
+    public_set.fetch(f"{server.url}/raw/{CSV}", tmp_path / "a", digest(FILES[CSV]))
+    assert (tmp_path / "a").read_bytes() == FILES[CSV]
+    assert server.count("/raw/") == 3
+
+
+@pytest.mark.parametrize(("status", "requests"), [(503, public_set.ATTEMPTS), (403, 1)])
+def test_a_refusal_ends_in_one_line(server, tmp_path, status, requests):
+    server.faults[f"/raw/{CSV}"] = [status] * 20
+    with pytest.raises(InputError, match=rf"\.csv: can't be downloaded \(HTTP {status} .*check the network"):
+        public_set.fetch(f"{server.url}/raw/{CSV}", tmp_path / "a", digest(b""))
+    assert server.count("/raw/") == requests
+    assert not (tmp_path / "a").exists()
+
+
+def test_retry_after_is_obeyed_within_bounds():
+    def busy(value):
+        return urllib.error.HTTPError("http://x", 429, "busy", {"Retry-After": value}, None)
+
+    assert public_set.wait_before(busy("7"), 0) == 7
+    assert public_set.wait_before(busy("86400"), 0) == public_set.LONGEST_WAIT
+    assert public_set.wait_before(busy("Mon, 01 Jan"), 2) == public_set.BACKOFF * 4
+    assert public_set.wait_before(TimeoutError(), 1) == public_set.BACKOFF * 2
+
+
+def test_a_silent_server_times_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(public_set, "BACKOFF", 0.001)
+    monkeypatch.setattr(public_set, "TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(InputError, match="timed out"):
+            public_set.fetch(url, tmp_path / "a", digest(b""))
 
 
 def test_the_command_without_a_network_is_one_line(tmp_path):
