@@ -81,10 +81,10 @@ def read_results(name: str) -> Callable[[Path], None]:
 
 
 def read_label_shift(path: Path) -> None:
-    from datasets.layout import label_shift_of
+    from datasets.layout import labels_of
 
     path = path.replace(path.with_name("label_shift.json"))
-    assert all(math.isfinite(value) for value in label_shift_of(path.parent))
+    assert all(math.isfinite(value) for value in labels_of(path.parent)[0])
 
 
 def read_policy(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Decoded images: one file for each data set, mapped into memory and shared by all processes.
 
-Decoding takes nearly all the time of opening a data set, and gives the same pixels every time. So they are written once.
+Decoding takes nearly all the time of opening a data set, and always gives the same pixels. So they are written once.
 Later runs and all data-loading workers, forked or not, read the same pages of memory.
 
 A file holds the images' pixels one after the other, an index in JSON (key, and offset, height and width of each image),
@@ -39,14 +39,15 @@ class ImageCache:
     """The decoded images in `file` if its key is `key`; else none. Pickled, it is these two and no pixels."""
 
     def __init__(self, file: Path, key: str):
-        self.file, self.key, self._positions = file, key, {}  # of images by path: offset, height, width
+        self.file, self.key, self.is_current = file, key, False
+        self._positions = {}  # offset, height and width of each image, by its path
         try:
             content = np.asarray(np.memmap(file, np.uint8, "r"))
             self._content, end = content[: -_END.size], content[-_END.size :]
             size, self._crc = _END.unpack(end)
             index = json.loads(self._content[-size:].tobytes())
             if index["key"] == key:
-                self._positions = index["positions"]
+                self.is_current, self._positions = True, index["positions"]
         except (OSError, ValueError, TypeError, KeyError, struct.error):  # missing, cut off, or another file
             pass
 
@@ -55,7 +56,7 @@ class ImageCache:
 
     def is_intact(self) -> bool:
         """Whether the key is right and the content as it was written. Reads the whole file."""
-        return bool(self._positions) and zlib.crc32(self._content) == self._crc
+        return self.is_current and zlib.crc32(self._content) == self._crc
 
     def get(self, path: Path) -> np.ndarray | None:
         """The image at a path, (H, W, 3) uint8 RGB, read-only; None: it isn't in the cache."""

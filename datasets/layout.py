@@ -1,4 +1,4 @@
-"""How a data set lies in its folder: splits, people and folds, and how far all its labels are shifted."""
+"""The files of a data set in its folder: splits, people and folds, and its labels' common shift."""
 
 import json
 import re
@@ -17,18 +17,18 @@ DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
 SPLITS = ("training", "test")
 FOLDS = 5
-# The folders of 300-W (Sagonas et al., 2013), as its archives unpack, that the field keeps for testing, and what it
-# calls them (Ren et al., "Face alignment at 3000 FPS", 2014).
+# The test sets of 300-W (Sagonas et al., 2013) by their names in the field (Ren et al., "Face alignment at 3000 FPS",
+# 2014), and the folders that its archives unpack to.
 SETS_300W = {"common": ("helen/testset/", "lfpw/testset/"), "challenging": ("ibug/",)}
 SETS_300W["full"] = SETS_300W["common"] + SETS_300W["challenging"]
 
 
 class LabelShift(NamedTuple):
-    """How far all labels of a data set lie off the faces: it grows with the face, is the same for all, or both.
+    """The offset of all labels of a data set from the faces, to the right and down; all parts add up.
 
-    x, y: to the right and down, as fractions of the distance between the outer eye corners.
-    x_pixels, y_pixels: to the right and down, in pixels of the image.
-    slant: how much further down each point lies for each pixel that it is to the right of the face's middle.
+    x, y: fractions of the distance between the outer eye corners.
+    x_pixels, y_pixels: pixels of the image.
+    slant: further pixels down for each pixel to the right of the face's middle.
     """
 
     x: float = 0.0
@@ -51,19 +51,19 @@ LARGEST_SHIFT = LabelShift(1, 1, 1000, 1000, 1)  # either way; none is as large
 # Measured by `python prepare.py shift`, see docs/labels.md. Uncorrected, mirroring in training would teach two
 # contradicting truths.
 PUBLIC_LABEL_SHIFT = LabelShift(x=0.017, y=0.007, x_pixels=0.5, y_pixels=0.5, slant=0.008)
-PUBLIC_CSV_SHA256 = (  # by these its label files are known, in whatever folder
+PUBLIC_CSV_SHA256 = (  # the public set's label files are recognised by these, in any folder
     "9f3d1213429893d4955e2789076f6ce11e297253fed86337cffb6ca85bd61ec8",  # training
     "348e5e1a5906001f64d3da627e4f61dc3de90771d6d92f5d93628029b3c85e65",  # test
 )
 
 
 def public_layout(directory: str | Path, split: str) -> tuple[Path, Path]:
-    """Where the public layout has a split's CSV file and its folder of images."""
+    """The paths of a split's CSV file and folder of images in the public layout."""
     return Path(directory, f"{split}_frames_keypoints.csv"), Path(directory, split)
 
 
 def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | None:
-    """A split's CSV file and folder of images; no CSV where `.pts` files lie in the folder; None: no such split."""
+    """A split's CSV file, or None if the labels are `.pts` files, and its folder of images; None: no such split."""
     csv_file, images = public_layout(directory, split)
     if csv_file.is_file():
         return csv_file, images
@@ -72,19 +72,15 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
     return (None, images) if any(path.suffix == ".pts" for path in files_below(images)) else None
 
 
-def label_shift_of(directory: Path, csv_file: Path | None = None) -> LabelShift:
-    """How far a data set's labels lie off the faces, see `labels_of`."""
-    return labels_of(directory, csv_file)[0]
-
-
 def labels_of(directory: Path, csv_file: Path | None = None) -> tuple[LabelShift, str]:
-    """How far a data set's labels lie off the faces, and who put them there, see annotators.py.
+    """A data set's label shift and annotator (see face68/annotators.py).
 
-    Both stand in the folder's `label_shift.json`, as `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`, with the
-    names of `LabelShift`; of the public set they are known. Else .pts files are iBUG's, a CSV is of the folder's name.
+    Both are read from the folder's `label_shift.json`, e.g. `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`. Where
+    that is missing, the shift is 0, but for the public set's, which is known; `.pts` files are iBUG's; and the annotator
+    of another CSV file is called by the folder's name.
 
     Raises:
-        InputError: label_shift.json is something else.
+        InputError: label_shift.json has other content.
     """
     is_public = csv_file is not None and sha256(csv_file) in PUBLIC_CSV_SHA256
     annotators = IBUG if csv_file is None else PUBLIC if is_public else directory.resolve().name
@@ -112,9 +108,7 @@ def labels_of(directory: Path, csv_file: Path | None = None) -> tuple[LabelShift
 
 
 def default_data() -> Path:
-    """What every command takes without --data: `data/` where a data set is there, in either layout, else the drawn
-    sample that the repository ships.
-    """
+    """The folder that commands take without --data: `data/` if it holds a data set, else the shipped drawn sample."""
     return DATA_DIR if any(find_split(DATA_DIR, split) for split in SPLITS) else SAMPLE_DIR
 
 
@@ -127,22 +121,17 @@ def person_of(file_name: str) -> str:
 
 
 def fold_of(person: str, folds: int = FOLDS) -> int:
-    """The person's fold, 0 … folds - 1: a hash of the name, so neither row order nor other people change it.
-
-    Fold 0 of 20 is a part of fold 0 of 5.
-    """
+    """The person's fold, 0 … folds - 1, by a hash of the name alone. Fold 0 of 20 is a part of fold 0 of 5."""
     return zlib.crc32(person.encode("utf-8", "surrogateescape")) % folds
 
 
 def split_by_person(people: Sequence[str], val_fold: int, folds: int = FOLDS) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation: the people of fold `val_fold` are validation, and only they.
+    """Indices for training and for validation: the faces of the people in fold `val_fold` are validation.
 
     Raises:
         InputError: there is no such fold.
     """
     if not 0 <= val_fold < folds:
         raise InputError(f"--val-fold {val_fold}: the {folds} folds are 0 to {folds - 1}; choose one, or --folds")
-    of_person = [fold_of(person, folds) for person in people]
-    training = [i for i, fold in enumerate(of_person) if fold != val_fold]
-    validation = [i for i, fold in enumerate(of_person) if fold == val_fold]
-    return training, validation
+    is_validation = np.array([fold_of(person, folds) == val_fold for person in people], dtype=bool)
+    return np.flatnonzero(~is_validation).tolist(), np.flatnonzero(is_validation).tolist()

@@ -118,14 +118,14 @@ def audit_picture(directory: Path) -> np.ndarray:
         InputError: it can't be used.
     """
     from datasets.audit import audit
-    from datasets.layout import find_split, label_shift_of
+    from datasets.layout import find_split, labels_of
 
     splits = []
     for split in audit(directory).splits:
         if split.problem:
             raise InputError(split.problem)
         found, labelled = find_split(directory, split.name), len(split.rows) > 0
-        shifts = label_shift_of(directory, found[0]).of(split.keypoints) if found else np.zeros_like(split.keypoints)
+        shifts = labels_of(directory, found[0])[0].of(split.keypoints) if found else np.zeros_like(split.keypoints)
         splits.append(
             {
                 "name": split.name,
