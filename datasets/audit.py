@@ -1,12 +1,12 @@
-"""What a labelled set of faces holds and what is odd about it: `python prepare.py check DIR`.
+"""An audit of a data set, its contents and its faults: `python prepare.py check DIR`.
 
-Nothing is changed or judged here: a test image that is also a training image, or a point outside the frame,
-may be fine for one purpose and fatal for another, so all of it is counted and named.
+It only counts and names. A test image that is also a training image, or a point outside of its image, may be harmless
+for one purpose and fatal for another.
 """
 
 import hashlib
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ MEAN_DISTANCE = (math.sqrt(2) + math.asinh(1)) / 6
 
 
 class LabelGrid(NamedTuple):
-    """What tells that labels were read off a coarse map, cell by cell.
+    """The grid that labels lie on if they were read off a network's coarse output map, cell by cell.
 
     cells: the grid's pitch for each of N large faces, as a fraction of the eye distance.
     slant: how much lower it lies for each pixel to the right.
@@ -45,17 +45,17 @@ class LabelGrid(NamedTuple):
 
     @property
     def floor(self) -> float:
-        """The NME (inter-ocular) of a network that is always right, against labels that name only the cell."""
+        """The NME (inter-ocular) that a perfect network would have against labels which only name the cell."""
         return MEAN_DISTANCE * float(np.mean(self.cells))
 
 
 @dataclass
 class ImageFile:
-    """What the audit keeps of an image file."""
+    """The audit's record of an image file."""
 
-    digest: str | None  # SHA-256 of the file; None: it can't even be read
-    size: tuple[int, int] | None  # (width, height) px; None: not an image that can be decoded
-    brightness: float | None  # its mean gray level, 0 … 255
+    digest: str | None = None  # SHA-256 of the file; None: it can't be read
+    size: tuple[int, int] | None = None  # (width, height) px; None: it can't be decoded
+    brightness: float | None = None  # mean gray level, 0 … 255
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Split:
     images: dict[str, ImageFile]  # by path below the folder, as the labels name it
     rows: list[str]  # the names of the labelled images
     keypoints: np.ndarray  # (len(rows), 68, 2) px
-    problem: str | None  # why no labels could be read, e.g. a cell that is no number
+    problem: str | None  # why no labels could be read, e.g. a cell without a number
 
     @property
     def unlabelled(self) -> list[str]:
@@ -81,20 +81,15 @@ class Split:
         return [name for name, image in self.images.items() if image.size is None]
 
     @property
-    def labelled_twice(self) -> list[str]:
-        return sorted(name for name, count in Counter(self.rows).items() if count > 1)
-
-    @property
     def points_outside(self) -> dict[str, int]:
-        """For each image with points beyond its outermost pixels' edges: how many."""
+        """The number of points outside, of each image that has any."""
         return {name: int(count) for name, count in zip(self.rows, self.outside.sum(axis=1), strict=True) if count}
 
     @cached_property
     def outside(self) -> np.ndarray:
-        """(len(rows), 68) bool: which points are beyond their image's outermost pixels' edges."""
-        images = (self.images.get(name) for name in self.rows)
-        sizes = [image.size if image and image.size else (math.nan, math.nan) for image in images]
-        ends = np.array(sizes).reshape(-1, 1, 2) - 0.5  # of an image that can't be decoded unknown
+        """(len(rows), 68) bool: which points lie beyond the edges of their image; none, if its size is unknown."""
+        sizes = [self.images.get(name, ImageFile()).size or (math.nan, math.nan) for name in self.rows]
+        ends = np.array(sizes).reshape(-1, 1, 2) - 0.5
         return (((self.keypoints < -0.5) & ~np.isnan(ends)) | (self.keypoints > ends)).any(axis=2)
 
     @property
@@ -123,7 +118,7 @@ class Split:
 
 @dataclass
 class Audit:
-    """The splits of a data set and what they have in common."""
+    """The splits of a data set, and the faults that involve several of them."""
 
     directory: Path
     splits: list[Split]
@@ -140,16 +135,16 @@ class Audit:
 
     @property
     def people_in_common(self) -> list[str]:
-        """People of whom every split has images; empty where there is one split only."""
+        """People with images in all splits; empty if there is only one split."""
         if len(self.splits) < 2:
             return []
         return sorted(set.intersection(*(split.people for split in self.splits)))
 
 
 def check(directory: str | Path) -> Audit:
-    """Audit a data set in either layout (see `data_load.open_split`), print the report, and return the findings.
+    """Audit a data set in either layout (see `data_load.open_split`), print the report, and return the audit.
 
-    One of the splits is enough. Every image is decoded.
+    One split is enough. Every image is decoded.
 
     Raises:
         InputError: `directory` has no labels; or, after the report, the labels of a split can't be used.
@@ -163,7 +158,7 @@ def check(directory: str | Path) -> Audit:
 
 
 def audit(directory: str | Path) -> Audit:
-    """The findings of `check`, without printing them."""
+    """The audit of `check`, without printing it."""
     directory = Path(directory)
     if not any(find_split(directory, name) for name in SPLITS):
         labels = " or ".join(public_layout(directory, name)[0].name for name in SPLITS)
@@ -176,12 +171,12 @@ def audit(directory: str | Path) -> Audit:
 
 
 def find_grid(keypoints: np.ndarray, eyes: np.ndarray) -> LabelGrid | None:
-    """The grid on which labels lie, if they do.
+    """The grid on which the labels lie; None: they lie on none.
 
-    On a grid of pitch g all coordinates of a face have the same remainder modulo g, so the mean of exp(2πi x / g) over
-    its points is about 1 long; elsewhere 0.3 is much. The pitch that makes it longest is the face's own; one slant is
-    that of all. Whole pixels are a grid too, so only pitches above 2.5 px count, and only faces whose eyes are more
-    than 60 px apart; a hundred of them are enough.
+    On a grid of pitch g all coordinates of a face have the same remainder modulo g. So the mean of exp(2πi x / g) over
+    its points has a length of about 1; without a grid it rarely exceeds 0.3. Each face gets the pitch with the greatest
+    length, all faces together get one slant. Whole pixels are a grid too, so pitches up to 2.5 px are left out, and
+    faces whose eyes are 60 px apart or less. A hundred faces are enough.
 
     keypoints: (N, 68, 2) px; eyes: their distance, (N,) px.
     """
@@ -198,7 +193,7 @@ def find_grid(keypoints: np.ndarray, eyes: np.ndarray) -> LabelGrid | None:
 
 
 def _agreement(points: np.ndarray, pitches: np.ndarray) -> np.ndarray:
-    """How well points (68, 2) px agree on grids of all slants and some pitches, px: (slants, pitches), 0 … 1."""
+    """How well points (68, 2) px fit grids of all SLANTS and of some pitches in px: (slants, pitches), 0 … 1."""
     x, y = points.T[:, None]
     level = y - SLANTS[:, None] * (x - x.mean())  # (slants, 68)
 
@@ -209,55 +204,62 @@ def _agreement(points: np.ndarray, pitches: np.ndarray) -> np.ndarray:
 
 
 def print_report(findings: Audit) -> None:
-    """Print a table of counts, the quantiles, and the first few names of each kind of problem."""
-    counts = {
-        "images": [len(split.images) for split in findings.splits],
-        "rows (labelled images)": [len(split.rows) for split in findings.splits],
-        "images without a row": [len(split.unlabelled) for split in findings.splits],
-        "rows without their image": [len(split.without_image) for split in findings.splits],
-        "images with several rows": [len(split.labelled_twice) for split in findings.splits],
-        "unreadable images": [len(split.unreadable) for split in findings.splits],
-        "images with points outside": [len(split.points_outside) for split in findings.splits],
-        "points outside": [sum(split.points_outside.values()) for split in findings.splits],
-        "people": [len(split.people) for split in findings.splits],
-    }
+    """Print a table of counts, the quantiles, and the first few names of each kind of fault."""
     print(findings.directory)
     for split in findings.splits:
         if split.problem:
             print(printable(f"No labels read: {split.problem}"))
-    print(_line("", [split.name for split in findings.splits]))
-    for label, values in counts.items():
-        print(_line(label, values))
-
+    _print_counts(findings.splits)
     print()
-    print(_line("px", QUANTILES))
-    for split in findings.splits:
-        width, height = split.sizes.T
-        quantities = {"width": width, "height": height, "outer-eye distance": split.eye_distances}
-        for label, values in quantities.items():
-            if len(values):
-                quantiles = np.quantile(values, list(QUANTILES.values()))
-                print(_line(f"{split.name}: {label}", [f"{value:.0f}" for value in quantiles]))
-
+    _print_quantiles(findings.splits)
     print()
     for split in findings.splits:
-        if grid := split.grid:
-            print(
-                f"{split.name}: labels lie on a grid of {np.median(grid.cells):.1%} of the eye distance (median of "
-                f"{len(grid.cells)} faces) with a slant of {grid.slant:+.4f} px down per px to the right;"
-            )
-            print(f"  a network that is always right has an NME (inter-ocular) of {grid.floor:.2%} against them")
-        _print_names(f"{split.name}: unreadable images", split.unreadable)
-        _print_names(f"{split.name}: rows without their image", split.without_image)
-        _print_names(f"{split.name}: images with several rows", split.labelled_twice)
-        outside = [f"{name} ({count})" for name, count in split.points_outside.items()]
-        _print_names(f"{split.name}: images with points outside (how many)", outside)
-        _print_names(f"{split.name}: images without a row", split.unlabelled)
+        _print_faults(split)
     across = [group for group in findings.duplicates if len({name.split("/")[0] for name in group}) > 1]
     within = [group for group in findings.duplicates if group not in across]
     _print_names("Byte-identical files across the splits", [_few(group, " = ") for group in across])
     _print_names("Byte-identical files within a split", [_few(group, " = ") for group in within])
     _print_names("People in both splits", findings.people_in_common)
+
+
+def _print_counts(splits: list[Split]) -> None:
+    counts = {
+        "images": lambda split: len(split.images),
+        "rows (labelled images)": lambda split: len(split.rows),
+        "images without a row": lambda split: len(split.unlabelled),
+        "rows without their image": lambda split: len(split.without_image),
+        "unreadable images": lambda split: len(split.unreadable),
+        "images with points outside": lambda split: len(split.points_outside),
+        "points outside": lambda split: sum(split.points_outside.values()),
+        "people": lambda split: len(split.people),
+    }
+    print(_line("", [split.name for split in splits]))
+    for label, count in counts.items():
+        print(_line(label, [count(split) for split in splits]))
+
+
+def _print_quantiles(splits: list[Split]) -> None:
+    print(_line("px", QUANTILES))
+    for split in splits:
+        width, height = split.sizes.T
+        for label, values in {"width": width, "height": height, "outer-eye distance": split.eye_distances}.items():
+            if len(values):
+                quantiles = np.quantile(values, list(QUANTILES.values()))
+                print(_line(f"{split.name}: {label}", [f"{value:.0f}" for value in quantiles]))
+
+
+def _print_faults(split: Split) -> None:
+    if grid := split.grid:
+        print(
+            f"{split.name}: labels lie on a grid of {np.median(grid.cells):.1%} of the eye distance (median of "
+            f"{len(grid.cells)} faces) with a slant of {grid.slant:+.4f} px down per px to the right;"
+        )
+        print(f"  a network that is always right has an NME (inter-ocular) of {grid.floor:.2%} against them")
+    _print_names(f"{split.name}: unreadable images", split.unreadable)
+    _print_names(f"{split.name}: rows without their image", split.without_image)
+    outside = [f"{name} ({count})" for name, count in split.points_outside.items()]
+    _print_names(f"{split.name}: images with points outside (how many)", outside)
+    _print_names(f"{split.name}: images without a row", split.unlabelled)
 
 
 def _inspect_split(directory: Path, name: str) -> Split:
@@ -285,12 +287,12 @@ def _inspect_image(folder: Path, name: str) -> ImageFile:
     try:
         content = (folder / name).read_bytes()
     except OSError:
-        return ImageFile(None, None, None)
+        return ImageFile()
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = read_image(content)
     except InputError:
-        return ImageFile(digest, None, None)
+        return ImageFile(digest)
     height, width, _ = image.shape
     return ImageFile(digest, (width, height), 255 * float(to_gray(image).mean()))
 

@@ -75,9 +75,9 @@ def find_split(directory: str | Path, split: str) -> tuple[Path | None, Path] | 
 def labels_of(directory: Path, csv_file: Path | None = None) -> tuple[LabelShift, str]:
     """A data set's label shift and annotator (see face68/annotators.py).
 
-    Both are read from the folder's `label_shift.json`, e.g. `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`. Where
-    that is missing, the shift is 0, but for the public set's, which is known; `.pts` files are iBUG's; and the annotator
-    of another CSV file is called by the folder's name.
+    The folder's `label_shift.json` has both, e.g. `{"x": 0.01, "y_pixels": 0.5, "annotators": "ibug"}`. Without it the
+    shift is 0, or the known one of the public set; `.pts` files are iBUG's, and the annotator of another CSV file is
+    called by the folder's name.
 
     Raises:
         InputError: label_shift.json has other content.
