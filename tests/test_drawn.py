@@ -10,7 +10,7 @@ from itertools import islice
 import cv2
 import numpy as np
 import pytest
-from conftest import SAMPLE, one_line_error
+from conftest import SAMPLE
 
 import prepare
 from data_load import open_split
@@ -85,18 +85,10 @@ def test_pictures_vary_and_hold_their_points(split):
         assert np.abs(np.median(points, 0) / (width, height) - 0.5).max() < 0.3, name
         sizes.add((width, height))
         shares.append(np.ptp(points[:, 0]) / width)
+    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) <= 2_000_000
     assert len(sizes) > 15
     assert sum(width == height for width, height in sizes) < len(sizes) / 4
     assert 0.38 < np.median(shares) < 0.48
-
-
-def test_nobody_is_in_both_splits():
-    people = [{name[:-7] for name in read_labels(split)[1]} for split in ("training", "test")]
-    assert not people[0] & people[1]
-
-
-def test_sample_is_small():
-    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) <= 2_000_000
 
 
 @pytest.fixture
@@ -147,7 +139,7 @@ def test_the_command_draws_a_data_set(small, monkeypatch, tmp_path):
     files = prepare_sample(monkeypatch, folder)
     training, test = (open_split(folder, split) for split in ("training", "test"))
     assert training.names == ["Ada_Almond_00.jpg"]
-    assert test.names == ["Bela_Birch_00.jpg"]
+    assert test.names == ["Bela_Birch_00.jpg"], "nobody is in both splits"
     assert len(files) == len(training) + len(test) + 2
     for split, data in (("training", training), ("test", test)):
         exact = np.stack([labels for _, _, labels in sample.pictures(split, 0)])
@@ -159,6 +151,10 @@ def test_a_seed_draws_the_same_again_and_another_one_others(small, monkeypatch, 
     first, again, other = (prepare_sample(monkeypatch, tmp_path, seed) for seed in (1, 1, 2))
     assert first == again
     assert first.keys() == other.keys() and all(first[name] != other[name] for name in first)
+    (tmp_path / "training" / "mine.jpg").write_text("my own")
+    with pytest.raises(InputError, match="empty folder"):
+        sample.write_sample(tmp_path, 1)
+    assert content(tmp_path) == other | {"training/mine.jpg": b"my own"}
 
 
 @pytest.mark.parametrize("name", ["training/mine.jpg", "notes.txt", "training_frames_keypoints.csv"])
@@ -171,14 +167,6 @@ def test_a_folder_of_other_files_is_left_alone(small, tmp_path, name):
     assert content(tmp_path) == {name: b"my own"}
 
 
-def test_a_sample_with_a_file_of_the_users_is_left_alone(small, monkeypatch, tmp_path):
-    before = prepare_sample(monkeypatch, tmp_path)
-    (tmp_path / "training" / "mine.jpg").write_text("my own")
-    with pytest.raises(InputError, match="empty folder"):
-        sample.write_sample(tmp_path, 1)
-    assert content(tmp_path) == before | {"training/mine.jpg": b"my own"}
-
-
 def test_nothing_is_written_through_a_link(small, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "set").mkdir()
@@ -186,12 +174,6 @@ def test_nothing_is_written_through_a_link(small, tmp_path):
     with pytest.raises(InputError, match="empty folder"):
         sample.write_sample(tmp_path / "set", 0)
     assert content(tmp_path) == {}
-
-
-def test_the_command_refuses_a_file_in_one_line(command, tmp_path):
-    (tmp_path / "mine").write_text("my own")
-    assert "mine: " in one_line_error(command("prepare.py", "sample", "--output-dir", "mine"))
-    assert (tmp_path / "mine").read_text() == "my own"
 
 
 def test_stopped_while_drawing_it_leaves_the_sample_as_it_was(small, monkeypatch, tmp_path):

@@ -26,7 +26,7 @@ def at_times(monkeypatch, name: str, times: list[float]) -> str:
     class Part(scripts.Film):
         times = property(lambda self: list(times))
 
-    part = Part(film.rate, film.seconds, film.place, film.actors, film.board)
+    part = Part(film.rate, film.seconds, film.video, film.actors, film.board)
     monkeypatch.setitem(films.FILMS, "part", lambda seed: part)
     return "part"
 
@@ -36,7 +36,7 @@ def in_small(monkeypatch, name: str, frames: int) -> str:
 
     def small(seed: int) -> scripts.Film:
         film = FULL[name](seed)
-        return replace(film, seconds=frames / film.rate, place=replace(film.place, size=(160, 90)))
+        return replace(film, seconds=frames / film.rate, video=replace(film.video, size=(160, 90)))
 
     monkeypatch.setitem(films.FILMS, name, small)
     return name
@@ -67,9 +67,9 @@ def test_a_calm_frontal_face_has_the_labels_of_a_picture(monkeypatch):
     film = replace(film, actors=[replace(actor, script=lambda time: calm)])
     monkeypatch.setitem(films.FILMS, "calm", lambda seed: film)
     (seen,) = next(films.truth("calm")).actors
-    labels = face_labels(actor.person, film.place, calm)[2]
+    labels = face_labels(actor.person, film.video, calm)[2]
     assert np.abs(seen.keypoints - labels).max() < 1e-9
-    assert np.ptp(labels[:, 0]) == pytest.approx(calm.face_width * film.place.size[0])
+    assert np.ptp(labels[:, 0]) == pytest.approx(calm.face_width * film.video.size[0])
 
 
 @pytest.mark.parametrize(("name", "step"), [("turns", 44), ("crossing", 31)])
@@ -90,7 +90,7 @@ def test_the_drawing_lies_under_the_truth(monkeypatch):
     """Closed and open eyes differ where the truth has the eyes, and nowhere else."""
     film = films.FILMS["speech"](0)
     (actor,) = film.actors
-    film = replace(film, place=replace(film.place, noise=0.0))
+    film = replace(film, video=replace(film.video, noise=0.0))
     images = []
     for blink in (0.0, 1.0):
         frame = Frame(yaw=10, roll=5, blink=blink, face_width=0.19)
@@ -195,7 +195,7 @@ def test_a_point_is_hidden_where_the_nearer_one_is_drawn(monkeypatch):
     """With the nearer one in the picture and without it: another colour means hidden."""
     time = 1.95
     film = films.FILMS["crossing"](0)
-    film = replace(film, place=replace(film.place, noise=0.0), seconds=1 / film.rate)
+    film = replace(film, video=replace(film.video, noise=0.0), seconds=1 / film.rate)
     moved = [replace(actor, script=lambda t, script=actor.script: script(time)) for actor in film.actors]
     images = []
     for actors in (moved[:1], moved):
@@ -229,13 +229,6 @@ def prepare_film(monkeypatch, *arguments) -> None:
     prepare.main()
 
 
-def test_a_seed_draws_the_same_again_and_another_one_others(monkeypatch):
-    in_small(monkeypatch, "speech", 2)
-    first, again, other = ([frame.image for frame in films.frames("speech", seed)] for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert np.abs(np.subtract(first, other, dtype=int)).mean() > 5
-
-
 def test_the_command_writes_a_film_of_the_exact_rate_and_its_truth(monkeypatch, tmp_path):
     in_small(monkeypatch, "speech", 5)
     path = tmp_path / "new" / "speech.mp4"
@@ -256,7 +249,7 @@ def test_the_command_writes_a_film_of_the_exact_rate_and_its_truth(monkeypatch, 
     assert not film.read()[0]
 
 
-@pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 25, 29.97, NTSC, 60])
+@pytest.mark.parametrize("rate", [12.5, 24000 / 1001, 29.97, 60])
 def test_a_film_says_its_rate_exactly(tmp_path, rate):
     path = tmp_path / "film.mp4"
     with film_writer(path, rate, (64, 48)) as write:
@@ -277,6 +270,8 @@ def test_the_command_replaces_its_own_films_alone(monkeypatch, tmp_path):
     first = path.read_bytes()
     prepare_film(monkeypatch, "still", "--output", path, "--seed", 1)
     assert path.read_bytes() != first
+    prepare_film(monkeypatch, "still", "--output", path)
+    assert path.read_bytes() == first, "the same seed draws the same"
     for file in (path, truth_file):
         ours = file.read_bytes()
         file.write_bytes(b"my own")

@@ -3,19 +3,18 @@
     for image, time, actors in frames("speech"):  # (H, W, 3) uint8 RGB, seconds, [Seen, …]
         actors[0].keypoints  # (68, 2) float64 px
 
-A film (see `scripts`) is a place, a rate, a length, and the actors in it, each with a script: a function from the time
-to a `Frame`. Its `face_width` and `centre` are those that the actor's calm, frontal face has in the picture: the camera
-is fitted to that face, and stays as it is while the head turns and the mouth opens. (In a single picture, see
-`scene.draw`, they are those of the face as it is.)
+A film (see `scripts`) has a rate, a length, the surroundings of a video, and actors, each with a script: a function
+from the time to a `Frame`. The camera is fitted to the actor's calm, frontal face, which gets the frame's `face_width`
+and `centre`, and stays fixed while the head turns and the mouth opens. (A single picture, see `scene.draw`, is fitted
+to the face as it is.)
 
-Exact are the keypoints, as in a picture; blink and mouth_open, as the script says; and the pose, (yaw, pitch, roll) in
-degrees with the signs of `Frame`, by which `pose.rotation` turns the model's head. Each head is drawn as a camera that
-looks at it would show it, wherever in the film it is: the pose is relative to the line of sight to the head, and not
-to one optical axis for the whole picture. This line meets the picture between the eyes of the calm face, `Seen.axis`;
-with that and `Seen.focal` a perspective fit finds just this pose. One whose axis runs through the mean of the points
-sees the head turned further, since they move off as it turns: by 4° at a yaw of 45°, by 5° at a pitch of 25°.
+The truth is exact: keypoints, blink and mouth_open of the script, and the pose, (yaw, pitch, roll) in degrees with
+the signs of `Frame`, by which `pose.rotation` turns the model's head. Each head is drawn as by a camera that points at it.
+So the pose is relative to the line of sight to the head, which meets the picture between the eyes of the calm face, at
+`Seen.axis`. A perspective fit with that axis and `Seen.focal` finds this pose. With an axis through the mean of the
+points it finds the head turned further, because they shift as it turns: by 4° at a yaw of 45°, by 5° at a pitch of 25°.
 
-There is no motion blur. The noise of each frame is new, and the background stays.
+There is no motion blur. Each frame has new noise, and the background stays the same.
 """
 
 import json
@@ -38,21 +37,21 @@ from face68.files import atomic_path
 from face68.frames import film_writer, is_marked_film
 
 SUPERSAMPLE = 1.5  # half the work of a single picture's, and edges are still smooth
-OUTLINE_SCALE = 0.25  # of the picture in which is looked up who hides whom
-REACH = 2.1  # model units: no part of a person lies further to the side of the eyes
+OUTLINE_SCALE = 0.25  # of the small picture that decides which points a nearer actor hides
+REACH = 2.1  # model units: no part of a person is further to the left or right of the eyes
 BOARD_COLOUR = (126.0, 104.0, 82.0)  # RGB
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The truth about an actor in a frame. An actor is in it if any of the points lies in the picture.
+    """The truth about an actor in a frame, that is, with any keypoint in the picture.
 
-    keypoints: (68, 2) float64 px, of the hidden ones, too.
+    keypoints: (68, 2) float64 px, hidden ones included.
     pose: yaw, pitch, roll in degrees, see above.
-    axis, focal: where the optical axis of the head's camera meets the picture, x and y px, and its focal length, px.
+    axis, focal: the point where the optical axis of the head's camera meets the picture, and its focal length, all px.
     blink, mouth_open: 0 … 1.
-    hidden: the share of the points that lie behind another actor or the board, or outside the picture. What the head
-        itself hides, by hair or by turning away, doesn't count.
+    hidden: the share of keypoints behind another actor or the board, or outside the picture. Those that the head itself
+        hides, by hair or by turning away, don't count.
     """
 
     identity: int
@@ -113,17 +112,17 @@ def truth(name: str, seed: int = 0) -> Iterator[FrameTruth]:
 def frames(name: str, seed: int = 0) -> Iterator[FilmFrame]:
     """The frames of a film, drawn as they are asked for. The same seed draws the same again."""
     film = FILMS[name](seed)
-    behind = background(film.place, SUPERSAMPLE)
+    behind = background(film.video, SUPERSAMPLE)
     for index, time in enumerate(film.times):
         posed = posed_actors(film, time)
         image = behind.copy()
         for one in posed:
-            picture = Picture(image, one.camera, lamp(film.place), SUPERSAMPLE)
+            picture = Picture(image, one.camera, lamp(film.video), SUPERSAMPLE)
             add_person(picture, one.head, one.actor.person, one.actor.clothes, one.frame)
             image = picture.draw()
         if film.board:
             draw_board(image, film.board(time))
-        yield FilmFrame(through_lens(image, film.place, index), time, seen_actors(film, time, posed))
+        yield FilmFrame(through_lens(image, film.video, index), time, seen_actors(film, time, posed))
 
 
 def posed_actors(film: Film, time: float) -> list[Posed]:
@@ -131,8 +130,8 @@ def posed_actors(film: Film, time: float) -> list[Posed]:
     posed = []
     for identity, actor in enumerate(film.actors, start=1):
         frame = actor.script(time)
-        camera = Camera.fit(actor.calm_points, frame, film.place.size)
-        if -REACH * camera.scale < camera.offset[0] < film.place.size[0] + REACH * camera.scale:
+        camera = Camera.fit(actor.calm_points, frame, film.video.size)
+        if -REACH * camera.scale < camera.offset[0] < film.video.size[0] + REACH * camera.scale:
             head, points = posed_landmarks(actor.person, frame)
             posed.append(Posed(identity, actor, frame, head, camera, camera(points)))
     return posed
@@ -142,12 +141,12 @@ def seen_actors(film: Film, time: float, posed: Sequence[Posed]) -> list[Seen]:
     """The truth about those of the actors who are in the picture."""
     seen = []
     for i, one in enumerate(posed):
-        outside = ((one.keypoints < -0.5) | (one.keypoints >= np.array(film.place.size) - 0.5)).any(1)
+        outside = ((one.keypoints < -0.5) | (one.keypoints >= np.array(film.video.size) - 0.5)).any(1)
         if outside.all():
             continue
         hidden = outside | is_on_board(film, time, one.keypoints)
         for other in posed[i + 1 :]:
-            hidden |= is_behind(one.keypoints, other, film.place)
+            hidden |= is_behind(one.keypoints, other, film.video)
         frame, camera = one.frame, one.camera
         seen.append(
             Seen(
@@ -164,15 +163,15 @@ def seen_actors(film: Film, time: float, posed: Sequence[Posed]) -> list[Seen]:
     return seen
 
 
-def is_behind(keypoints: np.ndarray, nearer: Posed, place: Video) -> np.ndarray:
+def is_behind(keypoints: np.ndarray, nearer: Posed, video: Video) -> np.ndarray:
     """Which points (68, 2) px lie behind a nearer actor: (68,). Good to a few px of the picture."""
     camera = nearer.camera
     if np.abs(keypoints[:, 0] - camera.offset[0]).min() > REACH * camera.scale:
         return np.zeros(len(keypoints), bool)
     # pixel centres are at integers: those of the small picture lie between those of the large one
     small = Camera(camera.scale * OUTLINE_SCALE, (camera.offset + 0.5) * OUTLINE_SCALE - 0.5)
-    width, height = (round(n * OUTLINE_SCALE) for n in place.size)
-    picture = Picture(np.zeros((height, width, 3), np.float32), small, lamp(place), supersample=1)
+    width, height = (round(n * OUTLINE_SCALE) for n in video.size)
+    picture = Picture(np.zeros((height, width, 3), np.float32), small, lamp(video), supersample=1)
     add_person(picture, nearer.head, nearer.actor.person, nearer.actor.clothes, nearer.frame)
     covered = cv2.medianBlur((picture.nearest() >= 0).astype(np.uint8), 3) > 0  # without gaps between samples
     x, y = np.rint((keypoints + 0.5) * OUTLINE_SCALE - 0.5).astype(int).T
@@ -231,7 +230,7 @@ def write_film(name: str, path: Path, seed: int) -> None:
     with (
         atomic_path(film_file) as film_part,
         atomic_path(truth_file) as truth_part,
-        film_writer(film_part, float(film.rate), film.place.size) as write,
+        film_writer(film_part, float(film.rate), film.video.size) as write,
         truth_part.open("w", encoding="utf-8") as lines,
     ):
         for index, (image, time, actors) in enumerate(bar):

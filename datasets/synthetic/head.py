@@ -6,7 +6,7 @@ import numpy as np
 from datasets.synthetic.curves import curve, even, outline
 from datasets.synthetic.face_maps import bump, map_axes, read_map
 from datasets.synthetic.people import Frame
-from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS
+from face68.landmarks import CHIN, FLIP, LEFT_EYE, NUM_LANDMARKS, REGIONS
 
 JAW, BROWS, NOSE, EYES, MOUTH = (list(REGIONS[name]) for name in ("jaw", "brows", "nose", "eyes", "mouth"))
 
@@ -91,7 +91,7 @@ def with_expression(neutral: np.ndarray, frame: Frame) -> np.ndarray:
 
 def height_map(p: np.ndarray, shape: dict[str, float]) -> np.ndarray:
     """How far the face's features stand out of the smooth head, from the frontal points (68, 2)."""
-    eye_x, eye_y = p[42:48].mean(0)
+    eye_x, eye_y = p[LEFT_EYE].mean(0)
     brow_x, brow_y = p[22:27].mean(0)
     wing_x, wing_y = p[35]
     upper_y, lower_y = (p[51, 1] + p[62, 1]) / 2, (p[57, 1] + p[66, 1]) / 2
@@ -102,7 +102,7 @@ def height_map(p: np.ndarray, shape: dict[str, float]) -> np.ndarray:
     h += bump(wing_x * 0.85, wing_y - 0.05, 0.055, 0.065, 0.1)
     h += bump(0, upper_y, p[54, 0] * 0.75, 0.05, 0.05) + bump(0, lower_y, p[54, 0] * 0.6, 0.055, 0.065)
     h += bump(0, (p[62, 1] + p[66, 1]) / 2, p[54, 0] * 0.9, 0.02, -0.025)
-    h += bump(0, p[57, 1] + 0.09, 0.15, 0.05, -0.045) + bump(0, p[8, 1] - 0.14, 0.16, 0.12, 0.07)
+    h += bump(0, p[57, 1] + 0.09, 0.15, 0.05, -0.045) + bump(0, p[CHIN, 1] - 0.14, 0.16, 0.12, 0.07)
     h += bump(0, (p[33, 1] + p[51, 1]) / 2, 0.03, 0.06, -0.02)
     return cv2.GaussianBlur((h + nose_map(shape)).astype(np.float32), (0, 0), 1.2)
 

@@ -6,6 +6,7 @@ from datasets.synthetic.curves import ellipse, outline, smooth_noise
 from datasets.synthetic.face_maps import blend, bump, map_axes, mask, stroke
 from datasets.synthetic.head import RIGHT_HALF
 from datasets.synthetic.people import Frame, Person
+from face68.landmarks import CHIN, LEFT_EYE
 
 
 def paint_face(person: Person, p: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ def paint_creases(image: np.ndarray, person: Person, p: np.ndarray, frame: Frame
         lines = outline(np.array([wing + (0.06 * side, -0.06), (wing + corner) / 2 + (0.09 * side, 0), corner
                                   + (0.07 * side, 0.02)]))  # fmt: skip
         blend(image, fold * stroke(lines, 0.035, 0.016), dark)
-        eye = p[42:48].mean(0) * (side, 1)
+        eye = p[LEFT_EYE].mean(0) * (side, 1)
         bag = outline(eye + np.array([(-0.13, 0.07), (0, 0.125), (0.13, 0.075)]))
         blend(image, (0.12 + 0.3 * person.age) * stroke(bag, 0.03, 0.016), dark)
         nostril = ellipse(0.07 * side * p[35, 0] / RIGHT_HALF[35][0], p[33, 1] - 0.022, 0.036, 0.017)
@@ -59,7 +60,7 @@ def paint_beard(image: np.ndarray, person: Person, p: np.ndarray, rng: np.random
     upper = np.vstack([outline(lip) + (0, -0.015), [(0.32, p[54, 1] + 0.05), (0.15, p[33, 1] + 0.05)],
                        [(-0.15, p[33, 1] + 0.05), (-0.32, p[48, 1] + 0.05)]])  # fmt: skip
     chin = np.vstack(
-        [outline(low) + (0, 0.03), [(-0.3, p[8, 1] - 0.2), (-0.25, 1.9), (0.25, 1.9), (0.3, p[8, 1] - 0.2)]]
+        [outline(low) + (0, 0.03), [(-0.3, p[CHIN, 1] - 0.2), (-0.25, 1.9), (0.25, 1.9), (0.3, p[CHIN, 1] - 0.2)]]
     )
     cheeks = np.vstack([[(-0.95, 0.25), (-0.66, 0.5), (-0.4, 0.72)], [(-0.2, p[33, 1] + 0.06), (0.2, p[33, 1] + 0.06)],
                         [(0.4, 0.72), (0.66, 0.5), (0.95, 0.25), (0.95, 1.9), (-0.95, 1.9)]])  # fmt: skip
@@ -101,7 +102,7 @@ def paint_eye(
     image: np.ndarray, gloss: np.ndarray, person: Person, p: np.ndarray, frame: Frame, side: int, skin: np.ndarray
 ) -> None:
     """One eye: white, iris, pupil, highlight, lids and lashes. Its lids run through its six points."""
-    right = p[42:48] * (side, 1)  # the face is symmetric: inner corner, two upper, outer corner, two lower
+    right = p[LEFT_EYE] * (side, 1)  # the face is symmetric: inner corner, two upper, outer corner, two lower
     upper, under = outline(right[:4]), outline(right[[3, 4, 5, 0]])
     opening = mask(np.vstack([upper, under]), 0.004)
     centre = right.mean(0)

@@ -9,6 +9,7 @@ from datasets.synthetic.paint import paint_face
 from datasets.synthetic.people import Frame, Person, Video
 from datasets.synthetic.pose import rotation, turn_head
 from datasets.synthetic.surfaces import Picture
+from face68.landmarks import LEFT_EYE
 
 
 def add_head(picture: Picture, head: HeadShape, person: Person, frame: Frame) -> None:
@@ -96,7 +97,7 @@ def add_glasses(picture: Picture, head: HeadShape, person: Person, frame: Frame)
     """Wire or horn rims around the eyes, a bridge, and arms to the ears."""
     if not person.glasses:
         return
-    eye = head.points[42:48].mean(0)
+    eye = head.points[LEFT_EYE].mean(0)
     rng = np.random.default_rng(person.seed + 2)
     thick, squareness = rng.uniform(0.014, 0.032), rng.uniform(0.6, 1.0)
     colour = np.array([(24, 20, 20), (80, 50, 30), (130, 126, 120)][rng.integers(3)])

@@ -1,4 +1,4 @@
-"""What happens in the drawn films: who is in each, where, and how they move."""
+"""The scripts of the drawn films: people, surroundings and motion."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class Actor:
     """A person in a film.
 
     clothes: a video of which cloth, outfit and seed count.
-    script: from the time in seconds to pose, expression and place.
+    script: from the time in seconds to pose, expression and position.
     """
 
     person: Person
@@ -36,16 +36,16 @@ class Actor:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Who does what, where and for how long.
+    """The actors of a film, their surroundings and its length.
 
-    place: wall, lamp, lens and size.
+    video: wall, lamp, lens and size.
     actors: the farthest first. Their identities are 1, 2, …
-    board: from the time to a plain board before all of them, x0, y0, x1, y1 px.
+    board: from the time in seconds to the box of a plain board in front of them, x0, y0, x1, y1 px.
     """
 
     rate: Fraction
     seconds: float
-    place: Video
+    video: Video
     actors: Sequence[Actor]
     board: Callable[[float], tuple[float, float, float, float]] | None = None
 
@@ -59,7 +59,7 @@ class Film:
 
 
 def sway(time: float, amplitude: float, period: float, start: float = 0.0) -> float:
-    """A sine: at the time `start` it goes up through 0."""
+    """A sine that rises through 0 at the time `start`."""
     return amplitude * float(np.sin(2 * np.pi * (time - start) / period))
 
 
@@ -96,13 +96,13 @@ BLINKS = ((0.62, 0.2), (2.05, 0.16), (3.9, 0.28), (4.55, 0.18), (6.83, 0.24))  #
 
 
 def cast(number: int, seed: int) -> tuple[Person, Video]:
-    """A person and clothes. The numbers below are of people who look well at the seed 0."""
+    """A person and clothes. The films' numbers were chosen for how these people look with seed 0."""
     rng = np.random.default_rng([seed, number])
     return random_person(rng), random_video(rng)
 
 
-def place(wall: str, seed: int) -> Video:
-    """A well lit place, and a camera with little noise."""
+def well_lit_video(wall: str, seed: int) -> Video:
+    """A well-lit room, and a camera with little noise."""
     video = random_video(np.random.default_rng(seed))
     light = np.array([-0.45, -0.5, 0.85])
     return replace(
@@ -121,7 +121,7 @@ def place(wall: str, seed: int) -> Video:
 def still(seed: int) -> Film:
     """A face that doesn't move: all that changes is the noise."""
     frame = Frame(yaw=8.0, pitch=2.0, roll=-3.0, smile=0.3, face_width=0.19)
-    return Film(Fraction(25), 3.0, place("shelves", seed), [Actor(*cast(30, seed), lambda time: frame)])
+    return Film(Fraction(25), 3.0, well_lit_video("shelves", seed), [Actor(*cast(30, seed), lambda time: frame)])
 
 
 def speaking(seed: int) -> Film:
@@ -139,7 +139,7 @@ def speaking(seed: int) -> Film:
             face_width=0.19,
         )
 
-    return Film(NTSC, 8.0, place("window", seed), [Actor(*cast(19, seed), script)])
+    return Film(NTSC, 8.0, well_lit_video("window", seed), [Actor(*cast(19, seed), script)])
 
 
 def turns(seed: int) -> Film:
@@ -150,7 +150,7 @@ def turns(seed: int) -> Film:
         yaw, pitch, roll = (sway(time, amplitude, 5) if turn == k else 0.0 for k, amplitude in enumerate((60, 25, 40)))
         return Frame(yaw=yaw, pitch=pitch, roll=roll, face_width=0.18, centre=(0.5, 0.5))
 
-    return Film(Fraction(30), 15.0, place("curtain", seed), [Actor(*cast(20, seed), script)])
+    return Film(Fraction(30), 15.0, well_lit_video("curtain", seed), [Actor(*cast(20, seed), script)])
 
 
 def fast(seed: int) -> Film:
@@ -167,7 +167,7 @@ def fast(seed: int) -> Film:
             face_width=width,
         )
 
-    return Film(Fraction(30), 7.2, place("shelves", seed), [Actor(*cast(28, seed), script)])
+    return Film(Fraction(30), 7.2, well_lit_video("shelves", seed), [Actor(*cast(28, seed), script)])
 
 
 def crossing(seed: int) -> Film:
@@ -186,7 +186,7 @@ def crossing(seed: int) -> Film:
         Actor(*cast(23, seed), walk(0.2, 0.8, 0.49, 0.135, 25)),
         Actor(*cast(26, seed), walk(0.8, 0.2, 0.52, 0.18, -25)),
     ]
-    return Film(Fraction(25), seconds, place("window", seed), actors)
+    return Film(Fraction(25), seconds, well_lit_video("window", seed), actors)
 
 
 def occluded(seed: int) -> Film:
@@ -200,7 +200,7 @@ def occluded(seed: int) -> Film:
         x = glide(time, (1.6, -150.0), (2.1, 320.0), (2.64, 320.0), (3.14, 790.0))
         return x - 130, 40.0, x + 130, 340.0
 
-    return Film(Fraction(25), 5.0, place("lights", seed), [Actor(*cast(11, seed), script)], board)
+    return Film(Fraction(25), 5.0, well_lit_video("lights", seed), [Actor(*cast(11, seed), script)], board)
 
 
 def four(seed: int) -> Film:
@@ -222,7 +222,7 @@ def four(seed: int) -> Film:
         return script
 
     actors = [Actor(*cast(number, seed), script_of(i)) for i, number in enumerate((1, 24, 13, 31))]
-    return Film(Fraction(30), 4.0, place("curtain", seed), actors)
+    return Film(Fraction(30), 4.0, well_lit_video("curtain", seed), actors)
 
 
 def demo(seed: int) -> Film:
@@ -255,7 +255,7 @@ def demo(seed: int) -> Film:
         )
 
     actors = [Actor(*cast(29, seed), first), Actor(*cast(14, seed), second)]
-    return Film(NTSC, 8.0, place("lights", seed), actors)
+    return Film(NTSC, 8.0, well_lit_video("lights", seed), actors)
 
 
 FILMS = {

@@ -32,15 +32,15 @@ class Lamp:
 class Picture:
     """Collects surface samples and draws them over a background, near ones over far ones.
 
-    background: (H, W, 3) float32, `supersample` times as large as the picture that `camera` gives places in.
+    background: (H, W, 3) float32, `supersample` times as large as the picture in whose pixels `camera` measures.
     """
 
     def __init__(self, background: np.ndarray, camera: Camera, lamp: Lamp, supersample: float = SUPERSAMPLE):
         self.image, self.camera, self.lamp, self.supersample = background, camera, lamp, supersample
-        self.place, self.z, self.normal, self.colour, self.gloss = [], [], [], [], []  # of the samples
+        self.pixel, self.z, self.normal, self.colour, self.gloss = [], [], [], [], []  # of the samples
 
     def step(self, span: float) -> int:
-        """How many samples a surface of this span (model units) needs to leave few holes."""
+        """The number of samples that a surface of this span (model units) needs to leave few holes."""
         return int(np.ceil(span * self.camera.scale * self.supersample * 1.15)) + 2
 
     def add(
@@ -72,22 +72,22 @@ class Picture:
         normal = np.cross(right[kept], down[kept])
         if inside:
             normal *= np.where(normal[:, 2:] < 0, -1, 1)
-        self.place.append((y * width + x)[within])
+        self.pixel.append((y * width + x)[within])
         self.z.append(grid[..., 2][kept])
         self.normal.append(normal)
         self.colour.append(np.broadcast_to(colour, (*facing.shape, 3))[kept])
         self.gloss.append(np.broadcast_to(gloss, facing.shape)[kept])
 
     def nearest(self) -> np.ndarray:
-        """The sample that is seen at each place of the picture (H, W), by its number; -1 where there is none."""
-        place, z = np.concatenate(self.place), np.concatenate(self.z)
+        """The number of the sample seen at each pixel, (H, W); -1 where there is none."""
+        pixel, z = np.concatenate(self.pixel), np.concatenate(self.z)
         order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
         nearest = np.full(self.image.shape[:2], -1)
-        nearest.flat[place[order]] = order  # the last one written, the nearest, stays
+        nearest.flat[pixel[order]] = order  # the last one written, the nearest, stays
         return nearest
 
     def draw(self) -> np.ndarray:
-        """The picture (H, W, 3) float32 in 0…255, at the drawing size. Lit is what is seen: most samples aren't."""
+        """The picture (H, W, 3) float32 in 0…255, at the drawing size. Only visible samples are shaded."""
         nearest = self.nearest()
         seen = nearest >= 0
         z, normal, colour, gloss = (
