@@ -6,21 +6,22 @@
 
 A reader may return what it promises (finite numbers, shapes, files that read the same again), or raise `InputError`
 with one line that names the file. All else is a finding, and so is more than 2 GB or 20 s: it is kept in
-outputs/fuzz/NAME/, beside what was found to reach new lines, from which the next run goes on. The exit status is 1
+outputs/fuzz/NAME/, beside the inputs that reached new lines, from which the next run goes on. The exit status is 1
 where there was one.
 
-To add a reader: a function that takes a path, and a line in READERS.
+To add a reader: a function that takes a path, and a line in READERS. What is under watch is imported by `fuzz`, so here
+the readers' modules are imported within functions.
 """
 
 import argparse
 import json
-import math
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +29,9 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FINDINGS = REPOSITORY / "outputs" / "fuzz"
-SAMPLE = REPOSITORY / "data" / "sample"
-SECONDS, MEGABYTES = 20, 2048  # of one input
+LIMITS = ("-timeout=20", "-report_slow_units=20", "-rss_limit_mb=2048", "-max_len=16384")  # s and MB of one input
+
+# --- Readers: what each promises of a file that it takes -----------------------------------------------------------
 
 
 def read_image(path: Path) -> None:
@@ -60,31 +62,24 @@ def read_csv(path: Path) -> None:
     assert again == names and np.array_equal(same, points)
 
 
-def read_results(name: str) -> Callable[[Path], None]:
-    """A reader of the results in a file format, of which the writer has to read the same again."""
+def read_results(file_format: str, path: Path) -> None:
+    from face68 import formats
 
-    def read(path: Path) -> None:
-        from face68 import formats
-
-        reader = getattr(formats, f"read_{name}")
-        results = reader(path)
-        for result in results:
-            assert all(face.keypoints.shape == (68, 2) for face in result.faces)
-            assert all(np.isfinite(face.keypoints).all() for face in result.faces)
-        writer = getattr(formats, f"write_{name}")
-        writer(path, results)
-        first = path.read_bytes()
-        writer(path, reader(path))
-        assert path.read_bytes() == first
-
-    return read
+    read, write = (getattr(formats, f"{verb}_{file_format}") for verb in ("read", "write"))
+    results = read(path)
+    for face in (face for result in results for face in result.faces):
+        assert face.keypoints.shape == (68, 2) and np.isfinite(face.keypoints).all()
+    write(path, results)
+    first = path.read_bytes()
+    write(path, read(path))
+    assert path.read_bytes() == first
 
 
 def read_label_shift(path: Path) -> None:
     from datasets.layout import labels_of
 
     path = path.replace(path.with_name("label_shift.json"))
-    assert all(math.isfinite(value) for value in labels_of(path.parent)[0])
+    assert np.isfinite(labels_of(path.parent)[0]).all()
 
 
 def read_policy(path: Path) -> None:
@@ -99,95 +94,75 @@ def read_policy(path: Path) -> None:
     assert np.isfinite(matrix).all() and np.isfinite(invert(matrix)).all()
 
 
-class Reader(NamedTuple):
-    """read: what is attacked; seeds: files of its format to begin with; words: what is worth putting in."""
-
-    read: Callable[[Path], None]
-    seeds: Callable[[Path], None]
-    words: str
+# --- Seeds: files of each format to begin with ---------------------------------------------------------------------
 
 
-def some_images(folder: Path) -> None:
-    """Small pictures in all that can be written here, and an animation."""
-    from PIL import Image, features
+def write_images(folder: Path) -> None:
+    from benchmarks.stress import encodings
 
-    gradient = np.linspace(0, 255, 24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
-    image = Image.fromarray(gradient)
-    kinds = {
-        "JPEG": {"exif": b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"},
-        "PNG": {},
-        "GIF": {},
-        "BMP": {},
-        "PPM": {},
-        "TIFF": {"compression": "tiff_lzw"},
-        "WEBP": {},
-    }
-    kinds |= {name: {} for name, feature in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")) if features.check(feature)}
-    for name, options in kinds.items():
-        image.save(folder / f"rgb.{name}", name, **options)
-    for mode, name in (("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("I;16", "PNG"), ("1", "TIFF")):
-        image.convert("L" if mode == "I;16" else mode).convert(mode).save(
-            folder / f"{mode.replace(';', '')}.{name}", name
-        )
-    image.save(folder / "turning.GIF", "GIF", save_all=True, append_images=[image.rotate(90)])
+    for name, content in encodings(side=24).items():
+        (folder / name).write_bytes(content)
 
 
-def some_results(name: str) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        from face68 import formats
-        from face68.landmarks import Face
+def write_results(file_format: str, folder: Path) -> None:
+    from face68 import formats
+    from face68.landmarks import Face
 
-        points = np.linspace(0, 100, 136, dtype=np.float32).reshape(68, 2)
-        faces = [
-            Face((0.0, 0.0, 100.0, 100.0), None, points),
-            Face(
-                (1.0, 1.0, 101.0, 101.0), 0.9, points + 1, np.ones(68, np.float32), 0.8, 2, {"yaw": 1.0, "roll": None}
-            ),
-        ]
-        results = [
-            formats.ImageResult("a.jpg", 200, 100, faces),
-            formats.ImageResult("b.mp4", 200, 100, faces[:1], frame=3, time=0.1),
-            formats.ImageResult("c.jpg", 200, 100, []),
-        ]
-        getattr(formats, f"write_{name}")(folder / "some", results)
-
-    return write
+    points = np.linspace(0, 100, 136, dtype=np.float32).reshape(68, 2)
+    plain = Face((0.0, 0.0, 100.0, 100.0), None, points)
+    whole = (np.ones(68, np.float32), 0.8, 2, {"yaw": 1.0, "roll": None})
+    faces = [plain, Face((1.0, 1.0, 101.0, 101.0), 0.9, points + 1, *whole)]
+    results = [
+        formats.ImageResult("a.jpg", 200, 100, faces),
+        formats.ImageResult("b.mp4", 200, 100, [plain], frame=3, time=0.1),
+        formats.ImageResult("c.jpg", 200, 100, []),
+    ]
+    getattr(formats, f"write_{file_format}")(folder / "some", results)
 
 
-def a_csv(folder: Path) -> None:
+def write_csv(folder: Path) -> None:
     """The header and the first three faces of the drawn sample."""
-    lines = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines(keepends=True)
-    (folder / "some").write_text("".join(lines[:4]))
+    path = REPOSITORY / "data" / "sample" / "training_frames_keypoints.csv"
+    (folder / "some").write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
 
 
-def a_pts(folder: Path) -> None:
+def write_pts(folder: Path) -> None:
     from face68.formats import write_pts
 
     write_pts(folder / "some", np.linspace(-3, 400, 136).reshape(68, 2))
 
 
-def texts(*contents: str) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        for number, content in enumerate(contents):
-            (folder / str(number)).write_text(content)
+def write_texts(*texts: str) -> Callable[[Path], object]:
+    return lambda folder: [(folder / str(number)).write_text(text) for number, text in enumerate(texts)]
 
-    return write
+
+class Reader(NamedTuple):
+    """read: what is attacked; seeds: writes the files to begin with; words: what is worth putting in."""
+
+    read: Callable[[Path], None]
+    seeds: Callable[[Path], object]
+    words: str
 
 
 NUMBERS = '"1e39" "-1e400" "nan" "inf" "1_0" "0x1p9" "-0" "1e-400" "\\xef\\xbb\\xbf" "\\x00" "\\xd9\\xa3"'
+OF_RESULTS = NUMBERS + ' "null" "true" "[]" "{}" "\\"faces\\"" "\\\\u"'
+OF_IMAGES = '"Exif" "IHDR" "IDAT" "acTL" "\\xff\\xd8" "\\xff\\xc0" "RIFF" "ftypavif"'
+SHIFTS = write_texts('{"x": 0.01, "y_pixels": 0.5}', '{"slant": -0.1}')
+POLICIES = write_texts('{"size": 112, "margin": 1.2}', '{"size": 8, "margin": 1e1}')
 READERS = {
-    "images": Reader(
-        read_image, some_images, '"Exif" "IHDR" "IDAT" "acTL" "\\xff\\xd8" "\\xff\\xc0" "RIFF" "ftypavif"'
-    ),
-    "csv": Reader(read_csv, a_csv, NUMBERS + ' "True" "\\"" ",," "../"'),
-    "pts": Reader(read_pts, a_pts, NUMBERS + ' "version:" "n_points:" "{" "}"'),
+    "images": Reader(read_image, write_images, OF_IMAGES),
+    "csv": Reader(read_csv, write_csv, NUMBERS + ' "True" "\\"" ",," "../"'),
+    "pts": Reader(read_pts, write_pts, NUMBERS + ' "version:" "n_points:" "{" "}"'),
     **{
-        name: Reader(read_results(name), some_results(name), NUMBERS + ' "null" "true" "[]" "{}" "\\"faces\\"" "\\\\u"')
+        name: Reader(partial(read_results, name), partial(write_results, name), OF_RESULTS)
         for name in ("json", "jsonl", "faces_csv", "coco")
     },
-    "label_shift": Reader(read_label_shift, texts('{"x": 0.01, "y_pixels": 0.5}', '{"slant": -0.1}'), NUMBERS),
-    "policy": Reader(read_policy, texts('{"size": 112, "margin": 1.2}', '{"size": 8, "margin": 1e1}'), NUMBERS),
+    "label_shift": Reader(read_label_shift, SHIFTS, NUMBERS),
+    "policy": Reader(read_policy, POLICIES, NUMBERS),
 }
+
+
+# --- Fuzzing -------------------------------------------------------------------------------------------------------
 
 
 def attempt(read: Callable[[Path], None], content: bytes, folder: Path) -> None:
@@ -211,61 +186,38 @@ def fuzz(name: str, arguments: list[str]) -> None:
     """Run in a process of its own, which libFuzzer ends."""
     import atheris
 
-    with atheris.instrument_imports(include=["face68", "data_load", "PIL", "json"]):
+    with atheris.instrument_imports(include=["face68", "datasets", "PIL", "json"]):
         import PIL.Image
 
-        import data_load  # noqa: F401 (what the readers import later has to be under watch)
         import face68.formats
-        import face68.images  # noqa: F401
+        import face68.images  # noqa: F401 (what the readers import later has to be under watch)
     PIL.Image.init()
-    read = READERS[name].read
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        atheris.Setup([sys.argv[0], *arguments], lambda content: attempt(read, content, Path(folder)))
+        atheris.Setup([sys.argv[0], *arguments], lambda content: attempt(READERS[name].read, content, Path(folder)))
         atheris.Fuzz()
 
 
 def campaign(name: str, seconds: int, seed: int) -> tuple[int, int, list[Path]]:
-    """Fuzz one reader. Returns how many inputs it was given, how many of them are kept, and what was found."""
-    place = FINDINGS / name
-    corpus, seeds = place / "corpus", place / "seeds"
+    """Fuzz one reader. Returns how many inputs it was given, how many of them are kept, and the new findings."""
+    folder = FINDINGS / name
+    corpus, seeds, words = folder / "corpus", folder / "seeds", folder / "words"
     shutil.rmtree(seeds, ignore_errors=True)
-    for folder in (corpus, seeds):
-        folder.mkdir(parents=True, exist_ok=True)
+    for one in (corpus, seeds):
+        one.mkdir(parents=True, exist_ok=True)
     READERS[name].seeds(seeds)
-    words = place / "words"
     words.write_text(READERS[name].words.replace(" ", "\n") + "\n")
-    known = set(place.glob("*-*"))
-    line = [
-        sys.executable,
-        "-m",
-        __spec__.name,
-        name,
-        "--inside",
-        str(corpus),
-        str(seeds),
-        f"-dict={words}",
-        "-max_len=16384",
-    ]
-    limits = [
-        f"-max_total_time={seconds}",
-        f"-timeout={SECONDS}",
-        f"-report_slow_units={SECONDS}",
-        f"-rss_limit_mb={MEGABYTES}",
-        f"-seed={seed + 1}",
-    ]
-    told = subprocess.run(
-        [*line, *limits, f"-artifact_prefix={place}/", "-print_final_stats=1", "-verbosity=0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ).stdout
-    (place / "log.txt").write_text(told)
-    done = re.search(r"number_of_executed_units: (\d+)", told)
-    found = sorted(set(place.glob("*-*")) - known)
-    if done is None and not found:
-        raise SystemExit(f"{name}: the fuzzer ended by itself; see {place / 'log.txt'}")
-    return int(done[1]) if done else 0, len(list(corpus.iterdir())), found
+    known = set(folder.glob("*-*"))
+    line = [sys.executable, "-m", "benchmarks.fuzz", name, "--inside", corpus, seeds, *LIMITS, f"-dict={words}"]
+    line += [f"-max_total_time={seconds}", f"-seed={seed + 1}", f"-artifact_prefix={folder}/"]
+    line += ["-print_final_stats=1", "-verbosity=0"]
+    log = folder / "log.txt"
+    with log.open("w") as file:
+        subprocess.run(list(map(str, line)), stdout=file, stderr=subprocess.STDOUT, cwd=REPOSITORY)
+    executed = re.search(r"number_of_executed_units: (\d+)", log.read_text(errors="replace"))
+    findings = sorted(set(folder.glob("*-*")) - known)
+    if executed is None and not findings:
+        raise SystemExit(f"{name}: the fuzzer ended by itself; see {log}")
+    return int(executed[1]) if executed else 0, len(list(corpus.iterdir())), findings
 
 
 def main() -> int:
@@ -283,14 +235,13 @@ def main() -> int:
             attempt(READERS[names[0]].read, args.again.read_bytes(), Path(folder))
         print("the reader returned, or named the file in a line")
         return 0
-    any_found = False
+    any_findings = False
     for name in names:
-        inputs, kept, found = campaign(name, args.seconds, args.seed)
-        any_found |= bool(found)
-        print(f"{name:12} {inputs:9,} inputs, {kept:5,} of them reached new lines, {len(found)} findings", flush=True)
-        for path in found:
-            print(f"    {path}")
-    return int(any_found)
+        inputs, kept, findings = campaign(name, args.seconds, args.seed)
+        any_findings |= bool(findings)
+        print(f"{name:12} {inputs:9,} inputs, {kept:5,} of them reached new lines, {len(findings)} findings")
+        print(*(f"    {path}\n" for path in findings), sep="", end="", flush=True)
+    return int(any_findings)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the attacks share: commands in forked children of this process, what came of them, and damaged files."""
+"""What the attacks share: commands in child processes, what came of them, and damaged files."""
 
 import cli.launch as launch
 
@@ -11,10 +11,13 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from face68.formats import write_pts
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -25,9 +28,7 @@ FAULT = "FAULT"
 
 
 class Outcome(NamedTuple):
-    """status: the exit status, negative for a signal, None where it hung; seconds: how long it took; memory: its peak
-    in bytes.
-    """
+    """status: the exit status, negative for a signal, None after a hang; memory: the peak in bytes."""
 
     status: int | None
     stdout: str
@@ -35,35 +36,52 @@ class Outcome(NamedTuple):
     seconds: float
     memory: int
 
-    def judged(self, *names: str, done: bool = False) -> str:
-        """What it was: "named", "done" where that may be, or a fault. names: one of them stands in the error line."""
+    def judged(self, *names: str, done: bool = True) -> str:
+        """ "named", "done", or a fault.
+
+        names: the error has to be one line that holds one of them. done: whether exit status 0 is right.
+        """
         lines = [line for line in self.stderr.splitlines() if line.strip() and not line.startswith("note: ")]
-        if self.status in (None, -signal.SIGXCPU):
-            return f"{FAULT}: hangs"
-        if self.memory > MEMORY:
-            return f"{FAULT}: took {self.memory / 1e9:.1f} GB"
-        if "Traceback" in self.stderr:
-            return f"{FAULT}: traceback, {lines[-1][:150]}"
-        if self.status == 0 and not lines:
-            return "done" if done else f"{FAULT}: was taken for good"
-        if self.status == 2 and len(lines) == 1 and any(name in lines[0] for name in names):
-            return "named"
-        return f"{FAULT}: status {self.status}, {' / '.join(lines)[:200]}"
+        explained = all(line.startswith(("error: ", "stopped by ")) for line in lines)
+        if names and self.status == 2:
+            explained = len(lines) == 1 and any(name in lines[0] for name in names)
+        faults = {
+            "hangs": self.status in (None, -signal.SIGXCPU),
+            f"took {self.memory / 1e9:.1f} GB": self.memory > MEMORY,
+            "traceback": "Traceback" in self.stderr or "Exception ignored" in self.stderr,
+            "crash": self.status not in (0, 2),
+            "unexplained": not explained or (self.status == 2 and not lines) or (self.status == 0 and names and lines),
+            "was taken for good": self.status == 0 and not done,
+        }
+        for fault in (fault for fault, is_one in faults.items() if is_one):
+            return f"{FAULT}: {fault}, status {self.status}, {' | '.join(lines[-3:])[-300:]}"
+        return "done" if self.status == 0 else "named"
 
 
 def start(
-    folder: Path, script: str, *arguments, limit: tuple[int, int] | None = None, without: str | None = None
+    folder: Path,
+    command: str | Callable[[], object],
+    *arguments,
+    fresh: bool = False,
+    limit: tuple[int, int] | None = None,
+    without: str | None = None,
+    closed: int | None = None,
+    stdout: int | None = None,
+    patience: int = PATIENCE,
+    **environment: str | None,
 ) -> int:
-    """Begin `python SCRIPT …` in a folder, as a child of this process; its pid.
+    """Begin a command in a folder, as a child of this process; its pid.
 
-    limit: one of `resource`'s. without: a package that it finds not installed.
+    command: a module with a `main`, or that function. fresh: in a new Python, as a user begins it, not in one that has
+    imported what this process has. limit: of `resource`. without: a package that isn't installed. closed: the number of
+    a stream that is. stdout: a file's number. patience: s of processor time. environment: changes; None removes a name.
     """
     sys.stdout.flush()
-    outputs = [os.open(folder / f"{name}.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY) for name in ("stdout", "stderr")]
+    files = [os.open(folder / f"{name}.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY) for name in ("stdout", "stderr")]
     pid = os.fork()
     if pid:
-        for output in outputs:
-            os.close(output)
+        for file in files:
+            os.close(file)
         with contextlib.suppress(OSError):  # it may have done so itself
             os.setpgid(pid, pid)
         return pid
@@ -71,21 +89,34 @@ def start(
     try:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-        for number, output in enumerate(outputs, start=1):
-            os.dup2(output, number)
-        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout or files[0], files[1])):
+            os.dup2(file, number)
         os.chdir(folder)
-        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
         resource.setrlimit(resource.RLIMIT_DATA, (12 << 30, 12 << 30))  # for the machine's sake
-        resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE, PATIENCE + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience + 1))
         if limit is not None:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
+        values = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(folder / "cache")}
+        values = {name: value for name, value in (os.environ | values | environment).items() if value is not None}
+        if fresh:
+            if closed is not None:
+                os.close(closed)
+            for number in signal.Signals:
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, signal.SIG_DFL)
+            line = [sys.executable, str(REPOSITORY / f"{command}.py"), *map(str, arguments)]
+            os.execve(sys.executable, [os.fsencode(word) for word in line], values)
+        os.environ.update(values)
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, os.dup(2)))  # noqa: PTH123, SIM115
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C libraries write, as cli/launch.py does
         if without is not None:
             sys.modules[without] = None
-        sys.argv = [f"{script}.py", *map(str, arguments)]
-        launch.run(importlib.import_module(script).main)
-    except SystemExit as exit_:
-        status = exit_.code or 0
+        if isinstance(command, str):
+            sys.argv = [f"{command}.py", *map(str, arguments)]
+            command = importlib.import_module(command).main
+        launch.run(command)
+    except SystemExit as end:
+        status = end.code or 0
     except BaseException:
         traceback.print_exc()
     finally:
@@ -112,12 +143,13 @@ def wait(pid: int, folder: Path, seconds: float = 5 * PATIENCE) -> Outcome:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to a child and all that it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
-def run(folder: Path, script: str, *arguments, **options) -> Outcome:
-    return wait(start(folder, script, *arguments, **options), folder)
+def run(folder: Path, command: str | Callable[[], object], *arguments, **options) -> Outcome:
+    return wait(start(folder, command, *arguments, **options), folder)
 
 
 # --- Data ---------------------------------------------------------------------------------------------------------
@@ -128,7 +160,7 @@ def photo() -> Path:
 
 
 def small_set(root: Path, count: int = 12, pts: bool = False) -> Path:
-    """The first images of that many people of the sample: in the public layout, or with .pts files."""
+    """The first image of each of so many people of the sample: in the public layout, or with .pts files."""
     images = root / "training"
     images.mkdir(parents=True)
     header, *rows = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines()
@@ -138,15 +170,13 @@ def small_set(root: Path, count: int = 12, pts: bool = False) -> Path:
         name, *cells = row.split(",")
         shutil.copy(SAMPLE / "training" / name, images)
         if pts:
-            lines = [f"{float(x) + 1} {float(y) + 1}" for x, y in zip(cells[::2], cells[1::2], strict=True)]
-            text = "version: 1\nn_points: 68\n{\n" + "\n".join(lines) + "\n}\n"
-            (images / name).with_suffix(".pts").write_text(text)
+            write_pts((images / name).with_suffix(".pts"), np.reshape(cells, (68, 2)).astype(float))
     if not pts:
         (root / "training_frames_keypoints.csv").write_text("\n".join([header, *rows]) + "\n")
     return root
 
 
-_EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def damaged(random: np.random.Generator, content: bytes) -> bytes:
@@ -173,7 +203,7 @@ def damaged(random: np.random.Generator, content: bytes) -> bytes:
             data[at:at] = part
         elif kind == 5:
             width = int(random.choice((1, 2, 4)))
-            value = int(random.choice(_EXTREMES)) % 256**width
+            value = int(random.choice(EXTREMES)) % 256**width
             data[at : at + width] = value.to_bytes(width, str(random.choice(("big", "little"))))
         else:
             data[at : at + len(part)] = bytes(len(part))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY
 
-from benchmarks.stress import HARMLESS, HOSTILE, bomb
+from benchmarks.hostile import HARMLESS, HOSTILE, bomb
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.network import BATCH
@@ -88,7 +88,7 @@ def small():
 
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "zip bomb"])
 def test_a_hostile_one_is_one_line(kind, small, tmp_path, monkeypatch):
-    """The attacks of benchmarks/stress.py."""
+    """The attacks of benchmarks/hostile.py."""
     monkeypatch.chdir(tmp_path)
     HOSTILE[kind](tmp_path / "a.pt", small)
     if kind in HARMLESS["predict"]:

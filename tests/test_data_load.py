@@ -16,8 +16,8 @@ import data_load
 import evaluate
 import train
 import visualize
+from benchmarks.hostile import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from benchmarks.limits import turned
-from benchmarks.stress import CELLS, FACES, GOOD_CELLS, NAMES, SHIFTS
 from data_load import (
     CropFace,
     FacialKeypointsDataset,

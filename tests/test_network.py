@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
 
-from benchmarks.stress import HARMLESS_NETWORKS, NETWORKS, tiny
+from benchmarks.hostile import HARMLESS_NETWORKS, NETWORKS, tiny
 from cli import weights
 from face68.files import InputError, sha256
 from face68.landmarker import Landmarker
@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path, kind, capfd):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_hostile_one_is_one_line(tmp_path, kind, capfd):
-    """The attacks of benchmarks/stress.py."""
+    """The attacks of benchmarks/hostile.py."""
     path = tmp_path / "net.onnx"
     NETWORKS[kind](path)
     if kind in HARMLESS_NETWORKS:

@@ -10,8 +10,6 @@ from conftest import REPOSITORY
 
 from benchmarks import stress
 from benchmarks.harness import FAULT, Outcome, damaged
-from benchmarks.long_runs import Look, grew
-from benchmarks.stress_inputs import verdict
 
 
 def test_the_attacks_run_and_count(tmp_path):
@@ -35,20 +33,23 @@ def test_an_attack_that_is_unknown_is_a_line(monkeypatch, capsys):
     ("status", "stderr", "memory", "by_file", "by_end"),
     [
         (0, "", 0, "done", "done"),
+        (0, "note: the face is small\n", 0, "done", "done"),
         (2, "error: x.pt: is cut off\n", 0, "named", "named"),
-        (2, "error: is cut off\n", 0, "status 2", "named"),
-        (2, "", 0, "status 2", "unexplained"),
-        (0, "chatter\n", 0, "status 0", "unexplained"),
+        (2, "error: is cut off\n", 0, "unexplained", "named"),
+        (2, "error: x.pt: is cut off\nerror: x.pt: is cut off\n", 0, "unexplained", "named"),
+        (2, "", 0, "unexplained", "unexplained"),
+        (0, "chatter\n", 0, "unexplained", "unexplained"),
         (1, "Traceback (most recent call last):\nKeyError\n", 0, "traceback", "traceback"),
-        (-11, "", 0, "status -11", "crash"),
+        (-11, "", 0, "crash", "crash"),
         (None, "", 0, "hangs", "hangs"),
         (0, "", 3 << 30, "took 3.2 GB", "took 3.2 GB"),
     ],
 )
 def test_what_came_of_a_command_is_judged(status, stderr, memory, by_file, by_end):
     outcome = Outcome(status, "", stderr, 1.0, memory)
-    for said, expected in ((outcome.judged("x.pt", done=True), by_file), (verdict(outcome), by_end)):
-        assert expected in said and said.startswith(FAULT) == (expected not in ("done", "named"))
+    for fate, expected in ((outcome.judged("x.pt"), by_file), (outcome.judged(), by_end)):
+        assert expected in fate and fate.startswith(FAULT) == (expected not in ("done", "named"))
+    assert (outcome.judged("x.pt", done=False) == by_file) == (by_file == "named")
 
 
 def test_damage_is_damage_and_the_same_again():
@@ -58,9 +59,10 @@ def test_damage_is_damage_and_the_same_again():
     assert damaged(np.random.default_rng(0), b"") == b""
 
 
-def test_what_grows_over_a_long_run_is_told_from_what_doesnt(capsys):
-    flat = [Look(second, 300 + second % 3, 10, 5) for second in range(100)]
-    assert not grew("flat", flat)
-    assert "flat, 99 s: 301 -> 301 MB, 10 -> 10 open files, 5 -> 5 threads" in capsys.readouterr().out
-    assert grew("memory", [look._replace(megabytes=300 + look.seconds) for look in flat])
-    assert grew("files", [look._replace(files=10 + int(look.seconds) // 20) for look in flat])
+def test_what_grows_over_a_long_run_is_told_from_what_doesnt():
+    flat = [(300 + second % 3, 10, 5) for second in range(100)]
+    assert stress.growth(flat) == "301 -> 301 MB, 10 -> 10 open files, 5 -> 5 threads"
+    for column, by in ((0, 1.0), (1, 0.05), (2, 0.05)):
+        grown = np.array(flat, dtype=float)
+        grown[:, column] += (by * np.arange(100)) // 1
+        assert stress.growth(grown).startswith(FAULT)
