@@ -35,8 +35,6 @@ pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quart
 	@echo "With the public set in data/ also, and copy calibration.png and speed.png from outputs/ to docs/:"
 	@echo "$(BIN)/python evaluate.py --data data --checkpoint saved_models/pretrained.pt --output-dir outputs"
 	@echo "$(BIN)/python -m benchmarks photo --data data --every 5"
-	@echo "Likewise, by the sample alone, long_runs.png:"
-	@echo "$(BIN)/python -m benchmarks.long_runs"
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

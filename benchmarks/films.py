@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from benchmarks import figures as benchmarks_figures
+from benchmarks.figures import plot_signals
 from benchmarks.peers import MediaPipe, installed
 from benchmarks.photos import landmarker_of
 from benchmarks.tables import Tables
@@ -19,7 +20,7 @@ from face68.files import InputError
 from face68.frames import FilmReader, Frame
 from face68.geometry import box_of, resize
 from face68.landmarker import Landmarker
-from face68.landmarks import REGIONS, Face, inter_ocular
+from face68.landmarks import CHIN, REGIONS, Face, inter_ocular
 from face68.tracking import SteadyFaces, Tracker, smooth_ahead
 from plots import style
 
@@ -71,9 +72,8 @@ def compare_films(args) -> Tables:
             peers = {peer.name: peer for peer in installed(peer)}
             times, found = track_in_turn(trackers | peers, [tiled(frame, faces) for frame in frames])
         for row in time_rows(times, against=peers):
-            name = row["name"]
-            row["name"] = f"{name}, {faces} faces" if faces > 1 else f"{name}, 1 face"
-            rows.append(row | {"found": np.mean(found[name]) / faces})
+            share = {"found": np.mean(found[row["name"]]) / faces}
+            rows.append(row | {"name": f"{row['name']}, {faces} face{'s' * (faces > 1)}"} | share)
     return {"films": rows}
 
 
@@ -104,15 +104,12 @@ def measure_tracking(args) -> Tables:
         films = {"photos": photos} | filtered(followed)
         figures = {mode: film_row(follow_actors(film)) for mode, film in films.items()}
         for mode, film in films.items():
-            row = {
-                "name": f"{name}, {mode}",
-                "frames": len(film),
-                "share_searched": 1.0 if mode == "photos" else searched,
-            }
-            rows.append(row | figures[mode] | {"less_jitter": figures["off"]["jitter"] / figures[mode]["jitter"]})
+            row = {"name": f"{name}, {mode}", "frames": len(film)}
+            row |= {"share_searched": 1.0 if mode == "photos" else searched} | figures[mode]
+            rows.append(row | {"less_jitter": figures["off"]["jitter"] / row["jitter"]})
         panels += panels_of(name, filtered(followed))
     if panels:
-        style.save_figure(benchmarks_figures.plot_signals(panels), args.output_dir / STEADY)
+        style.save_figure(plot_signals(panels), args.output_dir / STEADY)
     clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
     return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
 
@@ -136,16 +133,12 @@ def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
     eyes = inter_ocular(films["offline"])
     rows = []
     for mode, points in films.items():
-        calm = quiet_jitter(points, films["offline"])
-        row = {"name": f"{Path(path).stem}, {mode}", "frames": len(points)}
-        row |= {
-            "share_searched": tracker.searches / tracker.frames,
-            "jitter": jitter(points, eyes),
-            "jitter_calm": calm,
-        }
-        first = rows[0] if rows else row
-        less = {f"less_{name}": first[name] / row[name] for name in ("jitter", "jitter_calm")}
-        rows.append(row | less)
+        row = {"name": f"{path.stem}, {mode}", "frames": len(points)}
+        row |= {"share_searched": tracker.searches / tracker.frames}
+        row |= {"jitter": jitter(points, eyes), "jitter_calm": quiet_jitter(points, films["offline"])}
+        rows.append(row)
+    for row in rows:
+        row |= {f"less_{name}": rows[0][name] / row[name] for name in ("jitter", "jitter_calm")}
     return rows
 
 
@@ -266,8 +259,8 @@ def film_row(followed: Sequence[Followed]) -> dict:
         "switches": sum(switches(actor.identities) for actor in followed),
         "nme": np.nanmean(np.concatenate(errors)),
         "jitter": np.mean(jitters),
-        "lag_mouth": _mean(mouths),
-        "lag_head": _mean(heads),
+        "lag_mouth": pd.Series(mouths, dtype=float).mean(),  # without NaN
+        "lag_head": pd.Series(heads, dtype=float).mean(),
     }
 
 
@@ -282,11 +275,6 @@ def lag_of(signal: np.ndarray, truth: np.ndarray, moves: float) -> float:
 def nose_across(points: np.ndarray) -> np.ndarray:
     """(T,) px: how far to the right the nose is; points (T, 68, 2) px."""
     return points[:, REGIONS["nose"], 0].mean(axis=-1)
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
 
 
 def quiet_jitter(points: np.ndarray, calm: np.ndarray) -> float:
@@ -315,10 +303,10 @@ def tiled(image: np.ndarray, count: int) -> np.ndarray:
 # Films in which there is something to see, with what: its name, and its values (T,) in distances of the eyes, from
 # found and true points (T, 68, 2) px.
 SIGNALS = {
-    "still": ("a face at rest: tip of the chin", lambda found, truth: (found - truth)[:, 8, 0] / inter_ocular(truth)),
-    "speech": ("speech: opening of the mouth", lambda found, truth: mouth_opening(found)),
+    "still": ("a face at rest: tip of the chin", lambda found, true: (found - true)[:, CHIN, 0] / inter_ocular(true)),
+    "speech": ("speech: opening of the mouth", lambda found, true: mouth_opening(found)),
     "fast": (
         "a head that is shaken: nose",
-        lambda found, truth: (nose_across(found) - nose_across(truth).mean()) / inter_ocular(truth),
+        lambda found, true: (nose_across(found) - nose_across(true).mean()) / inter_ocular(true),
     ),
 }

@@ -190,23 +190,20 @@ def damaged(random: np.random.Generator, content: bytes) -> bytes:
         if random.random() < 0.5:
             at = at % 1024 if random.random() < 0.7 else max(0, len(data) - 1 - at % 1024)
         part = data[at : at + int(2 ** random.uniform(0, 14))]
-        kind = random.integers(7)
-        if kind == 0:
-            data[at] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            data[at : at + len(part)] = random.bytes(len(part))
-        elif kind == 2:
-            del data[at:]
-        elif kind == 3:
-            del data[at : at + len(part)]
-        elif kind == 4:
-            data[at:at] = part
-        elif kind == 5:
-            width = int(random.choice((1, 2, 4)))
-            value = int(random.choice(EXTREMES)) % 256**width
-            data[at : at + width] = value.to_bytes(width, str(random.choice(("big", "little"))))
-        else:
-            data[at : at + len(part)] = bytes(len(part))
+        width, order = int(random.choice((1, 2, 4))), str(random.choice(("big", "little")))
+        extreme = (int(random.choice(EXTREMES)) % 256**width).to_bytes(width, order)
+        bit = bytes([data[at] ^ 1 << int(random.integers(8))])
+        changes = (  # an end, and what stands up to there in place of what stood there
+            (at + 1, bit),
+            (at + len(part), random.bytes(len(part))),
+            (len(data), b""),
+            (at + len(part), b""),
+            (at, part),
+            (at + width, extreme),
+            (at + len(part), bytes(len(part))),
+        )
+        end, content = changes[random.integers(len(changes))]
+        data[at:end] = content
     return bytes(data)
 
 

@@ -70,14 +70,8 @@ def holds_tables(path: Path) -> bool:
         return file.read(len(HEAD)) == HEAD
 
 
-LIBRARIES = {  # what a table of times depends on: names, and the modules that know their versions
-    "numpy": "numpy",
-    "opencv": "cv2",
-    "onnxruntime": "onnxruntime",
-    "torch": "torch",
-    "mediapipe": "mediapipe",
-    "dlib": "dlib",
-}
+# What a table of times depends on: names, and the modules that know their versions.
+LIBRARIES = {"opencv": "cv2"} | {name: name for name in ("numpy", "onnxruntime", "torch", "mediapipe", "dlib")}
 
 
 def describe_machine() -> dict:

@@ -98,10 +98,8 @@ class Clocked:
 def clocked(landmarker: Landmarker) -> Landmarker:
     """The landmarker with its networks clocked together, as `divide` needs them."""
     ends = []
-    landmarker.network, landmarker.coarse_network = (
-        Clocked(landmarker.network, ends),
-        Clocked(landmarker.coarse_network, ends),
-    )
+    landmarker.network = Clocked(landmarker.network, ends)
+    landmarker.coarse_network = Clocked(landmarker.coarse_network, ends)
     return landmarker
 
 
