@@ -364,32 +364,27 @@ def encodings(side: int = 160) -> dict[str, bytes]:
     exif[0x0112] = 6
     rgba.putalpha(face.convert("L"))
     gray16 = Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257)
-    kinds = {
-        "plain.jpg": (face, "JPEG", {}),
-        "progressive.jpg": (face, "JPEG", {"progressive": True}),
-        "turned.jpg": (face, "JPEG", {"exif": exif}),
-        "cmyk.jpg": (face.convert("CMYK"), "JPEG", {}),
-        "plain.png": (face, "PNG", {}),
-        "alpha.png": (rgba, "PNG", {}),
-        "palette.png": (face.quantize(64), "PNG", {"transparency": 0}),
-        "gray16.png": (gray16, "PNG", {}),
-        "plain.gif": (face, "GIF", {}),
-        "film.gif": (face, "GIF", {"save_all": True, "append_images": [face.rotate(9), face.rotate(18)]}),
-        "plain.webp": (face, "WEBP", {}),
-        "lossless.webp": (rgba, "WEBP", {"lossless": True}),
-        "plain.bmp": (face, "BMP", {}),
-        "lzw.tif": (face, "TIFF", {"compression": "tiff_lzw"}),
-        "deflate.tif": (face, "TIFF", {"compression": "tiff_adobe_deflate"}),
-        "jpeg.tif": (face, "TIFF", {"compression": "jpeg"}),
-        "raw.tif": (gray16, "TIFF", {}),
-        "fax.tif": (face.convert("1"), "TIFF", {"compression": "group4"}),
-        "plain.ppm": (face, "PPM", {}),
-        "plain.jp2": (face, "JPEG2000", {}),
-    } | ({"plain.avif": (face, "AVIF", {})} if features.check("avif") else {})
+    frames = {"save_all": True, "append_images": [face.rotate(9), face.rotate(18)]}
+    kinds = {  # by file name the picture and the options of Pillow's `save`
+        **{f"plain.{ending}": (face, {}) for ending in ("jpg", "png", "gif", "webp", "bmp", "ppm", "jp2", "avif")},
+        "progressive.jpg": (face, {"progressive": True}),
+        "turned.jpg": (face, {"exif": exif}),
+        "cmyk.jpg": (face.convert("CMYK"), {}),
+        "alpha.png": (rgba, {}),
+        "palette.png": (face.quantize(64), {"transparency": 0}),
+        "gray16.png": (gray16, {}),
+        "film.gif": (face, frames),
+        "lossless.webp": (rgba, {"lossless": True}),
+        "raw.tif": (gray16, {}),
+        "fax.tif": (face.convert("1"), {"compression": "group4"}),
+        **{f"{name}.tif": (face, {"compression": name}) for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")},
+    }
+    if not features.check("avif"):
+        del kinds["plain.avif"]
     contents = {}
-    for name, (image, file_format, options) in kinds.items():
+    for name, (image, options) in kinds.items():
         buffer = io.BytesIO()
-        image.save(buffer, file_format, **options)
+        image.save(buffer, Image.registered_extensions()[Path(name).suffix], **options)
         contents[name] = buffer.getvalue()
     return contents
 
@@ -439,8 +434,8 @@ def some_films() -> dict[str, bytes]:
             for frame in frames:
                 writer.write(frame)
             writer.release()
-            if path.exists() and path.stat().st_size:
-                contents[name] = path.read_bytes()
+            if path.exists() and (content := path.read_bytes()):
+                contents[name] = content
     sizes = [(192, 160), (96, 80), (320, 200)]
     changing = [cv2.imencode(".jpg", cv2.resize(frame, sizes[i // 4]))[1].tobytes() for i, frame in enumerate(frames)]
     giant = bytearray(changing[0])

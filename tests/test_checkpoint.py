@@ -176,8 +176,7 @@ def test_versions_need_no_distribution_of_a_certain_name(monkeypatch):
 
 
 def test_outside_of_a_git_checkout_the_commit_is_unknown(tmp_path):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from training.checkpoint import git_commit; print(git_commit())"
-    environment = os.environ | {"GIT_DIR": str(tmp_path / "nowhere")}
-    line = [sys.executable, "-c", code, str(REPOSITORY)]
+    line = [sys.executable, "-c", "from training.checkpoint import git_commit; print(git_commit())"]
+    environment = os.environ | {"GIT_DIR": str(tmp_path / "nowhere"), "PYTHONPATH": str(REPOSITORY)}
     result = subprocess.run(line, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, "unknown\n"), result.stderr

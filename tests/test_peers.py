@@ -14,7 +14,7 @@ from evaluation.metrics import nme
 from face68 import geometry
 from face68.files import InputError
 from face68.landmarker import Landmarker
-from face68.landmarks import FLIP
+from face68.landmarks import FLIP, OUTER_EYE_CORNERS, inter_ocular
 from face68.network import OnnxNetwork
 
 
@@ -30,9 +30,7 @@ def here(peer: Callable):
 def test_a_peers_points_are_the_68_points(peer, hopper, landmarker: Landmarker):
     """Each is about where our network has it: a wrong number or order would move it further."""
     (theirs,), (ours,) = here(peer)(hopper), landmarker(hopper)
-    apart = np.linalg.norm(theirs.keypoints - ours.keypoints, axis=1) / np.linalg.norm(
-        ours.keypoints[36] - ours.keypoints[45]
-    )
+    apart = np.linalg.norm(theirs.keypoints - ours.keypoints, axis=1) / inter_ocular(ours.keypoints)
     assert apart[27:].max() < 0.12 and apart.max() < 0.35 and apart.mean() < 0.1
     assert theirs.box == pytest.approx(geometry.box_of(theirs.keypoints))
 
@@ -112,7 +110,7 @@ def test_what_is_not_installed_is_one_line_and_costs_no_other(capsys):
 
 
 SHAPE = np.random.default_rng(0).normal(size=(68, 2))
-SHAPE[[36, 45]] = (-0.5, 0), (0.5, 0)
+SHAPE[OUTER_EYE_CORNERS] = (-0.5, 0), (0.5, 0)
 
 
 def six(shape: np.ndarray) -> np.ndarray:
@@ -128,7 +126,7 @@ def faces():
 
 def test_a_habit_of_the_annotation_comes_off_whatever_the_size_and_turn_of_the_face(faces):
     habit = np.random.default_rng(1).normal(scale=0.05, size=(68, 2))
-    habit[[36, 45]] = (0.02, -0.01)  # both corners alike, so that the frame stays
+    habit[OUTER_EYE_CORNERS] = (0.02, -0.01)  # both corners alike, so that the frame stays
     predicted = six(SHAPE + habit)
     assert nme(predicted, faces).mean() > 0.04
     np.testing.assert_allclose(peers.without_offsets(predicted, faces), faces, atol=1e-3)
