@@ -23,8 +23,9 @@ def plot_speed(rows: Sequence[dict]):
         (dot,) = axes.plot(row["ms"], percent, "o")
         axes.plot([row["ms"], row["ms_p90"]], [percent, percent], color=dot.get_color(), linewidth=1)
         side = {"xytext": (0, 5), "va": "bottom"} if i % 2 else {"xytext": (0, -5), "va": "top"}  # away from the next
-        place = row["ms"], percent
-        axes.annotate(row["name"], place, color=dot.get_color(), textcoords="offset points", ha="center", **side)
+        axes.annotate(
+            row["name"], (row["ms"], percent), color=dot.get_color(), textcoords="offset points", ha="center", **side
+        )
     axes.margins(x=0.2)
     axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
     plain_log_ticks(axes.xaxis)
@@ -54,12 +55,13 @@ def plot_signals(panels: Sequence[dict]):
     panels: title; times (T,) in seconds; lines: by name (T,) in % of the eye distance, in one order in all of them.
     """
     figure, axes = new_figure(8, 2.4 * len(panels) + 0.4, rows=len(panels))
-    for panel, place in zip(panels, np.atleast_1d(axes), strict=True):
+    axes = np.atleast_1d(axes)
+    for panel, ax in zip(panels, axes, strict=True):
         for (name, values), color in zip(panel["lines"].items(), (INK, SKY, VERMILION, GREEN), strict=True):
             width = 1.0 if color == SKY else 1.6
-            place.plot(panel["times"], values, color=to_hex(color), linewidth=width, label=name)
-        place.set(title=panel["title"], ylabel="% of the eye distance", xlim=(panel["times"][0], panel["times"][-1]))
-    np.atleast_1d(axes)[-1].set(xlabel="seconds")
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+            ax.plot(panel["times"], values, color=to_hex(color), linewidth=width, label=name)
+        ax.set(title=panel["title"], ylabel="% of the eye distance", xlim=(panel["times"][0], panel["times"][-1]))
+    axes[-1].set(xlabel="seconds")
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure

@@ -166,7 +166,7 @@ def points_of_longest(film: Sequence[SeenFrame]) -> np.ndarray:
 
 
 def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
-    """What `plots.plot_signals` draws of a film, if there is something to see: the first SHOWN seconds."""
+    """The panel of a film for `plot_signals`, its first SHOWN seconds; none of a film without an entry in SIGNALS."""
     if name not in SIGNALS:
         return []
     title, signal = SIGNALS[name]
@@ -264,7 +264,7 @@ def film_row(followed: Sequence[Followed]) -> dict:
     }
 
 
-MOVES = {"mouth": 0.02, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be told
+MOVES = {"mouth": 0.02, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be measured
 
 
 def lag_of(signal: np.ndarray, truth: np.ndarray, moves: float) -> float:

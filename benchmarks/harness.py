@@ -108,7 +108,7 @@ def start(
             os.execve(sys.executable, [os.fsencode(word) for word in line], values)
         os.environ.update(values)
         sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, os.dup(2)))  # noqa: PTH123, SIM115
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what C libraries write, as cli/launch.py does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silences C libraries, as cli/launch.py does
         if without is not None:
             sys.modules[without] = None
         if isinstance(command, str):
@@ -193,7 +193,7 @@ def damaged(random: np.random.Generator, content: bytes) -> bytes:
         width, order = int(random.choice((1, 2, 4))), str(random.choice(("big", "little")))
         extreme = (int(random.choice(EXTREMES)) % 256**width).to_bytes(width, order)
         bit = bytes([data[at] ^ 1 << int(random.integers(8))])
-        changes = (  # an end, and what stands up to there in place of what stood there
+        changes = (  # the end of the bytes that are replaced, and their replacement
             (at + 1, bit),
             (at + len(part), random.bytes(len(part))),
             (len(data), b""),

@@ -205,34 +205,39 @@ HARMLESS_STATES = {"groups absurd"}  # they come from the settings and aren't re
 # --- Exported networks: a function writes each to a path -----------------------------------------------------------
 
 
-def rewritten(**metadata: str | None) -> Callable[[Path], None]:
-    """The shipped network with other metadata; None: without that entry."""
+def _exported(change: Callable) -> Callable[[Path], None]:
+    """The shipped network, its onnx.ModelProto changed."""
 
     def write(path: Path) -> None:
         import onnx
 
         model = onnx.load(SHIPPED)
-        entries = {entry.key: entry.value for entry in model.metadata_props} | {"crc32": None} | metadata
-        onnx.helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
+        change(model, onnx)
         onnx.save(model, path)
 
     return write
+
+
+def rewritten(**metadata: str | None) -> Callable[[Path], None]:
+    """The shipped network with other metadata; None: without that entry."""
+
+    def change(model, onnx) -> None:
+        entries = {entry.key: entry.value for entry in model.metadata_props} | {"crc32": None} | metadata
+        onnx.helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
+
+    return _exported(change)
 
 
 def _times(factor: float) -> Callable[[Path], None]:
     """The shipped network with other weights in float."""
 
-    def write(path: Path) -> None:
-        import onnx
-
-        model = onnx.load(SHIPPED)
+    def change(model, onnx) -> None:
         for tensor in model.graph.initializer:
             values = onnx.numpy_helper.to_array(tensor)
             if tensor.data_type == onnx.TensorProto.FLOAT and (values.ndim or np.isnan(factor)):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.float32(factor), tensor.name))
-        onnx.save(model, path)
 
-    return write
+    return _exported(change)
 
 
 def _external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:

@@ -158,7 +158,7 @@ def kills(random: np.random.Generator, folder: Path) -> Outcomes:
 
 
 def together(random: np.random.Generator, folder: Path) -> Outcomes:
-    """Two trainings into one folder: one of them is told to go elsewhere, the other ends as if alone."""
+    """Two trainings into one folder: one of them is refused, the other ends as if alone."""
     recipe = ("net", "heatmap")[random.integers(2)]
     unbroken_folder, seconds = unbroken(recipe)
     children = {}
@@ -515,7 +515,7 @@ NEVER = {"--help", "--workers", "--show", "--tensorboard", "--dry-run"}  # proce
 
 
 def lay_out(folder: Path) -> None:
-    """The files that the command lines speak of."""
+    """The files that the command lines name."""
     faces = sorted((SAMPLE / "test").glob("*.jpg"))[:3]
     shutil.copy(faces[0], folder / "photo.jpg")
     (folder / "folder").mkdir()

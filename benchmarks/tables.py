@@ -21,7 +21,7 @@ from training.checkpoint import git_commit
 HEAD = b'{\n  "machine": {'  # of a file that `write_tables` wrote
 Tables = dict[str, list[dict]]  # by name
 
-UNITS = {  # by the first word of a column's name: what its heading says in its place, and how its values are written
+UNITS = {  # by the first word of a column's name: its word in the heading, and the format of its values
     "ms": ("ms", ".2f"),
     "mib": ("MiB", ".0f"),
     "mb": ("MB", ".1f"),

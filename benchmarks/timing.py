@@ -1,6 +1,6 @@
 """How long things take, side by side.
 
-A machine is now faster, now slower. So what is to be compared is measured in turn, on one core of the processor.
+A machine's speed varies. So candidates are measured in turn, on one core of the processor.
 """
 
 import contextlib

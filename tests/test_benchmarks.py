@@ -145,13 +145,13 @@ def test_peers_are_compared_on_photos_at_their_own_size(few, tmp_path, measure, 
     assert "MB" in output.out and "trained on" in output.out
 
 
-@pytest.mark.parametrize("place", ["pictures/speed.png", "report.json"])
-def test_somebodys_file_is_not_replaced(place, few, tmp_path, measure):
+@pytest.mark.parametrize("path", ["pictures/speed.png", "report.json"])
+def test_somebodys_file_is_not_replaced(path, few, tmp_path, measure):
     (tmp_path / "pictures").mkdir()
-    (tmp_path / place).write_text('{"mine": 1}')
+    (tmp_path / path).write_text('{"mine": 1}')
     with pytest.raises(InputError, match="--overwrite"):
         measure("photo", "--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
-    assert (tmp_path / place).read_text() == '{"mine": 1}'
+    assert (tmp_path / path).read_text() == '{"mine": 1}'
 
 
 def test_detectors_on_photos_with_pts_files(few, measure, monkeypatch):
@@ -245,14 +245,14 @@ def test_a_detector_that_is_not_here_is_a_line(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("line", "status", "told"),
+    ("line", "status", "printed"),
     [(["--help"], 0, "FR@8%, ms, MB"), (["photo", "--rounds", "x"], 2, "see python -m benchmarks photo --help")],
 )
-def test_help_and_a_bad_option_name_the_command_as_it_is_typed(line, status, told, monkeypatch, capsys):
+def test_help_and_a_bad_option_name_the_command_as_it_is_typed(line, status, printed, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["__main__.py", *line])
     with pytest.raises(SystemExit) as exit_:
         benchmark.main()
-    assert exit_.value.code == status and told in "".join(capsys.readouterr())
+    assert exit_.value.code == status and printed in "".join(capsys.readouterr())
 
 
 # --- Times ----------------------------------------------------------------------------------------------------
@@ -345,11 +345,11 @@ def test_a_table_has_its_units_and_a_dash_where_nothing_was_measured():
 
 
 def test_a_written_table_is_json_and_known_again(tmp_path):
-    place = tmp_path / "report.json"
-    tables.write_tables(place, {"every": 3}, {"t": [{"name": "a", "nme": np.float64("nan"), "wrong": np.int64(2)}]})
-    report = json.loads(place.read_text(), parse_constant=pytest.fail)
+    path = tmp_path / "report.json"
+    tables.write_tables(path, {"every": 3}, {"t": [{"name": "a", "nme": np.float64("nan"), "wrong": np.int64(2)}]})
+    report = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert report["tables"] == {"t": [{"name": "a", "nme": None, "wrong": 2}]}
     assert report["arguments"] == {"every": 3}
-    assert tables.holds_tables(place)
-    place.write_text("{}")
-    assert not tables.holds_tables(place)
+    assert tables.holds_tables(path)
+    path.write_text("{}")
+    assert not tables.holds_tables(path)
