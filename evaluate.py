@@ -48,12 +48,12 @@ from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_per
 from evaluation import metrics
 from evaluation import report as evaluation_report
 from evaluation import tables as evaluation_tables
-from evaluation.predictions import confidence_report, join_predictions, predict_all, read_predictions
+from evaluation.predictions import confidence_report, predict_all, read_predictions
 from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
-from face68.landmarker import Landmarker, Predictions
-from face68.network import FAMILY, FOR_PHOTOS
+from face68.landmarker import Landmarker
+from face68.network import FAMILY, FOR_PHOTOS, Predictions, join_predictions
 from face68.program import log, parser, positive_int, whole_number
 from plots import errors as plots_errors
 from plots import page, style

@@ -31,8 +31,7 @@ from face68.annotators import to_annotator
 from face68.detect import Detections, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.landmarker import Predictions
-from face68.network import FAMILY, OnnxDetector, OnnxNetwork, is_exported
+from face68.network import FAMILY, OnnxDetector, OnnxNetwork, Predictions, is_exported
 from face68.program import parser
 from training.checkpoint import TorchDetector, TorchNetwork
 from training.detector import LEAST_SCORE, measure

@@ -18,8 +18,8 @@ from face68.annotators import Annotator
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.landmarks import FLIP, NUM_LANDMARKS, face_frames
+from face68.network import CELL
 
-CELL = 8  # px of the picture, the side of a cell of a detector's maps
 RARE = -5.0  # the logit that a detector's scores begin with: few cells have a face's centre
 
 

@@ -24,8 +24,8 @@ from face68.detect import open_detector
 from face68.files import InputError
 from face68.images import read_image
 from face68.inputs import find_images, glance_at_source
-from face68.landmarker import Landmarker, Predictions
-from face68.network import Network
+from face68.landmarker import Landmarker
+from face68.network import Network, Predictions
 from face68.photos import find_faces
 from plots import style
 

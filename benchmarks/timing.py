@@ -19,7 +19,7 @@ import numpy as np
 from face68.draw import draw_faces
 from face68.images import read_image, write_image
 from face68.landmarker import Landmarker
-from face68.network import Network, Outputs
+from face68.network import Network, Predictions
 
 
 @contextlib.contextmanager
@@ -89,7 +89,7 @@ class Clocked:
         self.network, self.ends = network, ends
         self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
 
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         outputs = self.network(crops)
         self.ends.append(time.perf_counter())
         return outputs

@@ -20,8 +20,9 @@ from face68 import geometry
 from face68.detect import WholeFrame
 from face68.files import InputError, files_below
 from face68.formats import csv_rows, read_pts, read_results
-from face68.landmarker import MIN_FACE_SCORE, Landmarker, Predictions
+from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from face68.landmarks import NUM_LANDMARKS, Face
+from face68.network import Predictions, join_predictions
 from face68.photos import find_faces, in_groups, prefetch
 
 # --- Of a network ---------------------------------------------------------------------------------------------
@@ -72,11 +73,6 @@ def _predict(
 def _with_bar(items: Iterable, landmarker: Landmarker, total: int, progress: bool) -> Iterable:
     disable = None if progress else True
     return tqdm(items, desc=landmarker.network.path.stem, total=total, unit="face", leave=False, disable=disable)
-
-
-def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of several parts of a data set as one."""
-    return Predictions(*(None if of_all[0] is None else np.concatenate(of_all) for of_all in zip(*parts, strict=True)))
 
 
 def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from face68.files import InputError
-from face68.landmarker import Predictions
 from face68.landmarks import NUM_LANDMARKS, face_frames
-from face68.network import Network, OnnxNetwork
+from face68.network import Network, OnnxNetwork, Predictions
 
 IBUG, PUBLIC = "ibug", "public"  # who labelled 300-W, AFW and InfAnFace; the public set of this task
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +10,15 @@ from face68 import geometry
 from face68.detect import Detector, FaceBoxes, Given, open_detector
 from face68.images import AnyImage, as_rgb
 from face68.landmarks import FLIP, Face, inter_ocular, upright_frame
-from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
+from face68.network import (
+    FAMILY,
+    FOR_PHOTOS,
+    Network,
+    OnnxNetwork,
+    Predictions,
+    coarse_network_of,
+    shipped_network,
+)
 
 # A face is dropped that the network holds for less likely one than this, and one that is less certain (`certainty`):
 # points that are wrong by the whole face are. Chosen on validation people: of 280 upright photos and 495 turned ones
@@ -22,19 +29,6 @@ MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 5.0
 SURELY_A_FACE = 0.98
 PASSES = 3
 SAME_FACE = 0.3  # intersection over union of two boxes from which they are one face
-
-
-class Predictions(NamedTuple):
-    """What the network says about N faces; the last two are None where it doesn't judge its own work.
-
-    keypoints: (N, 68, 2) float32 px of the image.
-    errors: (N, 68) float32, each point's expected distance from the truth, in px of the image.
-    face_scores: (N,) float32 in 0 … 1, how surely this is a face at all.
-    """
-
-    keypoints: np.ndarray
-    errors: np.ndarray | None
-    face_scores: np.ndarray | None
 
 
 class Landmarker:

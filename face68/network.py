@@ -20,16 +20,18 @@ from face68.geometry import CropPolicy
 from face68.landmarks import NUM_LANDMARKS
 
 FORMAT = "1"  # of the metadata, under "face68"; a file of another format is refused
+CELL = 8  # px of a picture, the side of a cell of a detector's maps
 BATCH = 64  # crops at once; more is no faster and takes more memory
 _HERE = Path(__file__).resolve().parent
 
 
-class Outputs(NamedTuple):
-    """What a network says about B crops; the last two are None where it doesn't judge its own work.
+class Predictions(NamedTuple):
+    """A network's outputs for N faces, in px of their crops or, from a `Landmarker`, of their images; the last two are
+    None where it doesn't judge its own work.
 
-    keypoints: (B, 68, 2) float32 px of the crop, x before y.
-    errors: (B, 68) float32, each point's expected distance from the truth, in px of the crop.
-    face_scores: (B,) float32 in 0 … 1, how surely the crop shows an upright face.
+    keypoints: (N, 68, 2) float32 px, x before y.
+    errors: (N, 68) float32 px, each point's expected distance from the truth.
+    face_scores: (N,) float32 in 0 … 1, how surely this is an upright face.
     """
 
     keypoints: np.ndarray
@@ -42,14 +44,14 @@ class Network(Protocol):
 
     policy: how faces are cropped for it.
     path: the file that it comes from.
-    predicts_errors: whether it judges its own work, see `Outputs`.
+    predicts_errors: whether it judges its own work, see `Predictions`.
     """
 
     policy: CropPolicy
     path: Path
     predicts_errors: bool
 
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         """crops: (B, S, S) uint8 gray, B ≥ 1."""
         ...
 
@@ -67,45 +69,50 @@ LARGEST = 1e9  # px, far beyond what a network says of a crop or a picture
 ROUNDING = 1e-5  # by which a probability may lie outside of 0 … 1: ONNX Runtime's own Sigmoid gives 1.0000001
 
 
-def join_outputs(parts: list[Outputs], count: int, path: Path) -> Outputs:
-    """What was said about several batches as if about one of `count` crops, scores rounded to 0 … 1.
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Several batches as one."""
+    return Predictions(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def check_predictions(predictions: Predictions, count: int, path: Path) -> Predictions:
+    """A network's outputs for `count` crops, face scores clipped to 0 … 1.
 
     Raises:
-        InputError: that can't be said of crops; `path` is the network's.
+        InputError: no crop can have such outputs; `path` is the network's file.
     """
-    joined = Outputs(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
-    sane = (
-        (joined.keypoints, (count, NUM_LANDMARKS, 2), -LARGEST, LARGEST),
-        (joined.errors, (count, NUM_LANDMARKS), 1 / LARGEST, LARGEST),
-        (joined.face_scores, (count,), -ROUNDING, 1 + ROUNDING),
+    keypoints, errors, face_scores = predictions
+    possible = (
+        (keypoints, (count, NUM_LANDMARKS, 2), -LARGEST, LARGEST),
+        (errors, (count, NUM_LANDMARKS), 1 / LARGEST, LARGEST),
+        (face_scores, (count,), -ROUNDING, 1 + ROUNDING),
     )
-    _check_said([one for one in sane if one[0] is not None], path)
-    if not np.ptp(joined.keypoints, axis=1).any(axis=1).all():
+    _check_outputs([one for one in possible if one[0] is not None], path)
+    if not np.ptp(keypoints, axis=1).any(axis=1).all():
         raise InputError(
             f"{path}: places all points of a face in one: it has learned too little; train it longer or on more faces"
         )
-    return joined if joined.face_scores is None else joined._replace(face_scores=joined.face_scores.clip(0, 1))
+    return predictions if face_scores is None else predictions._replace(face_scores=face_scores.clip(0, 1))
 
 
 def check_maps(
     maps: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...], path: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a detector said of pictures of that shape (B, 3, H, W), see `OnnxDetector`, scores rounded to 0 … 1.
+    """A detector's maps of pictures of a shape (B, 3, H, W), see `OnnxDetector`, scores clipped to 0 … 1.
 
     Raises:
-        InputError: that can't be said of pictures; `path` is the detector's.
+        InputError: no picture can have such maps; `path` is the detector's file.
     """
     count, _, height, width = shape
     scores, faces = maps
-    cells = height // 8, width // 8
-    sane = (scores, (count, *cells), -ROUNDING, 1 + ROUNDING), (faces, (count, 5, *cells), -LARGEST, LARGEST)
-    _check_said(sane, path)
+    cells = height // CELL, width // CELL
+    possible = (scores, (count, *cells), -ROUNDING, 1 + ROUNDING), (faces, (count, 5, *cells), -LARGEST, LARGEST)
+    _check_outputs(possible, path)
     return scores.clip(0, 1), faces
 
 
-def _check_said(said: Sequence[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
+def _check_outputs(outputs: Sequence[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
     """See that each array has its shape, and values from a least to a largest; not a number is none of these."""
-    for values, shape, least, largest in said:
+    for values, shape, least, largest in outputs:
         if values.shape != shape:
             raise InputError(f"{path}: gives {values.shape} numbers, not {shape}; export it again")
         lowest, highest = values.min(), values.max()
@@ -121,7 +128,7 @@ def try_out(network) -> None:
     """Run a network of either kind on noise, as any is that was just read: what it can't do or says wrong shows now.
 
     Raises:
-        InputError: see `join_outputs` and `check_maps`.
+        InputError: see `check_predictions` and `check_maps`.
     """
     shape = (2, network.policy.size, network.policy.size) if hasattr(network, "policy") else (2, 3, 64, 96)
     network(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
@@ -260,14 +267,14 @@ class OnnxNetwork:
             and gives.items() <= possible.items()
         )
 
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         """See `Network`."""
         parts = []
         for i in range(0, len(crops), BATCH):
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             said = dict(zip(self._outputs, values, strict=True))
-            parts.append(Outputs(said["keypoints"], said.get("errors"), said.get("face_scores")))
-        return join_outputs(parts, len(crops), self.path)
+            parts.append(Predictions(said["keypoints"], said.get("errors"), said.get("face_scores")))
+        return check_predictions(join_predictions(parts), len(crops), self.path)
 
 
 class OnnxDetector:

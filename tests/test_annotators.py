@@ -16,9 +16,8 @@ from face68 import geometry
 from face68.annotators import IBUG, PUBLIC, annotators_of, from_text, reference_first, to_annotator, to_text
 from face68.files import InputError
 from face68.formats import write_pts
-from face68.landmarker import Predictions
 from face68.landmarks import FLIP, REGIONS, face_frames, upright_frame
-from face68.network import OnnxNetwork
+from face68.network import OnnxNetwork, Predictions
 from models import Annotators, create_model
 from training import onnx_export
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from

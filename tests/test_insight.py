@@ -17,7 +17,7 @@ from face68.geometry import CropPolicy
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, REGIONS, inter_ocular
-from face68.network import Outputs
+from face68.network import Predictions
 from plots import networks
 from training import inspection
 from training.checkpoint import TorchNetwork, save_checkpoint
@@ -136,12 +136,12 @@ class SeesOneCorner:
 
     policy = CropPolicy(56)
 
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         points = np.zeros((len(crops), 68, 2), np.float32)
         points[:, 36, 0], points[:, 45, 0] = 10, 30  # the eye distance: 20 px
         darker = 200 - crops[:, :7, :7].mean(axis=(1, 2))
         points[:, list(REGIONS["mouth"]), 0] = darker[:, None]
-        return Outputs(points, None, None)
+        return Predictions(points, None, None)
 
 
 def test_what_moves_the_points_is_the_part_that_the_network_looks_at():
@@ -216,7 +216,7 @@ def test_features_are_numbered_by_map_and_those_of_contrast_come_first():
 def test_heat_maps_are_where_they_are_in_the_colours_of_their_regions():
     heat = np.full((68, 24, 24), 1e-6, np.float32)
     heat[8, 20, 6] = heat[30, 3, 12] = 0.5
-    said = Outputs(np.full((1, 68, 2), 25.5, np.float32), np.full((1, 68), 1.5, np.float32), None)
+    said = Predictions(np.full((1, 68, 2), 25.5, np.float32), np.full((1, 68), 1.5, np.float32), None)
     figure = networks.plot_heat_maps(np.zeros((96, 96), np.uint8), heat, said, [8, 30], "mine")
     _, chin, nose = figure.axes
     assert chin.get_title() == "8, jaw: peak 50%, ± 1.5 px"

@@ -18,13 +18,12 @@ from face68.images import read_image, write_image
 from face68.landmarker import (
     MIN_FACE_SCORE,
     Landmarker,
-    Predictions,
     certainty,
     combine,
     distinct,
 )
 from face68.landmarks import FLIP, Face, upright_frame
-from face68.network import shipped_network
+from face68.network import Predictions, shipped_network
 from training.checkpoint import TorchNetwork
 
 

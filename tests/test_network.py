@@ -21,8 +21,8 @@ from face68.network import (
     OnnxDetector,
     OnnxNetwork,
     check_maps,
+    check_predictions,
     is_intact,
-    join_outputs,
     sealed,
     shipped_detector,
     shipped_network,
@@ -84,12 +84,12 @@ def test_a_score_that_is_rounded_above_1_is_1(tmp_path, hopper):
     assert (scores == 1).all()
     said = network(np.zeros((1, 112, 112), np.uint8))
     for score, rounded in ((np.nextafter(np.float32(1), 2), 1), (-np.float32(1e-7), 0)):
-        (found,) = join_outputs([said._replace(face_scores=np.array([score]))], 1, "net").face_scores
+        (found,) = check_predictions(said._replace(face_scores=np.array([score])), 1, "net").face_scores
         assert found == rounded and (check_maps((scores * score, places), pictures.shape, "maps")[0] == rounded).all()
     for score in (np.float32(1.001), np.float32(-0.001), np.float32(np.nan)):
-        with pytest.raises(InputError, match="says of a picture what can't be"):
-            join_outputs([said._replace(face_scores=np.array([score]))], 1, "net")
-        with pytest.raises(InputError, match="says of a picture what can't be"):
+        with pytest.raises(InputError, match=r"says .* where -1e-05 to 1\.00001 can be"):
+            check_predictions(said._replace(face_scores=np.array([score])), 1, "net")
+        with pytest.raises(InputError, match=r"says .* where -1e-05 to 1\.00001 can be"):
             check_maps((scores * score, places), pictures.shape, "maps")
 
 

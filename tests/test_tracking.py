@@ -11,8 +11,8 @@ from face68 import Landmarker, tracking
 from face68.detect import FaceBoxes
 from face68.draw import schematic_face
 from face68.frames import FilmReader, Frame
-from face68.landmarker import Predictions
 from face68.landmarks import Face
+from face68.network import Predictions
 from face68.tracking import Tracker, smooth_ahead
 
 RATE = 25

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import BATCH, Outputs, check_maps, join_outputs, try_out
+from face68.network import BATCH, Predictions, check_maps, check_predictions, join_predictions, try_out
 from models import PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
 
 
@@ -279,13 +279,13 @@ class TorchNetwork:
             raise misfit(path, error) from error
 
     @torch.inference_mode()
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         """crops: (B, S, S) uint8 gray."""
         parts = []
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
             said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
-            parts.append(Outputs(*said, *[None] * (3 - len(said))))
-        return join_outputs(parts, len(crops), self.path)
+            parts.append(Predictions(*said, *[None] * (3 - len(said))))
+        return check_predictions(join_predictions(parts), len(crops), self.path)
 
 
 class TorchDetector:

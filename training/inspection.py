@@ -18,9 +18,9 @@ from face68.annotators import to_annotator
 from face68.detect import SEARCHES, FaceBoxes, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarker import Landmarker, Predictions, upright_frames
+from face68.landmarker import Landmarker, upright_frames
 from face68.landmarks import Face, inter_ocular
-from face68.network import Network, Outputs
+from face68.network import Network, Predictions
 from models import as_outputs, spatial_softmax
 from training.checkpoint import TorchDetector, TorchNetwork
 from training.onnx_export import open_checkpoint
@@ -274,7 +274,7 @@ class RecordingNetwork:
         self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
         self.crops, self.keypoints = [], []
 
-    def __call__(self, crops: np.ndarray) -> Outputs:
+    def __call__(self, crops: np.ndarray) -> Predictions:
         said = self.network(crops)
         self.crops += list(crops)
         self.keypoints += list(said.keypoints)
