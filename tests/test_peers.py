@@ -5,14 +5,16 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
-from conftest import PRETRAINED, SHIPPED
+from conftest import PRETRAINED, SHARED, SHIPPED
 
 from benchmarks import peers
 from evaluation.metrics import nme
 from face68 import geometry
 from face68.files import InputError
+from face68.images import reduced
 from face68.landmarker import Landmarker
 from face68.landmarks import FLIP, OUTER_EYE_CORNERS, inter_ocular
 from face68.network import OnnxNetwork
@@ -52,6 +54,34 @@ def test_a_peers_models_are_files_of_their_known_size(peer, least, most):
     peer = here(peer)
     assert least < sum(file.stat().st_size for file in peer.files) / 1e6 < most
     assert peer.trained_on
+
+
+@pytest.fixture(scope="module")
+def yunet_file():
+    path = SHARED / "models" / "face_detection_yunet_2026may.onnx"
+    if not path.is_file():
+        pytest.skip("YuNet's file is not here")
+    return path
+
+
+def test_yunet_finds_what_opencvs_own_finds(yunet_file, hopper):
+    """In pictures whose sides are no multiples of 32, of one face, two and none."""
+    yunet = peers.YuNet(yunet_file)
+    network = cv2.FaceDetectorYN.create(str(yunet_file), "", (320, 320), yunet.least_score)
+    for image in (hopper[:600, :500], np.hstack([hopper, hopper[:, ::-1]])[:400, :901], hopper[:120, :100]):
+        small, factor = reduced(np.ascontiguousarray(image), 320)
+        network.setInputSize(small.shape[1::-1])
+        _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        expected = np.zeros((0, 5)) if rows is None else np.column_stack([rows[:, :4] / factor, rows[:, -1]])
+        faces = yunet.search(image, 320)
+        np.testing.assert_allclose(faces[faces[:, 0].argsort()], expected[expected[:, 0].argsort()], atol=0.2)
+    (face,) = Landmarker(SHIPPED, yunet)(cv2.resize(hopper, None, fx=4, fy=4))
+    assert face.box[2] - face.box[0] == pytest.approx(750, rel=0.25)
+
+
+def test_another_network_is_no_yunet():
+    with pytest.raises(InputError, match="is no YuNet"):
+        peers.YuNet(SHIPPED)
 
 
 def test_dlib_finds_smaller_faces_in_an_enlarged_picture(hopper):

@@ -353,13 +353,12 @@ def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call,
     assert first.shape[1] > 1.8 * second.shape[1], "four photos are wider than two"
 
 
-def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos, monkeypatch):
-    monkeypatch.setenv("YUNET_FILE", "missing.onnx")
+def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos):
     run = ("--image", "photos", "--jsonl", "all.jsonl")
     call(*run, detector="none")
     before = digests(tmp_path)
     assert "missing.pt" in one_line_error(call(*run, "--checkpoint", "missing.pt"))
-    assert "missing.onnx" in one_line_error(call(*run, detector="yunet"))
+    assert "missing.onnx" in one_line_error(call(*run, detector="missing.onnx"))
     assert digests(tmp_path) == before
     (tmp_path / "all.jsonl").write_text("precious\n")
     assert "all.jsonl: line 1: not JSON" in one_line_error(call(*run, "--resume"))

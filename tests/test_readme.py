@@ -45,7 +45,6 @@ NEEDS = {  # what a command names that no stand-in can be: words in it, and why 
     "300W": "the same, its test sets",
     "runs/": "a network that the reader has trained",
     "best.pt": "a network that the reader has trained",
-    "yunet": "is fetched when it is asked for [test_detect.py]",
     "rtsp:": "a camera",
     "--show": "a window",
 }
