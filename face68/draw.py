@@ -13,7 +13,24 @@ from PIL import Image, ImageDraw, ImageFont
 from face68 import geometry
 from face68.files import printable
 from face68.geometry import CropPolicy
-from face68.landmarks import FLIP, NUM_LANDMARKS, SKELETON, Face
+from face68.landmarks import (
+    BRIDGE,
+    FLIP,
+    INNER_LIPS,
+    JAW,
+    LEFT_BROW,
+    LEFT_EYE,
+    MOUTH_CORNERS,
+    NOSE_ROOT,
+    NOSTRILS,
+    NUM_LANDMARKS,
+    OUTER_LIPS,
+    REGIONS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    SKELETON,
+    Face,
+)
 from face68.measures import pose_axes
 
 # The palette of Okabe and Ito (2008), whose colours colour-blind readers tell apart.
@@ -29,18 +46,18 @@ _UNIT_CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])  # (32, 2)
 
 # The number of a point goes away from the mean of others, if there is room: (these points, those others).
 _NUMBERS_AWAY_FROM = (
-    (range(0, 17), range(27, 36)),  # jaw: outwards
-    (range(17, 22), range(36, 42)),  # brows: up, from the eyes
-    (range(22, 27), range(42, 48)),
-    (range(27, 31), range(36, 40)),  # bridge: to one side
-    (range(31, 36), range(28, 29)),  # nostrils: down
-    (range(36, 42), range(36, 42)),  # eyes: outwards
-    (range(42, 48), range(42, 48)),
-    (range(48, 60), range(48, 60)),  # outer lips: outwards
-    (range(60, 61), range(48, 49)),  # corners of the inner lips: inwards
-    (range(64, 65), range(54, 55)),
-    (range(61, 64), range(55, 60)),  # inner lips: into the lip, since a closed mouth has no room between them
-    (range(65, 68), range(49, 54)),
+    (JAW, REGIONS["nose"]),  # outwards
+    (RIGHT_BROW, RIGHT_EYE),  # up
+    (LEFT_BROW, LEFT_EYE),
+    (BRIDGE, RIGHT_EYE[:4]),  # to one side
+    (NOSTRILS, NOSE_ROOT[1:]),  # down
+    (RIGHT_EYE, RIGHT_EYE),  # outwards
+    (LEFT_EYE, LEFT_EYE),
+    (OUTER_LIPS, OUTER_LIPS),
+    (INNER_LIPS[:1], MOUTH_CORNERS[:1]),  # the corners of the inner lips: inwards
+    (INNER_LIPS[4:5], MOUTH_CORNERS[1:]),
+    (INNER_LIPS[1:4], OUTER_LIPS[7:]),  # inner lips: into the lip, since a closed mouth has no room between them
+    (INNER_LIPS[5:], OUTER_LIPS[1:6]),
 )
 # Where it may go, best first: so far from its point, 1 being close beside it, and turned so far, in degrees.
 _PLACES = sorted(

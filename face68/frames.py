@@ -6,15 +6,12 @@ written.
 
 import contextlib
 import itertools
-import operator
 import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,7 +23,6 @@ from face68.files import MARK, InputError, atomic_path
 from face68.images import write_animation
 
 Item = TypeVar("Item")
-Decoded = tuple[int, float, Callable[[], np.ndarray]]  # a frame's index and time, and what gives its image
 
 CODEC = "mpeg4"  # MPEG-4 part 2, of any size, at 1 ms a frame of 640×360; players play it
 QUANTISER = 3  # 1 … 31: a finer one makes the file larger
@@ -40,8 +36,8 @@ MAX_FRAME = 40_000_000  # pixels of a frame; the largest format in use, 8192×43
 AHEAD_PIXELS = 64_000_000  # of the frames that are read ahead
 PATIENCE = 10  # seconds that an address may send nothing
 _MISSING = 2  # frames that a container may count and not have
-_DAY = 86_400.0  # seconds: a film that claims to last longer doesn't know, and no time stamp goes further at once
-_USUAL_RATE = 30  # frames a second, where nobody says
+_DAY = 86_400.0  # seconds: a longer film is taken for one of unknown length, and no time stamp goes further at once
+_USUAL_RATE = 30  # frames a second, of a film or camera that has no rate
 _STREAMS = ("rtsp:", "rtmp:", "rtp:", "udp:")
 
 
@@ -65,7 +61,7 @@ class FilmReader:
 
     `size`: width and height, px.
     `rate`: about how many of these frames a second has; exact where all last equally long.
-    `count`: about how many will come; None where nobody knows, as of a camera.
+    `count`: about how many will come; None where that is unknown, as of a camera.
     `is_live`: whether frames come in their own time and can be missed.
     `problem`: after the last frame, a line about those that could not be read, else None.
 
@@ -77,7 +73,7 @@ class FilmReader:
         self.source, self.start, self.end, self.every = str(source), start, end, every
         self.is_live = self.source.isdecimal() or self.source.lower().startswith(_STREAMS)
         self._opened = next(read_ahead(map(_open, [self.source])))  # in a thread: a call of FFmpeg can't be interrupted
-        self._rate, self._said = self._opened.rate, self._opened.count
+        self._rate, self._frames_of_file = self._opened.rate, self._opened.count
         self.rate, self.size = self._rate / every, self._opened.size
         self.problem: str | None = None
 
@@ -88,9 +84,9 @@ class FilmReader:
 
     @property
     def count(self) -> int | None:
-        if not 0 < self._said < _DAY * self._rate or self.is_live:
+        if not 0 < self._frames_of_file < _DAY * self._rate or self.is_live:
             return None
-        last = self._said if self.end is None else min(self._said, round(self.end * self._rate))
+        last = self._frames_of_file if self.end is None else min(self._frames_of_file, round(self.end * self._rate))
         return max(0, -(-(last - round(self.start * self._rate)) // self.every))
 
     def __iter__(self) -> Iterator[Frame]:
@@ -100,13 +96,13 @@ class FilmReader:
         film, self._opened = self._opened or _open(self.source), None
         self.problem, wanted = None, 0
         with contextlib.closing(film):
-            for index, seconds, image in film.decoded():
+            for index, seconds, frame in film:
                 if self.end is not None and seconds >= self.end:
                     return
                 if seconds < self.start:
                     continue
                 if wanted % self.every == 0:
-                    yield Frame(index, seconds, image())
+                    yield Frame(index, seconds, film.image(frame))
                 wanted += 1
             self.problem = film.problem()
 
@@ -116,73 +112,75 @@ def _open(source: str) -> "_Film | _Camera":
 
 
 class _Film:
-    """What FFmpeg reads. `rate`: 30 where nobody knows; `count`: of all frames, 0 where nobody knows."""
+    """A film by FFmpeg: an iteration gives index, seconds and frame, of which `image` makes RGB.
+
+    `rate`: 30 where the film has none. `count`: of all frames, 0 where that is unknown.
+    """
 
     def __init__(self, source: str):
-        self._source, self._errors = source, _pyav().FFmpegError
+        self._source, self._av = source, _pyav()
         self._container, self._stream = _demuxer(source)
         _check_size(source, self._stream.width, self._stream.height)
         self._stream.thread_type = "AUTO"
-        # Heads also count frames that an edit left out (MP4) or that only make others last longer (AVI); indices don't.
-        entries = len(self._stream.index_entries)
-        self._listed = entries if entries > 1 else self._stream.frames
-        self._packets = self._read = 0  # what came, from the first key frame on; and the frames that it gave
+        self._packets = self._read = 0  # packets from the first key frame on; and the frames that they gave
         self._is_damaged = False
-        self._break: Exception | None = None  # what ended it too early
-        frames = self._frames()
+        self._break: Exception | None = None  # the error that ended the film too early
+        frames = self._decoded()
         first = next(frames, None)
         if first is None:
             self.close()
             raise _unreadable(source)
         self._all = itertools.chain([first], frames)
-        # An AVI says in which order frames come, and not when each is shown.
-        self._stamp = operator.attrgetter("dts" if self._container.format.name == "avi" else "pts")
-        self._turns, self._origin = round(first.rotation / 90), self._stamp(first) or 0
+        # An AVI has the order of its frames, and not when each is shown.
+        self._stamp = "dts" if self._container.format.name == "avi" else "pts"
+        self._turns, self._origin = round(first.rotation / 90), getattr(first, self._stamp) or 0
         aspect = self._stream.sample_aspect_ratio or 1  # of a pixel; a DVD's aren't square
-        self._width = round(first.width * aspect) if 1 / 4 < aspect < 4 else first.width
-        self._height = first.height
+        self._width, self._height = round(first.width * (aspect if 1 / 4 < aspect < 4 else 1)), first.height
         self.size = (self._width, self._height)[:: -1 if self._turns % 2 else 1]
-        said = (self._stream.average_rate, self._stream.guessed_rate)
-        self.rate = next((float(rate) for rate in said if rate and 0.01 <= rate < 1000), _USUAL_RATE)
+        rates = (self._stream.average_rate, self._stream.guessed_rate)
+        self.rate = next((float(rate) for rate in rates if rate and 0.01 <= rate < 1000), _USUAL_RATE)
         self.count = self._stream.frames or round((self._container.duration or 0) / 1e6 * self.rate)
 
-    def decoded(self) -> Iterator[Decoded]:
+    def __iter__(self) -> Iterator[tuple]:
         index, seconds = -1, -1 / self.rate
         for frame in self._all:
             self._read += 1
-            stamp = self._stamp(frame)
-            told = None if stamp is None else float((stamp - self._origin) * self._stream.time_base)
-            seconds = later(told, seconds, 1 / self.rate)
-            # By its time a frame also knows how many before it are missing.
+            stamp = getattr(frame, self._stamp)
+            stamped = None if stamp is None else float((stamp - self._origin) * self._stream.time_base)
+            seconds = later(stamped, seconds, 1 / self.rate)
+            # Behind damage its time tells how many frames before it are missing.
             index = max(index + 1, round(seconds * self.rate) if self._is_damaged else 0)
-            yield index, seconds, partial(self._image, frame)
+            yield index, seconds, frame
 
-    def _frames(self) -> Iterator:
-        for packet in self._demuxed():
-            # A broadcast may begin amid what can't be decoded; behind the last packet, None asks for what is left.
-            self._packets += packet is not None and (self._packets > 0 or packet.is_keyframe)
-            try:
-                yield from self._stream.decode(packet)
-            except self._errors:
-                self._is_damaged = self._packets > 0
-
-    def _demuxed(self) -> Iterator:
+    def _decoded(self) -> Iterator:
         try:
-            yield from (packet for packet in self._container.demux(self._stream) if packet.size)
-        except self._errors as error:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield from self._frames_of(packet)
+        except self._av.FFmpegError as error:
             self._break = error
-        yield None
+        yield from self._frames_of(None)  # those that the decoder still holds
 
-    def _image(self, frame) -> np.ndarray:
+    def _frames_of(self, packet) -> Iterator:
+        # A broadcast may begin amid frames that can't be decoded.
+        self._packets += packet is not None and (self._packets > 0 or packet.is_keyframe)
+        try:
+            yield from self._stream.decode(packet)
+        except self._av.FFmpegError:
+            self._is_damaged = self._packets > 0
+
+    def image(self, frame) -> np.ndarray:
         image = frame.to_ndarray(width=self._width, height=self._height, format="rgb24")
         return np.ascontiguousarray(np.rot90(image, self._turns))
 
     def problem(self) -> str | None:
         if self._break is not None:
-            silent = isinstance(self._break, _pyav().error.ExitError)
+            silent = isinstance(self._break, self._av.error.ExitError)
             reason = f"nothing came for {PATIENCE} s" if silent else self._break.strerror
             return f"{self._source}: breaks off after {self._read} frames ({reason}); see that all of it is there"
-        missing = self._listed - self._packets
+        # Heads also count frames that an edit left out (MP4) or that only make others last longer (AVI); indices don't.
+        entries = len(self._stream.index_entries)
+        missing = (entries if entries > 1 else self._stream.frames) - self._packets
         lost = (missing if missing > _MISSING else 0) + (self._packets - self._read if self._is_damaged else 0)
         if lost > 0:
             return f"{self._source}: {lost} of {lost + self._read} frames can't be read, the film is damaged"
@@ -193,7 +191,7 @@ class _Film:
 
 
 class _Camera:
-    """A camera, which has no time stamps, may not say how fast it is, and gives frames until it is pulled out."""
+    """A camera, as `_Film`: it has no time stamps, may have no rate, and gives frames until it is pulled out."""
 
     count = 0
 
@@ -203,18 +201,21 @@ class _Camera:
             raise InputError(
                 f"camera {source}: can't be opened; see that it is plugged in and that no other program has it"
             )
-        said = (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        rate, width, height = map(self._capture.get, said)
+        properties = (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        rate, width, height = map(self._capture.get, properties)
         _check_size(f"camera {source}", width, height)
         self.rate, self.size = rate if 0.01 <= rate <= 1000 else _USUAL_RATE, (int(width), int(height))
 
-    def decoded(self) -> Iterator[Decoded]:
+    def __iter__(self) -> Iterator[tuple]:
         began = time.monotonic()
         for index in itertools.count():
             there, bgr = self._capture.read()
             if not there:
                 return
-            yield index, time.monotonic() - began, partial(cv2.cvtColor, bgr, cv2.COLOR_BGR2RGB)
+            yield index, time.monotonic() - began, bgr
+
+    def image(self, bgr: np.ndarray) -> np.ndarray:
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def problem(self) -> None:
         return None
@@ -223,13 +224,13 @@ class _Camera:
         self._capture.release()
 
 
-def later(told: float | None, last: float, step: float) -> float:
-    """The time of a frame behind one at `last`, s: as told; a step on where that is missing, back or absurd."""
-    return told if told is not None and last < told < last + _DAY else last + step
+def later(stamp: float | None, last: float, step: float) -> float:
+    """The time of a frame behind one at `last`, s: its stamp, or a step on where that is missing, back or absurd."""
+    return stamp if stamp is not None and last < stamp < last + _DAY else last + step
 
 
 def _pyav():
-    """PyAV, which is imported where a film is opened: it takes a moment, and who has photos alone needn't have it.
+    """PyAV, imported where a film is opened: that takes a moment, and photos do without it.
 
     Raises:
         InputError: it is missing.
@@ -244,13 +245,12 @@ def _pyav():
 def _demuxer(source: str) -> tuple:
     """A film's container, and the stream of pictures in it."""
     av, is_address = _pyav(), "://" in source
-    path = Path(source)
-    if not is_address and path.is_dir():
+    if not is_address and Path(source).is_dir():
         raise InputError(f"{source}: is a folder; give a film")
-    if not is_address and not path.exists():
+    if not is_address and not Path(source).exists():
         raise InputError(f"{source}: no such film; check the path")
     options = {"rtsp_flags": "prefer_tcp"}
-    name = source if is_address else f"file:{source}"  # which may begin like an address, "data:…"
+    name = source if is_address else f"file:{source}"  # a file's name may begin like an address, "data:…"
     try:
         container = av.open(name, options=options, timeout=PATIENCE if is_address else None)
         stream = container.streams.best("video")
@@ -284,18 +284,18 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
     """A block in which a film is written. It yields `write(image, time=None)`, which takes the next frame.
 
     image: (H, W, 3) uint8 RGB.
-    time: seconds, from any zero, growing: how long a frame lasts is told by the next one's; of the last one, and
-        where none is given, by the rate.
+    time: seconds, from any zero, growing: a frame lasts until the next one's time; the last one, and all that come
+        without a time, last as long as the rate says.
 
-    The film is there at the end of the block, whole, or with the frames so far after Ctrl-C or any error. Where there
-    are none, or no room for them, what was there before stays.
+    The film is there at the end of the block, whole, or with the frames so far after Ctrl-C or any error. Without any
+    frame, or without room for them, an earlier file of that name stays.
 
     path: .mp4 or .mov (MPEG-4), or .webp (an animated picture of at most MAX_ANIMATION frames).
     rate: frames a second; 30000/1001 stays exactly that, and 29.97 that.
     size: width and height, px.
 
     Raises:
-        InputError: another suffix; a place that can't be written to; or no frame came.
+        InputError: another suffix; a path that can't be written to; or no frame came.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FILM_SUFFIXES:
@@ -315,7 +315,7 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
 
             try:
                 yield write
-            except BaseException as error:  # what is done is kept
+            except BaseException as error:  # the frames so far are kept
                 problem = error
         if not written:
             raise problem or InputError(f"{path}: no frame came, so there is no film")
@@ -327,9 +327,7 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
 def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray, float], None]]:
     av = _pyav()
     exact = Fraction(rate).limit_denominator(max(1, min(1001, int(FINEST / rate) - 1))) or Fraction(1, 1001)
-    tick = Fraction(
-        1, FINEST // exact.numerator * exact.numerator
-    )  # of which a frame's time at that rate is a multiple
+    tick = Fraction(1, FINEST // exact.numerator * exact.numerator)  # the clock's: frames at the rate fall on it
     last = -1
     with av.open(f"file:{path}", "w") as container:
         options = {"flags": "+qscale", "global_quality": str(QUANTISER * 118)}  # in FFmpeg's units
@@ -383,24 +381,37 @@ def is_marked_film(path: str | Path) -> bool:
 
 
 def read_ahead(items: Iterable[Item], count: int = 8) -> Iterator[Item]:
-    """The same items, taken in a thread up to `count` ahead of who asks for them. What taking raises is raised here."""
+    """The same items, taken in a thread up to `count` before they are asked for. Errors of theirs are raised here."""
+    return _in_thread(items, count, drops=False)
+
+
+def newest(items: Iterable[Item]) -> Iterator[Item]:
+    """Of items that come in their own time, as a camera's frames do, always the newest; missed ones are dropped."""
+    return _in_thread(items, 1, drops=True)
+
+
+def _in_thread(items: Iterable[Item], count: int, drops: bool) -> Iterator[Item]:
+    """Items taken in a thread, up to `count` of which wait here; `drops`: a new one takes the place of the oldest."""
     ready: queue.Queue = queue.Queue(count)
     stop = threading.Event()
 
-    def put(entry: tuple) -> None:
+    def put(item: Item | None, error: BaseException | None = None) -> None:
         while not stop.is_set():
             with contextlib.suppress(queue.Full):
-                return ready.put(entry, timeout=0.1)
+                return ready.put((item, error), timeout=0.1)
 
     def take() -> None:
         try:
             for item in items:
-                put((item, None))
+                if drops and ready.full():
+                    with contextlib.suppress(queue.Empty):
+                        ready.get_nowait()
+                put(item)
                 if stop.is_set():
                     return
-            put((None, StopIteration()))
+            put(None, StopIteration())
         except BaseException as error:
-            put((None, error))
+            put(None, error)
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
@@ -414,37 +425,4 @@ def read_ahead(items: Iterable[Item], count: int = 8) -> Iterator[Item]:
             yield item
     finally:
         stop.set()
-        thread.join(timeout=0.5)  # longer where it waits for what never comes
-
-
-def newest(items: Iterable[Item]) -> Iterator[Item]:
-    """Of items that come in their own time, as a camera's frames do, always the newest; those missed are left out."""
-    ready: deque = deque(maxlen=1)
-    has_come, ended = threading.Event(), threading.Event()
-    problems: list[BaseException] = []
-
-    def take() -> None:
-        try:
-            for item in items:
-                ready.append(item)
-                has_come.set()
-                if ended.is_set():
-                    return
-        except BaseException as error:
-            problems.append(error)
-        ended.set()
-        has_come.set()
-
-    threading.Thread(target=take, daemon=True).start()
-    try:
-        while True:
-            has_come.wait()
-            has_come.clear()
-            while ready:
-                yield ready.pop()
-            if problems:
-                raise problems[0]
-            if ended.is_set():
-                return
-    finally:
-        ended.set()
+        thread.join(timeout=0.5)  # longer where it waits for an item that never comes

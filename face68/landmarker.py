@@ -20,12 +20,12 @@ from face68.network import (
     shipped_network,
 )
 
-# A face is dropped that the network holds for less likely one than this, and one that is less certain (`certainty`):
-# points that are wrong by the whole face are. Chosen on validation people: of 280 upright photos and 495 turned ones
-# none is missed up to a certainty of 5.5, by `base` and `large`, and no returned points are wrong.
+# Faces of a lower face score or `certainty` are dropped: points that are wrong by the whole face have a low certainty.
+# Chosen on validation people: of 280 upright photos and 495 turned ones none is missed up to a certainty of 5.5, by
+# `base` and `large`, and no returned points are wrong.
 MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 5.0
-# Where the first pass is less sure than this, the face may be turned, and turning it is tried. A turn counts only if it
-# makes the network surer than this: one that was trained briefly, and is sure of nothing, takes all faces as they are.
+# A face of a lower face score in the first pass may be turned, so turns are tried. A turn counts only with a higher
+# face score than this: a network that was trained briefly, and is sure of nothing, leaves all faces as they are.
 SURELY_A_FACE = 0.98
 PASSES = 3
 SAME_FACE = 0.3  # intersection over union of two boxes from which they are one face
@@ -38,14 +38,14 @@ class Landmarker:
         for face in landmarker("photo.jpg"):
             face.box, face.score, face.keypoints  # (x0, y0, x1, y1) px, the detector's score, (68, 2) float32 px
 
-    network: what predicts, an .onnx file that export.py wrote, or one that comes with this package: "fast", "base" or
+    network: a `Network`, an .onnx file that export.py wrote, or one that comes with this package: "fast", "base" or
         "large", of which a pass takes about 0.6, 1.0 and 2.6 ms; None: "large".
     detector: a name or file (see `detect.open_detector`), or a detector.
-    min_face_score: faces with a lower `face_score` are dropped, and those of little `certainty`; 0 keeps all.
+    min_face_score: faces with a lower `face_score` or little `certainty` are dropped; 0 keeps all.
     passes: how often each face is predicted, 1, 2 or 3, see `faces`.
-    largest: whether only the largest face of an image is wanted.
-    coarse_network: what predicts in the first of three passes, which frames the face for the second; None: `network`
-        itself, but of networks that come with this package the smallest.
+    largest: whether to return the largest face of an image alone.
+    coarse_network: the network of the first of three passes, which frames the face for the second; None: `network`
+        itself or, if that comes with this package, the smallest that does.
 
     Raises:
         InputError: the network or the detector can't be used.
@@ -74,7 +74,7 @@ class Landmarker:
 
         image: as `images.as_rgb` takes it: a file's path, bytes or the open file; an image of Pillow; or an array: RGB,
             RGBA or gray, uint8 or float from 0 to 1.
-        boxes: (N, 4) x0, y0, x1, y1 px, about those of the 68 points, in place of what the detector finds.
+        boxes: (N, 4) x0, y0, x1, y1 px, about those of the 68 points, in place of the detector's.
 
         Raises:
             InputError: the image is none of these, or no face can be in one of the boxes.
@@ -89,49 +89,49 @@ class Landmarker:
         return self.faces(images, [self.detect(image) for image in images])
 
     def faces(self, images: Sequence[np.ndarray], found: Sequence[FaceBoxes]) -> list[list[Face]]:
-        """The faces of each RGB image (H, W, 3) uint8 at the places that a detector found, left to right.
+        """The faces of each RGB image (H, W, 3) uint8 in a detector's boxes, left to right.
 
-        A detector's box is off by some of the face. The first pass's points frame it better and level its eyes for the
-        second, whose points frame the third. The last pass sees the face mirrored, and its mean with the one before is
-        better than either, for a network errs otherwise on the other side.
+        A detector's box is off by a part of the face. The points of the first pass frame the face better, and level,
+        for the second, whose points frame it for the third. The last pass sees the face mirrored: a network's errors
+        differ from one side to the other, so the mean of the last two passes is better than either. The face score is
+        that of the same two.
 
-        The face score is the mean of the same two, too: what is taken for a face once and then not again is none. Of
-        several places that turn out as one face the most certain stays.
+        Of several boxes that lead to one face the most certain points stay.
         """
-        owners = [i for i, of_image in enumerate(found) for _ in of_image.boxes]
         faces = [[] for _ in images]
+        # The boxes of all images in one batch.
+        owners = [i for i, of_image in enumerate(found) for _ in of_image.boxes]
         if not owners:
             return faces
         boxes = np.concatenate([of_image.boxes for of_image in found])
-        scores = [score for of_image in found for score in _or_none(of_image.scores, of_image)]
-        degrees = [degree for of_image in found for degree in _or_none(of_image.degrees, of_image)]
-        crowd = [images[i] for i in owners]
-        together = self.all_passes(crowd, boxes, degrees)
-        for owner, box, score, *face in zip(owners, boxes, scores, *_by_face(together), strict=True):
-            face = Face(tuple(box.tolist()), score, *face)
+        scores = [score for of_image in found for score in _of_each(of_image.scores, len(of_image.boxes))]
+        degrees = [degree for of_image in found for degree in _of_each(of_image.degrees, len(of_image.boxes))]
+        keypoints, errors, face_scores = self.all_passes([images[i] for i in owners], boxes, degrees)
+        errors, face_scores = (_of_each(values, len(boxes)) for values in (errors, face_scores))
+        # Each image's trusted faces.
+        for owner, box, *values in zip(owners, boxes, scores, keypoints, errors, face_scores, strict=True):
+            face = Face(tuple(box.tolist()), *values)
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         faces = [distinct(of_image) for of_image in faces]
         return [sorted(of_image, key=_side)[-1:] for of_image in faces] if self.largest else faces
 
     def has_full_resolution(self, face: Face) -> bool:
-        """Whether a face is as large in its image as the network sees it: a larger image would show it no more."""
+        """Whether a face is at least as large in its image as in the network's crop: a larger image wouldn't help."""
         x0, y0, x1, y1 = geometry.box_of(face.keypoints)
         return max(x1 - x0, y1 - y0) * self.network.policy.margin >= self.network.policy.size
 
     def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        """What N ≥ 1 faces have in the end, one in each image: see `faces`. degrees: None where nobody knows.
+        """The predictions of N ≥ 1 faces, one in each image, after all passes: see `faces`. degrees: None if unknown.
 
-        Where the passes are not sure of what may be a face, a detector that told its roll may have taken chin for
-        forehead: then all passes are made of the half turn, too, behind one that frames the face, and the surer points
-        count.
+        A detector may take the chin for the forehead. So an unsure face of a known roll is predicted once more, turned
+        by 180°, and of the two predictions the surer one stays.
         """
         best = self._passes(images, boxes, degrees)
         if best.face_scores is None:
             return best
-        is_told = np.array([degree is not None for degree in degrees])
         is_unsure = (best.face_scores >= MIN_FACE_SCORE) & (best.face_scores < SURELY_A_FACE)
-        unsure = np.flatnonzero(is_unsure & is_told)
+        unsure = np.flatnonzero(is_unsure & _is_known(degrees))
         if len(unsure):
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
             frames, rolls = upright_frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints)
@@ -140,28 +140,24 @@ class Landmarker:
         return best
 
     def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        said = [self.coarse_pass(images, boxes, degrees)]
+        passes = [self.coarse_pass(images, boxes, degrees)]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
-            said.append(self.predict(images, *upright_frames(said[-1].keypoints), mirror=mirror))
-        return combine(said)
+            passes.append(self.predict(images, *upright_frames(passes[-1].keypoints), mirror=mirror))
+        return combine(passes)
 
     def coarse_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        """One pass over N ≥ 1 images; where it isn't sure, and no detector told how the face is turned, the quarter
-        turn that looks most like a face counts instead.
-
-        The network learned that what lies on its side or stands on its head is no face.
+        """The first pass over N ≥ 1 images. A face that it is unsure of, and whose roll is unknown, is also predicted
+        turned by 90, 180 and 270°, and the turn with the highest face score counts: the network learned that a face on
+        its side or on its head is none.
         """
-        network = self.coarse_network if self.passes > 2 else self.network  # of two, points are the mean
+        network = self.coarse_network if self.passes > 2 else self.network  # of two passes both count in the mean
         best = self.predict(images, boxes, [degree or 0.0 for degree in degrees], network=network)
         if best.face_scores is None:
             return best
-        is_told = np.array([degree is not None for degree in degrees])
-        unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & ~is_told)
-        if not len(unsure):
-            return best
+        unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & ~_is_known(degrees))
         few = [images[i] for i in unsure]
-        for quarter in (90, 180, 270):
+        for quarter in (90, 180, 270) if few else ():
             turned = self.predict(few, boxes[unsure], [quarter] * len(few), network=network)
             _replace(best, unsure, turned, turned.face_scores > np.maximum(best.face_scores[unsure], SURELY_A_FACE))
         return best
@@ -177,8 +173,8 @@ class Landmarker:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first.
 
         images: (H, W, 3) uint8 RGB.
-        mirror: show the network mirrored faces; what it says is mirrored back.
-        network: which one; None: the landmarker's own.
+        mirror: show the network mirrored faces, and mirror its points back.
+        network: None: the landmarker's own.
         """
         network = network or self.network
         degrees = [0.0] * len(images) if degrees is None else degrees
@@ -200,8 +196,8 @@ class Landmarker:
 
 
 def certainty(face: Face) -> float:
-    """How sure one may be of a face and its points: face score × detector's score × distance of the eyes / mean
-    expected error. What isn't known doesn't count.
+    """How sure a face and its points are: face score × detector's score × distance of the eyes / mean expected error;
+    unknown factors are left out.
     """
     detector = 1.0 if face.score is None else min(face.score, 1.0)  # of somebody else's detector it may be larger
     if face.errors is None:
@@ -210,7 +206,7 @@ def certainty(face: Face) -> float:
 
 
 def _clearness(predicted: Predictions) -> np.ndarray:
-    """Of each face its score × distance of the eyes / mean expected error: what of `certainty` the network says."""
+    """Of each face its score × distance of the eyes / mean expected error: the network's part of `certainty`."""
     return predicted.face_scores * inter_ocular(predicted.keypoints) / predicted.errors.mean(axis=-1)
 
 
@@ -226,8 +222,8 @@ def distinct(faces: Sequence[Face]) -> list[Face]:
 
 
 def is_trusted(face: Face, min_face_score: float) -> bool:
-    """Whether it is returned. Given boxes are not doubted, nor what a network finds that doesn't judge its own work,
-    nor anything at a `min_face_score` of 0.
+    """Whether a face is returned. All are of given boxes, of a network that doesn't judge its own work, and at a
+    `min_face_score` of 0.
     """
     if face.score is None or face.face_score is None or min_face_score == 0:
         return True
@@ -245,13 +241,13 @@ def combine(passes: Sequence[Predictions]) -> Predictions:
 
 
 def _replace(best: Predictions, rows: np.ndarray, others: Predictions, better: np.ndarray) -> None:
-    """Put what others say of some rows in place, where it is better: (R,) each."""
+    """Replace rows (R,) of the best predictions by others', where these are `better`, (R,) bool."""
     for values, instead in zip(best, others, strict=True):
         values[rows[better]] = instead[better]
 
 
 def _crops(images: Sequence[np.ndarray], matrices: list[np.ndarray], size: int) -> np.ndarray:
-    """What N matrices (2×3) cut out of N images, as a network sees it: (N, size, size) uint8 gray."""
+    """The crops of N images by N matrices (2×3), as a network sees them: (N, size, size) uint8 gray."""
     crops = np.empty((len(images), size, size), np.uint8)
     for crop, image, matrix in zip(crops, images, matrices, strict=True):
         cv2.cvtColor(geometry.warp(image, matrix, size, size), cv2.COLOR_RGB2GRAY, dst=crop)
@@ -268,13 +264,12 @@ def _side(face: Face) -> float:
     return face.box[2] - face.box[0]
 
 
-def _by_face(predictions: Predictions):
-    """Keypoints, errors and face scores as three lists over the faces."""
-    keypoints, errors, face_scores = predictions
-    nothing = [None] * len(keypoints)
-    return keypoints, nothing if errors is None else errors, nothing if face_scores is None else face_scores.tolist()
+def _is_known(degrees: Sequence[float | None]) -> np.ndarray:
+    return np.array([degree is not None for degree in degrees])
 
 
-def _or_none(values: np.ndarray | None, found: FaceBoxes) -> Sequence[float | None]:
-    """A value of each face, None for those of which there is none."""
-    return [None] * len(found.boxes) if values is None else values.tolist()
+def _of_each(values: np.ndarray | None, count: int) -> Sequence:
+    """A plain number or an array of each of so many faces; None of each where there are no values."""
+    if values is None:
+        return [None] * count
+    return values.tolist() if values.ndim == 1 else values

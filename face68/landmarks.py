@@ -14,33 +14,34 @@ from face68 import geometry
 
 NUM_LANDMARKS = 68
 
-REGIONS = {
-    "jaw": range(0, 17),
-    "brows": range(17, 27),
-    "nose": range(27, 36),
-    "eyes": range(36, 48),
-    "mouth": range(48, 68),
-}
+# Parts.
+JAW = range(0, 17)
+RIGHT_BROW, LEFT_BROW = range(17, 22), range(22, 27)
+BRIDGE, NOSTRILS = range(27, 31), range(31, 36)
+RIGHT_EYE, LEFT_EYE = range(36, 42), range(42, 48)
+OUTER_LIPS, INNER_LIPS = range(48, 60), range(60, 68)
 
+REGIONS = {"jaw": JAW, "brows": range(17, 27), "nose": range(27, 36), "eyes": range(36, 48), "mouth": range(48, 68)}
 NAMES = [f"{region}_{i}" for region, points in REGIONS.items() for i in points]  # of the points, 0 … 67
 
-# Parts and points that others ask for by name.
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+# Points.
+JAW_ENDS, CHIN = [0, 16], 8  # the ends are beside the ears
+NOSE_ROOT = [27, 28]  # between the eyes
+NOSE_TIP, NOSE_BASE, UPPER_LIP = 30, 33, 51  # on the face's axis; UPPER_LIP: its upper edge
 OUTER_EYE_CORNERS = [36, 45]  # their distance normalises errors: "inter-ocular"
 MOUTH_CORNERS = [48, 54]
-NOSE_TIP, CHIN = 30, 8
+# Openings: pairs of points from lid to lid or from lip to lip, and the two corners.
+RIGHT_EYE_OPENING = ((37, 41), (38, 40)), (36, 39)
+LEFT_EYE_OPENING = ((43, 47), (44, 46)), (42, 45)
+MOUTH_OPENING = ((61, 67), (62, 66), (63, 65)), (60, 64)
 
 # The lines of a drawn face: (region, its points in drawing order, whether the last one joins the first).
 SKELETON = (
-    ("jaw", range(0, 17), False),
-    ("brows", range(17, 22), False),  # right brow
-    ("brows", range(22, 27), False),  # left brow
-    ("nose", range(27, 31), False),  # bridge
-    ("nose", range(31, 36), False),  # nostrils
-    ("eyes", range(36, 42), True),  # right eye
-    ("eyes", range(42, 48), True),  # left eye
-    ("mouth", range(48, 60), True),  # outer lips
-    ("mouth", range(60, 68), True),  # inner lips
+    ("jaw", JAW, False),
+    *(("brows", brow, False) for brow in (RIGHT_BROW, LEFT_BROW)),
+    *(("nose", line, False) for line in (BRIDGE, NOSTRILS)),
+    *(("eyes", eye, True) for eye in (RIGHT_EYE, LEFT_EYE)),
+    *(("mouth", lips, True) for lips in (OUTER_LIPS, INNER_LIPS)),
 )
 
 # In a mirrored picture the right eye is where the left one was: `mirrored_keypoints[FLIP]` renumbers the points.

@@ -40,11 +40,19 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, Face
+from face68.landmarks import (
+    FLIP,
+    JAW,
+    LEFT_EYE_OPENING,
+    MOUTH_OPENING,
+    NOSE_TIP,
+    NUM_LANDMARKS,
+    RIGHT_EYE_OPENING,
+    Face,
+)
 
 CAMERA_DISTANCE = 15.0  # of a face from the camera, in distances of the outer eye corners: about 1.3 m
 NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
-NOSE_TIP = 30
 
 CLOSED, OPEN = 0.8, 0.87  # of the open level: see `Blinks`
 WINDOW, SETTLING = 5.0, 1.0  # seconds of eye openness that make the open level, and that it takes at least
@@ -87,7 +95,7 @@ _HALF_FACE: dict[int, tuple[float, float, float, float]] = {
     67: (-0.084, 0.810, 0.001, 0.41),
 }  # fmt: skip
 
-POSED = np.arange(REGIONS["jaw"].stop, NUM_LANDMARKS)  # the points that tell the pose: all but the jaw
+POSED = np.arange(JAW.stop, NUM_LANDMARKS)  # the points that tell the pose: all but the jaw
 
 
 def _mean_face() -> tuple[np.ndarray, np.ndarray]:
@@ -172,11 +180,6 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
     return math.degrees(yaw), math.degrees(math.atan2(r32, r33)), math.degrees(math.atan2(r21, r11))
 
 
-# Lines across an opening from lid to lid or from lip to lip, and the line along it.
-EYES = (((37, 41), (38, 40)), (36, 39)), (((43, 47), (44, 46)), (42, 45))  # right, left
-MOUTH = ((61, 67), (62, 66), (63, 65)), (60, 64)
-
-
 class Measures(NamedTuple):
     """What `measure` says of a face; NaN where its points are all in one place.
 
@@ -219,7 +222,8 @@ def measure(keypoints: np.ndarray) -> Measures:
     """Pose, eyes and mouth of a face with keypoints (68, 2) px. Never raises on finite points."""
     points = np.asarray(keypoints, dtype=np.float64)
     turn, _, _ = RIGID_MODEL.fit(points[POSED], CAMERA_DISTANCE)
-    return Measures(*angles(turn), *(_ratio(points, *lines) for lines in (*EYES, MOUTH)))
+    openings = (RIGHT_EYE_OPENING, LEFT_EYE_OPENING, MOUTH_OPENING)
+    return Measures(*angles(turn), *(_ratio(points, *lines) for lines in openings))
 
 
 def _ratio(points: np.ndarray, across: tuple, along: tuple) -> float:

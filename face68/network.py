@@ -1,7 +1,6 @@
-"""What runs a network: gray crops in, arrays out. Exported files say of themselves all that running them takes.
+"""Networks of exported files, run in ONNX Runtime: gray crops in, `Predictions` out; or pictures in, maps of faces out.
 
-`OnnxNetwork` runs what export.py wrote, in ONNX Runtime. Any other `Network` will do in its place, as
-`TorchNetwork` at the root does for a checkpoint that is being trained. `OnnxDetector` runs a network that finds faces.
+A `Network` need not be an `OnnxNetwork`: `training.checkpoint.TorchNetwork` is one of a checkpoint.
 """
 
 import contextlib
@@ -40,10 +39,10 @@ class Predictions(NamedTuple):
 
 
 class Network(Protocol):
-    """What predicts.
+    """Predicts the keypoints of crops.
 
-    policy: how faces are cropped for it.
-    path: the file that it comes from.
+    policy: of its crops.
+    path: of its file.
     predicts_errors: whether it judges its own work, see `Predictions`.
     """
 
@@ -65,7 +64,7 @@ def is_exported(path: str | Path) -> bool:
     return False
 
 
-LARGEST = 1e9  # px, far beyond what a network says of a crop or a picture
+LARGEST = 1e9  # px, far beyond any point of a crop or a picture
 ROUNDING = 1e-5  # by which a probability may lie outside of 0 … 1: ONNX Runtime's own Sigmoid gives 1.0000001
 
 
@@ -111,7 +110,7 @@ def check_maps(
 
 
 def _check_outputs(outputs: Sequence[tuple[np.ndarray, tuple[int, ...], float, float]], path: Path) -> None:
-    """See that each array has its shape, and values from a least to a largest; not a number is none of these."""
+    """Check each array's shape, and that its values are from a least to a largest; NaN isn't."""
     for values, shape, least, largest in outputs:
         if values.shape != shape:
             raise InputError(f"{path}: gives {values.shape} numbers, not {shape}; export it again")
@@ -125,7 +124,7 @@ def _check_outputs(outputs: Sequence[tuple[np.ndarray, tuple[int, ...], float, f
 
 
 def try_out(network) -> None:
-    """Run a network of either kind on noise, as any is that was just read: what it can't do or says wrong shows now.
+    """Run a network of either kind, just read, on noise: if it fails or its outputs are impossible, that shows now.
 
     Raises:
         InputError: see `check_predictions` and `check_maps`.
@@ -145,8 +144,8 @@ def shipped_network(size: str = FOR_PHOTOS) -> Path:
 
 
 def coarse_network_of(network: str | Path) -> Path | None:
-    """What frames faces for a network of `FAMILY`, a file, in the first pass: the smallest of them, which costs a sixth
-    of the largest and 0.01 to 0.02 points of its NME. None: that network itself, or one that is none of them.
+    """The file of the network that frames faces, in the first pass, for another one of `FAMILY`: the smallest, which
+    takes a sixth of the largest's time and makes its NME 0.01 to 0.02 points worse. None: the file frames its own.
     """
     smallest, *others = map(shipped_network, FAMILY)
     return smallest if Path(network).resolve() in [path.resolve() for path in others] else None
@@ -174,7 +173,7 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # fatal only: what goes wrong is raised too
+    options.log_severity_level = 4  # fatal only: errors are raised too
     try:
         content = path.read_bytes()
         if not is_intact(content):
@@ -193,34 +192,34 @@ def _not_for_runtime(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: ONNX Runtime can't run it ({reason}); give another .onnx file")
 
 
-# How an .onnx file says where weights are that aren't in it: by a word behind its length, 8, whose last byte is 0 where
-# that is written in more bytes than it takes. What stands before these can be written in many ways, too.
+# An .onnx file names a file of weights beside it under the word "location", behind that word's length, 8, whose last
+# byte is 0 if it is written in more bytes than it needs. The bytes before these can be written in many ways, too.
 _ELSEWHERE = re.compile(rb"[\x08\0]location")
 _SEAL = b"r\x11\n\x05crc32\x12\x08"  # how an entry "crc32" of the metadata begins in a file; eight letters follow
 
 
 def sealed(content: bytes) -> bytes:
-    """An .onnx file's bytes with their CRC-32 behind, as one more entry of the metadata, for `is_intact`."""
+    """An .onnx file's bytes, with their CRC-32 as one more entry of the metadata behind, for `is_intact`."""
     return content + _SEAL + f"{zlib.crc32(content):08x}".encode()
 
 
 def is_intact(content: bytes) -> bool:
-    """Whether the bytes of an .onnx file are those that `sealed` saw; other people's files don't say."""
+    """Whether the bytes of an .onnx file are those that `sealed` saw; files without the entry count as intact."""
     return content[-8 - len(_SEAL) : -8] != _SEAL or sealed(content[: -8 - len(_SEAL)]) == content
 
 
 def _run(session: onnxruntime.InferenceSession, outputs: list[str], feed: dict, path: Path) -> list[np.ndarray]:
     try:
         return session.run(outputs, feed)
-    except Exception as error:  # as above; a file may ask for what can't be done
+    except Exception as error:  # as above
         raise _not_for_runtime(path, error) from error
 
 
 def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
-    """What runs a file that export.py wrote, and what the file says of itself: text by key.
+    """A session of a file that export.py wrote, and the file's metadata: text by key.
 
     Raises:
-        InputError: the file is not there, or something else.
+        InputError: the file is not there, or not export.py's.
     """
     session = open_session(path, threads)
     metadata = session.get_modelmeta().custom_metadata_map
@@ -232,10 +231,9 @@ def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSe
 class OnnxNetwork:
     """A network that export.py wrote, run by ONNX Runtime on the CPU. Several threads may call it.
 
-    threads: that compute one call. One is best beside other work, and for single faces; none of them spins while it
-        waits.
+    threads: that compute one call. One is best beside other work, and for single faces.
 
-    `metadata` is what the file says of itself: text by key.
+    `metadata`: the file's, text by key.
 
     Raises:
         InputError: the file is not there, or no such network.
@@ -256,7 +254,7 @@ class OnnxNetwork:
         try_out(self)
 
     def _fits(self) -> bool:
-        """Whether inputs and outputs are what `__call__` takes them for."""
+        """Whether the inputs and outputs have the names and shapes that `__call__` expects."""
         size = self.policy.size
         takes = [(value.name, value.type, value.shape[1:]) for value in self._session.get_inputs()]
         gives = {value.name: value.shape[1:] for value in self._session.get_outputs()}
@@ -272,16 +270,16 @@ class OnnxNetwork:
         parts = []
         for i in range(0, len(crops), BATCH):
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
-            said = dict(zip(self._outputs, values, strict=True))
-            parts.append(Predictions(said["keypoints"], said.get("errors"), said.get("face_scores")))
+            outputs = dict(zip(self._outputs, values, strict=True))
+            parts.append(Predictions(outputs["keypoints"], outputs.get("errors"), outputs.get("face_scores")))
         return check_predictions(join_predictions(parts), len(crops), self.path)
 
 
 class OnnxDetector:
     """A network that finds faces, as export.py wrote it, run by ONNX Runtime on the CPU. Several threads may call it.
 
-    `multiple`: what height and width of a picture are multiples of, px.
-    `metadata` is what the file says of itself: text by key.
+    `multiple`: of which a picture's height and width are multiples, px.
+    `metadata`: the file's, text by key.
 
     Raises:
         InputError: the file is not there, or no such network.
@@ -300,7 +298,7 @@ class OnnxDetector:
         """pictures: (B, 3, H, W) uint8 RGB.
 
         Returns:
-            Of each cell of 8×8 px how surely a face has its centre there, (B, H/8, W/8) float32 in 0 … 1; and of that
+            Of each cell of 8×8 px the probability that a face has its centre there, (B, H/8, W/8) float32; and of that
             face x and y of the centre, the side of the square around its level 68 points, in px, and x and y of the
             direction from its right eye to its left one, (B, 5, H/8, W/8) float32.
         """

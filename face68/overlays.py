@@ -21,11 +21,21 @@ import numpy as np
 from face68 import geometry
 from face68.files import InputError
 from face68.images import read_cutout, reduced
-from face68.landmarks import Face
+from face68.landmarks import (
+    JAW_ENDS,
+    LEFT_EYE,
+    MOUTH_CORNERS,
+    NOSE_BASE,
+    NOSE_ROOT,
+    NOSE_TIP,
+    RIGHT_EYE,
+    UPPER_LIP,
+    Face,
+)
 
 # The anchors: landmarks, and where their means are on the average face: medians of 690 faces of 300-W that look into
 # the camera, their nose's tip within 6% of the eye distance of the middle.
-ANCHORS = ((range(36, 42), (-0.36, 0.0)), (range(42, 48), (0.36, 0.0)), ((48, 54), (0.0, 0.74)))
+ANCHORS = ((RIGHT_EYE, (-0.36, 0.0)), (LEFT_EYE, (0.36, 0.0)), (MOUTH_CORNERS, (0.0, 0.74)))
 
 PICTURES = Path(__file__).parent / "pictures"  # of the overlays that come with the library
 LONGEST = 1024  # px of an overlay's longer side in memory; the eyes of a face that shows more are 640 px apart
@@ -42,7 +52,7 @@ class Place:
         for what is flat and becomes narrow with the face. Points that contradict each other can't squeeze it further.
     """
 
-    landmarks: tuple[int, ...]
+    landmarks: list[int]
     below: float
     width: float
     foot: bool = False
@@ -50,14 +60,16 @@ class Place:
 
 
 # By the names of the overlays that come with the library, NAME.png (drawn by curation/overlays.py of commit 545270d).
-_ON_THE_BRIDGE = Place((27, 28), below=-0.05, width=1.6)
+_ON_THE_BRIDGE = Place(NOSE_ROOT, below=-0.05, width=1.6)
 PLACES = {
     "glasses": _ON_THE_BRIDGE,
     "sunglasses": _ON_THE_BRIDGE,
-    "moustache": Place((33, 51), below=0.0, width=1.2),  # between nose and upper lip, which no open mouth moves
-    "nose": Place((30, 33), below=0.02, width=1.8),
-    "ears": Place((0, 16), below=-0.6, width=2.0, foot=True),
-    "hat": Place((0, 16), below=-0.85, width=1.2, foot=True, narrowest=1.0),
+    "moustache": Place(
+        [NOSE_BASE, UPPER_LIP], below=0.0, width=1.2
+    ),  # between nose and upper lip, which no open mouth moves
+    "nose": Place([NOSE_TIP, NOSE_BASE], below=0.02, width=1.8),
+    "ears": Place(JAW_ENDS, below=-0.6, width=2.0, foot=True),
+    "hat": Place(JAW_ENDS, below=-0.85, width=1.2, foot=True, narrowest=1.0),
 }
 DEFAULT_PLACE = "glasses"  # of a user's picture
 
@@ -91,7 +103,7 @@ class Overlay:
         height, width = self.levels[0].shape[:2]
         linear_px = linear * (self.place.width / width)
         held = np.array([(width - 1) / 2, height - 0.5 if self.place.foot else (height - 1) / 2])
-        target = keypoints[list(self.place.landmarks)].mean(axis=0) + linear @ [0.0, self.place.below]
+        target = keypoints[self.place.landmarks].mean(axis=0) + linear @ [0.0, self.place.below]
         return np.column_stack([linear_px, target - linear_px @ held])
 
 
@@ -102,8 +114,8 @@ def face_matrix(keypoints: np.ndarray, narrowest: float) -> np.ndarray | None:
     the greatest: so the map is never flat and never mirrors, as that of guessed points of a profile might, and changes
     without jumps as the head turns. None: all anchors are in one place.
     """
-    means = np.array([keypoints[list(points)].mean(axis=0) for points, _ in ANCHORS])
-    average = np.array([place for _, place in ANCHORS])
+    means = np.array([keypoints[points].mean(axis=0) for points, _ in ANCHORS])
+    average = np.array([mean for _, mean in ANCHORS])
     linear = (means[1:] - means[0]).T @ np.linalg.inv((average[1:] - average[0]).T)
     left, scales, right = np.linalg.svd(linear)
     if scales[0] < 1e-3:  # px
@@ -146,7 +158,7 @@ def draw_overlays(image: np.ndarray, faces: Sequence[Face], overlays: Sequence[O
 
 
 def _at_size(levels: Sequence[np.ndarray], matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The level that is at most twice as large as it is to appear, and the matrix from its pixels."""
+    """The level that is at most twice as large as the overlay appears, and the matrix from its pixels."""
     level = levels[min(int(math.log2(max(1, 1 / geometry.scale_of(matrix)))), len(levels) - 1)]
     enlarged = geometry.resize_matrix(*level.shape[:2], *levels[0].shape[:2])
     return level, np.column_stack([matrix[:, :2] @ enlarged[:, :2], matrix[:, :2] @ enlarged[:, 2] + matrix[:, 2]])

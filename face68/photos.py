@@ -1,6 +1,6 @@
-"""Many photos at once: reading, searching and the network overlap, in order, and memory doesn't grow with their number.
+"""Many photos at once: threads read, search and predict at the same time, in order and in bounded memory.
 
-Threads are enough, since OpenCV, Pillow and torch let the others run while they compute.
+Threads are enough, since OpenCV, Pillow and ONNX Runtime let others run while they compute.
 """
 
 import os
@@ -21,18 +21,17 @@ from face68.landmarks import Face
 Source, Item, Result = TypeVar("Source"), TypeVar("Item"), TypeVar("Result")
 
 THREADS = min(4, os.cpu_count() or 1)
-GROUP = 16  # photos whose faces share a batch …
-GROUP_PIXELS = 16_000_000  # … unless they have more pixels than these: then fewer are held
+GROUP, GROUP_PIXELS = 16, 16_000_000  # the most photos whose faces share a batch, and about the most pixels of these
 AHEAD_PIXELS = 48_000_000  # of pictures that a step may hold ahead of the next one, or a single larger one
 
 
 @dataclass
 class Photo:
-    """What became of a source: image and drawing (H, W, 3) uint8 RGB and faces, or what went wrong.
+    """A source with its image and drawing (H, W, 3) uint8 RGB and its faces, or with its problem.
 
-    factor: how many times larger the photo is that the faces belong to than `image`.
+    factor: the photo, in whose pixels the faces are, is so many times larger than `image`.
     thumbnail: a small drawing, for a sheet of many.
-    size: width and height of the photo, px; known also when its image is held no more.
+    size: width and height of the photo, px; known also after its image was given up.
     """
 
     source: str
@@ -50,7 +49,7 @@ class Photo:
 
     @property
     def pixels(self) -> int:
-        """How many `image` has."""
+        """Of `image`."""
         return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
 
 
@@ -63,12 +62,11 @@ def find_faces(
 ) -> Iterator[Photo]:
     """Read each source and find its faces; the photos come in the order of their sources.
 
-    read: gives a source's picture; it is called from several threads. Whatever it, the detector or the network raises
-        is that photo's problem, and the others go on.
-    glance: gives a smaller one. It is searched first, and is enough where its faces are large.
-    weigh: tells how many pixels a source's picture has, without reading it, 0 where it can't: see AHEAD_PIXELS.
+    read: gives a source's picture, in several threads. Any error of it, of the detector or of the network is that
+        photo's problem, and the others go on.
+    glance: gives a smaller picture. It is searched first, and is enough where its faces are large.
+    weigh: gives the number of pixels of a source's picture without reading it, 0 if unknown: see AHEAD_PIXELS.
     """
-
     detect = landmarker.detect  # opened here and not in each thread
 
     def search(source: str, whole: bool = glance is None) -> tuple[Photo, FaceBoxes]:
@@ -87,24 +85,24 @@ def find_faces(
         return Photo(source, problem=problem)
 
     def predict(group: list[tuple[Photo, FaceBoxes]]) -> list[Photo]:
-        searched = [(photo, found) for photo, found in group if photo.problem is None]
+        photos, boxes = [photo for photo, _ in group], [(p, b) for p, b in group if p.problem is None]
         try:
-            together = landmarker.faces([photo.image for photo, _ in searched], [found for _, found in searched])
+            faces_of_all = landmarker.faces([photo.image for photo, _ in boxes], [of_photo for _, of_photo in boxes])
         except Exception as error:
-            if len(group) > 1:  # the others have done nothing wrong
+            if len(group) > 1:  # one by one: the others are in order
                 return [photo for one in group for photo in predict([one])]
-            ((photo, _),) = group
-            return [failed(photo.source, error)]
-        for (photo, _), faces in zip(searched, together, strict=True):
+            return [failed(photos[0].source, error)]
+        for (photo, _), faces in zip(boxes, faces_of_all, strict=True):
             photo.faces = faces
-        return [in_full(photo) if photo.factor > 1 else photo for photo, _ in group]
+        return [in_full(photo) if photo.factor > 1 else photo for photo in photos]
 
     def in_full(photo: Photo) -> Photo:
+        """The photo with faces in its own pixels, after a second search of the whole picture where these are small."""
         if all(map(landmarker.has_full_resolution, photo.faces)):
             photo.faces = [face.scaled(photo.factor) for face in photo.faces]
         else:
             (whole,) = predict([search(photo.source, whole=True)])
-            photo.faces, photo.problem = whole.faces, whole.problem  # its image is not held: nobody asked for it
+            photo.faces, photo.problem = whole.faces, whole.problem  # and the large image is given up
         return photo
 
     searched = prefetch(search, sources, weigh=weigh)
@@ -121,10 +119,9 @@ def prefetch(
     threads: int = THREADS,
     weigh: Callable[[Item], int] = lambda _: 0,
 ) -> Iterator[Result]:
-    """`map(function, items)`, computed in threads a few items ahead of who asks for them.
+    """`map(function, items)`, computed in threads a few items before the results are asked for.
 
-    weigh: how many pixels an item has, or will; so many are ahead that they have no more than AHEAD_PIXELS together, or
-        one alone.
+    weigh: the pixels of an item, or of its result. The items ahead have at most AHEAD_PIXELS, or are a single one.
     """
     pool, pending, ahead = ThreadPoolExecutor(threads), deque(), 0
 
@@ -151,7 +148,7 @@ def prefetch(
 
 
 def in_groups(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Neighbours in lists of up to GROUP items and about GROUP_PIXELS pixels, by what each weighs."""
+    """Successive items in lists of at most GROUP items and about GROUP_PIXELS pixels. weigh: the pixels of an item."""
     group, pixels = [], 0
     for item in items:
         group.append(item)

@@ -1,8 +1,8 @@
-"""Points that don't shake: of what is seen now, and without lag of what is there already.
+"""Keypoints of a film, filtered so that they neither shake nor lag.
 
-The head moves fast and as a whole, and its place is well known, being that of 68 points; what remains, the shape of the
-face, moves little, and each point of it is as uncertain as that one point. So the two are filtered apart. Points are
-complex numbers here, x + iy: a similarity transform (scale, turn, shift) is then a × point + b.
+A face's points are a pose of the head (place, size and roll) and, in that pose, a shape. The pose changes fast, but is
+known well, as the mean of 68 points. The shape changes little, but each of its points is known only by itself. So the
+two have filters of their own. Points are complex numbers, x + iy: a similarity transform is then a × point + b.
 """
 
 import math
@@ -11,24 +11,24 @@ import numpy as np
 
 from face68.landmarks import OUTER_EYE_CORNERS
 
-# Hertz, and hertz for a speed of one distance of the eyes a second. Chosen on photos of kept-out people that were moved
-# and on drawn films, see docs/films.md.
+# Cut-offs in hertz, and BETA in hertz more for each distance of the eyes a second. Chosen on photos of kept-out people
+# that were moved and on drawn films, see docs/films.md.
 SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
 SPEED_CUTOFF = 2.0
-SURE = 0.5  # of the usual certainty: points of more are filtered alike, or a jaw would lag in fast motion
-BOTH_WAYS = 2.0  # times as high cut-offs where points are filtered forwards and backwards: twice filtered is enough
+SURE = 0.5  # of the usual certainty: surer points are filtered alike, or a jaw would lag in fast motion
+BOTH_WAYS = 2.0  # the factor of all cut-offs where points are filtered twice, forwards and backwards
 
 
 class SteadyPoints:
     """The points of one face over time, filtered.
 
-    The shape by a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, the less it
-    is filtered; what is much less certain than the others, as a hidden point, is filtered more. The head's place, size
-    and roll by double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking), which goes on as fast as it went
-    and so doesn't lag behind a steady motion; the farther off that is, the less it is filtered, likewise.
+    The shape has a One Euro filter (Casiez, Roussel & Vogel, 2012, "1 € Filter"): the faster a point moves, the less it
+    is filtered. A point that is much less certain than the others, as a hidden one is, is filtered more. The pose has
+    double exponential smoothing (Holt, 1957; LaViola, 2003, for tracking): it expects the head to go on at its speed,
+    so it doesn't lag behind a steady motion; the faster the head departs from that, the less it is filtered.
 
-    cutoffs: what all cut-off frequencies are multiplied with.
+    cutoffs: the factor of all cut-off frequencies.
     """
 
     def __init__(self, cutoffs: float = 1.0):
@@ -38,7 +38,7 @@ class SteadyPoints:
     def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
         """The filtered keypoints (68, 2) float32 px.
 
-        keypoints: (68, 2) px. errors: (68,) px, expected; None: all are as certain.
+        keypoints: (68, 2) px. errors: (68,) px, expected; None: all points are equally certain.
         time: seconds, growing.
         """
         points = keypoints[:, 0] + 1j * keypoints[:, 1].astype(np.float64)
@@ -55,12 +55,13 @@ class SteadyPoints:
         right, left = OUTER_EYE_CORNERS
         size = np.log(abs(points[left] - points[right]) or 1.0)
         self._head = np.array([size + 0j, points.mean()])  # log of the scale + i × turn, and place: px and radians
-        self._trend = np.zeros(2, complex)  # of these, a second
+        self._trend = np.zeros(2, complex)  # its change a second
         self._head_speed = 0.0
         self._shape = (points - points.mean()) / np.exp(size)
         self._shape_speeds = np.zeros(len(points), complex)
 
     def _go_on(self, points: np.ndarray, weights: np.ndarray, gap: float) -> None:
+        # The shape, as it is without the head's motion.
         scale, place = similarity_between(self._shape, points, weights)
         shape = (points - place) / scale
         self._shape_speeds += share(SPEED_CUTOFF, gap) * ((shape - self._shape) / gap - self._shape_speeds)
@@ -68,6 +69,7 @@ class SteadyPoints:
         cutoffs = self.cutoffs * (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
         self._shape = self._shape + share(cutoffs, gap) * (shape - self._shape)
 
+        # The pose, from where the head was expected.
         expected = self._head + self._trend * gap
         log_scale = np.log(scale)
         log_scale += 2j * np.pi * round((expected[0] - log_scale).imag / (2 * np.pi))  # the turn nearest to the last
@@ -89,5 +91,5 @@ def similarity_between(shape: np.ndarray, points: np.ndarray, weights: np.ndarra
 
 
 def share(cutoff, gap: float):
-    """How much of a new value counts in a low-pass filter of a cut-off in hertz, `gap` seconds after the last one."""
+    """The weight of a new value in a low-pass filter of a cut-off in hertz, `gap` seconds after the last value."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * gap))

@@ -1,4 +1,4 @@
-"""Faces of a film, frame by frame: who is who, without searching each frame, and points that don't shake."""
+"""Faces of a film, frame by frame, each with its identity and steady points, and without a search of each frame."""
 
 import math
 from collections import deque
@@ -15,29 +15,29 @@ from face68.landmarker import Landmarker, certainty, is_trusted, upright_frames
 from face68.landmarks import Face
 from face68.smoothing import BOTH_WAYS, SteadyPoints
 
-SEARCH_EVERY = 30  # frames, after which newcomers are looked for
-RETRY_EVERY = 5  # frames, after which a face that got lost or is unsure is looked for again
-MIRROR_EVERY = 10  # frames, after which it is asked again what the network says of a mirrored face …
-MIRROR_OFFSET_SHARE = 0.5  # … and how much the new answer counts
-MEMORY = 2.0  # seconds for which a face that got lost is known again
-UNSURE = 0.8  # the face score below which a followed face is looked for in the whole frame
+SEARCH_EVERY = 30  # frames from one search for newcomers to the next
+RETRY_EVERY = 5  # frames from one search for a lost or unsure face to the next
+MIRROR_EVERY = 10  # frames from one mirrored prediction to the next …
+MIRROR_OFFSET_SHARE = 0.5  # … and the weight of the new one
+MEMORY = 2.0  # seconds for which a lost face is known again
+UNSURE = 0.8  # the face score below which a followed face is searched for in the whole frame
 SAME_FACE = 0.5  # of a face's side; centres that are closer are of one face
-REACH, REACH_A_SECOND = 1.0, 1.0  # sides of a face: how far from where it is expected it is known again, and how much
-# farther for each second that it was away
-SIZES = 1.6  # how many times larger or smaller it may have become
+# A lost face is known again so many of its sides from where it is expected, and so much farther for each second, and up
+# to so many times larger or smaller.
+REACH, REACH_A_SECOND, SIZES = 1.0, 1.0, 1.6
 LOOK_AHEAD = 0.5  # seconds, of `smooth_ahead`
-CUT = 20.0  # gray levels by which the pixels of two successive frames differ on average where the film was cut
+CUT = 20.0  # gray levels, the least mean difference between the pixels of two successive frames at a film's cut
 STEADY = 0.1  # seconds over which a face's velocity is averaged
-STRAIGHT = 0.3  # seconds for which somebody who got lost is expected to go on as they did
+STRAIGHT = 0.3  # seconds for which a face is expected to go on at its velocity
 
 
 @dataclass
 class _Track:
-    """Somebody who is seen, or was lately.
+    """Somebody who is followed, or got lost lately.
 
-    face: as predicted last, px. time: of that, seconds. velocity: of the middle of its points, (2,) px a second.
-    mirror_offset: (68, 2), the mean of a plain and a mirrored prediction less the plain one, in sides of the
-        level face; None before it was asked for.
+    face: the last prediction. time: of that, seconds. velocity: of the middle of its points, (2,) px a second.
+    mirror_offset: (68, 2), the mean of a plain and a mirrored prediction less the plain one, in sides of the level
+        face; None before the first mirrored prediction.
     """
 
     identity: int
@@ -50,11 +50,11 @@ class _Track:
         self.middle, self.side = middle(self.face), side(self.face)
 
     def expected(self, time: float) -> np.ndarray:
-        """Where the middle of the points should be, (2,) px; nobody goes on straight ahead for long."""
+        """Where the middle of the points should be, (2,) px."""
         return self.middle + self.velocity * min(time - self.time, STRAIGHT)
 
     def moved(self, face: Face, time: float) -> "_Track":
-        """The track with what was seen now."""
+        """The track with the face of a new frame."""
         after = _Track(self.identity, face, time, mirror_offset=self.mirror_offset)
         gap = time - self.time
         now = (after.middle - self.middle) / gap
@@ -70,17 +70,17 @@ class Tracker:
             for face in tracker(frame.image, frame.time):
                 face.identity, face.keypoints
 
-    A face is looked for where its points were in the frame before, and predicted once; now and then mirrored too, since
-    the mean of both is better, and their difference changes slowly. The whole frame is searched where no face is
-    followed, every `search_every` frames, and when one got lost or its face score drops. Who comes back within MEMORY
-    seconds about where they should be keeps their identity, by place and size alone: no face is recognised. A cut ends
-    all of them.
+    A face is predicted once a frame, in the square around its points in the last frame. Every MIRROR_EVERY frames it is
+    also predicted mirrored: the mean of both is better, and their difference changes slowly. The whole frame is
+    searched when no face is followed, every `search_every` frames, and after a face got lost or its face score dropped.
+    A face that comes back within MEMORY seconds keeps its identity, by its expected place and its size: no face is
+    recognised. All identities end at a cut.
 
     landmarker: its network, detector and limits are used.
-    smooth: whether points are filtered (see `SteadyPoints`). Times must be real then: a face's speed is in seconds.
+    smooth: whether points are filtered (see `SteadyPoints`). Times must be true then: a speed is one a second.
     search_every: frames.
 
-    `frames` and `searches` count what was seen, and how often all of a frame was searched.
+    `frames` and `searches` count the frames, and the searches of a whole frame.
     """
 
     def __init__(self, landmarker: Landmarker, smooth: bool = True, search_every: int = SEARCH_EVERY):
@@ -128,28 +128,30 @@ class Tracker:
             return False
         return cv2.norm(glimpse, before, cv2.NORM_L1) > CUT * glimpse.size
 
-    # --- Where they were --------------------------------------------------------------------------------------
+    # --- Followed ---------------------------------------------------------------------------------------------
 
     def _follow(self, image: np.ndarray, time: float) -> None:
-        """Predict each face where it was; who is no longer seen there is lost."""
+        """Predict each face where it is expected; one that isn't there is lost."""
         if not self._tracks:
             return
+        # The frame of each face's last points, moved on.
         frames, degrees = upright_frames(np.stack([track.face.keypoints for track in self._tracks]))
         moves = [track.expected(time) - track.middle for track in self._tracks]
         boxes = [frame + np.concatenate([move, move]) for frame, move in zip(frames, moves, strict=True)]
         images = [image] * len(boxes)
-        said = self.landmarker.predict(images, boxes, degrees)
+        predictions = self.landmarker.predict(images, boxes, degrees)
         if self.frames % MIRROR_EVERY == 0 or any(track.mirror_offset is None for track in self._tracks):
             mirrored = self.landmarker.predict(images, boxes, degrees, mirror=True)
-            self._learn_lean((mirrored.keypoints - said.keypoints) / 2, boxes, degrees)
+            self._learn_mirror_offsets((mirrored.keypoints - predictions.keypoints) / 2, boxes, degrees)
+        # The faces that are still there.
         seen = []
         for i, track in enumerate(self._tracks):
-            errors, face_score = (None if values is None else values[i] for values in said[1:])
+            errors, face_score = (None if values is None else values[i] for values in predictions[1:])
             mirror_offset = geometry.transform_points(track.mirror_offset, from_level(boxes[i], degrees[i]))
             face = replace(
                 track.face,
                 box=tuple(boxes[i].tolist()),
-                keypoints=said.keypoints[i] + mirror_offset,
+                keypoints=predictions.keypoints[i] + mirror_offset,
                 errors=errors,
                 face_score=None if face_score is None else float(face_score),
             )
@@ -159,19 +161,15 @@ class Tracker:
                 self._lost.append(track)
         self._tracks = [track.moved(face, time) for track, face in self._only_owners(seen, time)]
 
-    def _learn_lean(self, halves: np.ndarray, boxes: Sequence, degrees: Sequence[float]) -> None:
+    def _learn_mirror_offsets(self, halves: np.ndarray, boxes: Sequence, degrees: Sequence[float]) -> None:
         """halves: (N, 68, 2) px, of the difference between a mirrored and a plain prediction of the followed faces."""
         for track, half, box, degree in zip(self._tracks, halves, boxes, degrees, strict=True):
-            mirror_offset = geometry.transform_points(half, geometry.invert(from_level(box, degree)))
-            track.mirror_offset = (
-                mirror_offset
-                if track.mirror_offset is None
-                else track.mirror_offset + MIRROR_OFFSET_SHARE * (mirror_offset - track.mirror_offset)
-            )
+            new, old = geometry.transform_points(half, geometry.invert(from_level(box, degree))), track.mirror_offset
+            track.mirror_offset = new if old is None else old + MIRROR_OFFSET_SHARE * (new - old)
 
     def _only_owners(self, seen: list[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
-        """Of those who are seen in one place, as when one passes before the other, who was expected there; the others
-        are lost.
+        """Of tracks that end up on one face, as when one person passes before another, that which was expected there;
+        the others are lost.
         """
         if len(seen) < 2:
             return seen
@@ -188,7 +186,7 @@ class Tracker:
                 owners.append((track, face))
         return owners
 
-    # --- In the whole frame -----------------------------------------------------------------------------------
+    # --- Searched for -----------------------------------------------------------------------------------------
 
     def _is_to_search(self) -> bool:
         since = self.frames - self._searched
@@ -197,7 +195,7 @@ class Tracker:
         return since >= RETRY_EVERY and (bool(self._lost) or any(is_unsure(track.face) for track in self._tracks))
 
     def _search(self, image: np.ndarray, time: float) -> None:
-        """Find who is not followed, newcomers and those who got lost; and see those again who are, but unsurely."""
+        """Find newcomers and lost faces in the whole frame, and better points of unsure faces."""
         self.searches, self._searched = self.searches + 1, self.frames
         (faces,) = self.landmarker.faces([image], [self.landmarker.detect(image)])
         new = []
@@ -207,25 +205,25 @@ class Tracker:
                 new.append(face)
             elif is_unsure(self._tracks[i].face) and certainty(face) > certainty(self._tracks[i].face):
                 self._tracks[i] = replace(self._tracks[i], face=face)
-        self._doubt(faces)
+        self._lose_missing(faces)
         if self.landmarker.largest and self._tracks:
             return
         for face in new:
-            self._tracks.append(self._known(face, time) or self._newcomer(face, time))
+            track = self._found_again(face, time)
+            if track is None:
+                self._identities += 1
+                track = _Track(self._identities, face, time)
+            self._tracks.append(track)
 
-    def _doubt(self, found: Sequence[Face]) -> None:
-        """Where the network doesn't say whether it sees a face, only the search tells that one is gone."""
+    def _lose_missing(self, faces: Sequence[Face]) -> None:
+        """Lose the tracks that a search didn't find. Only where the network gives no face scores: else these tell."""
         for track in list(self._tracks):
-            if track.face.face_score is None and not any(is_same(face, track.face) for face in found):
+            if track.face.face_score is None and not any(is_same(face, track.face) for face in faces):
                 self._tracks.remove(track)
                 self._lost.append(track)
 
-    def _newcomer(self, face: Face, time: float) -> _Track:
-        self._identities += 1
-        return _Track(self._identities, face, time)
-
-    def _known(self, face: Face, time: float) -> _Track | None:
-        """Who of the lost a face is, and is lost no longer: the nearest to where it was expected, if near enough."""
+    def _found_again(self, face: Face, time: float) -> _Track | None:
+        """The lost track that a face belongs to: the nearest to where it was expected, if near enough."""
 
         def distance(track: _Track) -> float:
             allowed = track.side * (REACH + REACH_A_SECOND * (time - track.time))
@@ -241,7 +239,7 @@ class Tracker:
 
 
 class SteadyFaces:
-    """The faces of successive frames with steady points, filtered for each identity; who was away begins anew.
+    """The faces of successive frames with points filtered for each identity; one that was away begins anew.
 
     cutoffs: see `SteadyPoints`.
     """
@@ -259,12 +257,12 @@ class SteadyFaces:
 
 
 def smooth_ahead(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
-    """The same frames, LOOK_AHEAD seconds later, with points that don't shake and don't lag.
+    """The same frames, given out LOOK_AHEAD seconds later, with points that neither shake nor lag.
 
-    Each face is filtered forwards, and then backwards from where it is to be seen in LOOK_AHEAD seconds: what the one
-    comes too late, the other comes too early.
+    Each face is filtered forwards, and then backwards from LOOK_AHEAD seconds later: the one filter's lag takes off the
+    other's.
 
-    seen: of a `Tracker` that doesn't smooth.
+    seen: frames and their faces, of a `Tracker` that doesn't smooth.
     """
     forwards, waiting = SteadyFaces(BOTH_WAYS), deque()
     for frame, faces in seen:
@@ -314,10 +312,10 @@ def side(face: Face) -> float:
 
 
 def is_unsure(face: Face) -> bool:
-    """Whether the network says so; one that doesn't judge is taken at its word."""
+    """Whether its face score is low; without one a face counts as sure."""
     return face.face_score is not None and face.face_score < UNSURE
 
 
 def is_same(one: Face, other: Face) -> bool:
-    """Whether two are one face, by their places."""
+    """Whether two faces are one, by their places."""
     return bool(np.linalg.norm(middle(one) - middle(other)) < SAME_FACE * max(side(one), side(other)))

@@ -16,11 +16,11 @@ from docs import pictures
 from face68 import Face, geometry
 from face68.files import InputError
 from face68.images import read_cutout, read_image, write_cutout
-from face68.landmarks import FLIP
+from face68.landmarks import FLIP, NOSE_ROOT
 from face68.overlays import PICTURES, PLACES, Overlay, Place, draw_overlays, face_matrix, load_overlay
 
 SIZE = 240  # px of the images here, about a face as wide as a third of them
-PLAIN = Place((27, 28), below=0.0, width=1.6)
+PLAIN = Place(NOSE_ROOT, below=0.0, width=1.6)
 SHIPPED_OVERLAYS = {name: load_overlay(name) for name in PLACES}
 
 
