@@ -59,10 +59,10 @@ _NUMBERS_AWAY_FROM = (
     (INNER_LIPS[1:4], OUTER_LIPS[7:]),  # inner lips: into the lip, since a closed mouth has no room between them
     (INNER_LIPS[5:], OUTER_LIPS[1:6]),
 )
-# Where it may go, best first: so far from its point, 1 being close beside it, and turned so far, in degrees.
-_PLACES = sorted(
+# Its offsets from the point, best first: the distance, 1 is close beside it, and the turn from that way, degrees.
+_NUMBER_OFFSETS = sorted(
     itertools.product((1, 1.5, 2, 2.5, 3, 4), (0, 20, -20, 40, -40, 60, -60, 90, -90, 130, -130, 180)),
-    key=lambda place: place[0] + abs(place[1]) / 60,
+    key=lambda offset: offset[0] + abs(offset[1]) / 60,
 )
 
 LINES_ALONE_BELOW = 150  # px of a face's longer side: the points of a smaller one would run into each other
@@ -108,17 +108,18 @@ def draw_keypoints(
     keypoints = np.asarray(keypoints, dtype=np.float64)
     radius = _radius(keypoints, image) if radius is None else radius
     thin = max(1, round(radius * 0.7))
+    # The lines, half transparent.
     lines = np.array(image, order="C")  # a copy, whatever the strides of `image`
     for region, points, closed in SKELETON:
         _polyline(lines, keypoints[[*points, points[0]] if closed else list(points)], COLORS[region], thin)
     weight = 0.6 if radius > 0 else 0.9  # lines between points don't hide the face; alone they must be seen
     drawn = cv2.addWeighted(lines, weight, np.ascontiguousarray(image), 1 - weight, 0)
 
-    if truth is not None:
+    if truth is not None:  # crosses, and the way to each point
         arm = max(2.0, 2.4 * radius)
         strokes = []
-        for found, true in zip(keypoints, np.asarray(truth, dtype=np.float64), strict=True):
-            strokes += [np.stack([true, found]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
+        for point, true in zip(keypoints, np.asarray(truth, dtype=np.float64), strict=True):
+            strokes += [np.stack([true, point]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
         _on_anything(drawn, strokes, WHITE, thin)
     if radius > 0:
         for region, points, _ in SKELETON:
@@ -139,12 +140,12 @@ def draw_faces(
 ) -> np.ndarray:
     """A copy of the image with the keypoints of each face.
 
-    boxes: also where each face was looked for.
-    numbers: also each point's index. The picture is larger than the image then, if its smallest face needs that: until
-        that face has 960 px or the picture 16 megapixels. What still finds no room is left out.
-    confidence: also a ring as wide as the expected error around each point that is drawn, and the score above the face.
+    boxes: also each face's box.
+    numbers: also each point's index. Where its smallest face needs it, the picture is larger than the image then, until
+        that face has 960 px or the picture 16 megapixels. A number without room is left out.
+    confidence: also a ring as wide as the expected error around each point, and the score above the face.
     identities: also the number of each face above it.
-    axes: also those of the head, see `draw_axes`, and what their colours mean, where the picture has room for that.
+    axes: also those of the head, see `draw_axes`, and a legend of their colours, where the picture has room for it.
     """
     if numbers:
         image, faces = _enlarge(image, faces)
@@ -153,7 +154,8 @@ def draw_faces(
         if boxes:
             _box(drawn, np.asarray(face.box, dtype=np.float64))
         radius = _radius(face.keypoints, image)
-        reach = 30 * max(radius, 1)  # more than numbers and rings take, so that only this part is copied, not the image
+        # The part of the image around the face, rings and numbers: only that is copied and drawn on.
+        reach = 30 * max(radius, 1)
         (x0, y0), (x1, y1) = np.floor(face.keypoints.min(axis=0) - reach), np.ceil(face.keypoints.max(axis=0) + reach)
         columns, rows = (slice(max(0, int(low)), max(0, int(high))) for low, high in ((x0, x1), (y0, y1)))
         part = drawn[rows, columns]
@@ -204,7 +206,7 @@ def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def _write_legend(image: np.ndarray) -> None:
-    """What the colours of axes mean, in a line at the lower edge, if it fits."""
+    """The legend of the axes' colours, in a line at the lower edge, if it fits."""
     font = _font(max(11, min(image.shape[:2]) / 40))
     line, gap = round(1.5 * font.size), 0.7 * font.size
     x, y, rim = gap, line / 2, max(1, round(font.size / 8))
@@ -252,8 +254,8 @@ def _write_above(image: np.ndarray, faces: Sequence[Face], identities: bool, sco
         size = max(10.0, 7 * _radius(face.keypoints, image))
         middle, top = face.keypoints[:, 0].mean(), face.keypoints[:, 1].min() - size
         rim = max(1, round(size / 10))
-        place = (float(middle), max(float(top), 0.6 * size))
-        draw.text(place, " ".join(words), INK, _font(size), anchor="mm", stroke_width=rim, stroke_fill=WHITE)
+        position = (float(middle), max(float(top), 0.6 * size))
+        draw.text(position, " ".join(words), INK, _font(size), anchor="mm", stroke_width=rim, stroke_fill=WHITE)
     return np.array(canvas)
 
 
@@ -277,30 +279,30 @@ def schematic_face() -> np.ndarray:
 
 
 def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
-    """Each number that has a place, joined to its point by a line."""
+    """Each number that has room, joined to its point by a line."""
     canvas = Image.fromarray(image)
     size = max(9.0, 3 * radius)
     draw, font, rim = ImageDraw.Draw(canvas), _font(size), max(1, round(size / 12))
-    places = _number_places(keypoints, radius, font, rim, canvas.size)
-    for index, place in places.items():
-        way = place - keypoints[index]
+    middles = _number_middles(keypoints, radius, font, rim, canvas.size)
+    for index, middle in middles.items():
+        way = middle - keypoints[index]
         edge = keypoints[index] + (1.4 * radius + 2) * way / np.hypot(*way)
-        draw.line([*edge, *place], WHITE, max(1, round(0.3 * radius)))
-    for index, place in places.items():
-        draw.text(tuple(place), str(index), INK, font, anchor="mm", stroke_width=rim, stroke_fill=WHITE)
+        draw.line([*edge, *middle], WHITE, max(1, round(0.3 * radius)))
+    for index, middle in middles.items():
+        draw.text(tuple(middle), str(index), INK, font, anchor="mm", stroke_width=rim, stroke_fill=WHITE)
     return np.array(canvas)
 
 
-def _number_places(keypoints: np.ndarray, radius: float, font, rim: int, size: tuple) -> dict[int, np.ndarray]:
+def _number_middles(keypoints: np.ndarray, radius: float, font, rim: int, size: tuple) -> dict[int, np.ndarray]:
     """The middle (2,) px of each point's number in a picture of `size` (width, height).
 
-    It is the first of _PLACES where the number hides no point and no other number; there may be none.
+    It has the first of _NUMBER_OFFSETS where it hides no point and no other number; without any it is left out.
     """
     keypoints = np.where(np.abs(keypoints) < 1e5, keypoints, np.nan)  # far away: no number
     near = 1.4 * radius + 0.85 * font.size
-    distances, turns = np.transpose(_PLACES)
+    distances, turns = np.transpose(_NUMBER_OFFSETS)
     taken = np.hstack([keypoints - 1.4 * radius, keypoints + 1.4 * radius])  # (N, 4) boxes
-    places = {}
+    middles = {}
     for points, others in _NUMBERS_AWAY_FROM:
         middle = keypoints[list(others)].mean(axis=0)
         for index in points:
@@ -314,8 +316,8 @@ def _number_places(keypoints: np.ndarray, radius: float, font, rim: int, size: t
             free = inside & ~overlaps.all(axis=2).any(axis=1)
             if free.any():
                 best = int(free.argmax())
-                places[index], taken = choices[best], np.vstack([taken, boxes[best]])
-    return places
+                middles[index], taken = choices[best], np.vstack([taken, boxes[best]])
+    return middles
 
 
 # --- Sheets ---------------------------------------------------------------------------------------------------
@@ -413,8 +415,8 @@ def label(image: np.ndarray, text: str, band: int) -> np.ndarray:
     image[height - band :] = image[height - band :] // 4
     canvas = Image.fromarray(image)
     font = _font(0.62 * band)
-    place = (0.4 * band, height - band / 2)
-    ImageDraw.Draw(canvas).text(place, _shorten(text, font, width - 0.8 * band), WHITE, font, anchor="lm")
+    position = (0.4 * band, height - band / 2)
+    ImageDraw.Draw(canvas).text(position, _shorten(text, font, width - 0.8 * band), WHITE, font, anchor="lm")
     return np.array(canvas)
 
 

@@ -19,12 +19,8 @@ from PIL.PngImagePlugin import PngInfo
 from face68 import geometry
 from face68.files import MARK, InputError, atomic_path, is_stream
 
-IMAGE_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jp2"),
-        *(".ppm", ".pgm"),
-    )
-)
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+IMAGE_SUFFIXES |= {".avif", ".jp2", ".ppm", ".pgm"}
 HEIC_SUFFIXES = frozenset((".heic", ".heif"))  # of phones; Pillow doesn't read them
 _HEIC_HEADS = (b"ftypheic", b"ftypheix", b"ftypmif1")
 AS_JPEG = "save as JPEG (ImageMagick: mogrify -format jpg *.heic; iPhone: Settings, Camera, Formats, Most Compatible)"
@@ -55,7 +51,7 @@ WRITABLE_SUFFIXES = frozenset(_WRITERS)
 MARKED_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # BMP has no metadata
 
 MAX_BYTES = 512_000_000  # of an image file
-_STRIP = 16_000_000  # pixels that are copied at once: Pillow hands them over as bytes, beside which lie those of before
+_STRIP = 16_000_000  # pixels that are copied at once: Pillow makes a copy as bytes on the way
 
 _UPRIGHT = {  # EXIF orientation: what makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -97,28 +93,29 @@ def read_image(source: str | Path | bytes | BinaryIO, name: str = "the image") -
 
 
 def read_reduced(source: str | Path | bytes, name: str = "the image", *, least: int) -> Reduced:
-    """`read_image`, of a JPEG a half, quarter or eighth that is as small as may be with a longer side of `least` px.
+    """`read_image`, but a JPEG at a half, quarter or eighth of its size, the smallest whose longer side has `least` px.
 
-    Its decoder leaves out higher frequencies then, and takes about half of the time. Only factors that divide both
-    sides, so that pixels of the one are blocks of the other.
+    Its decoder leaves out higher frequencies then, and takes about half of the time. The factor divides both sides, so
+    a pixel of the small picture is a block of the large one.
     """
 
     def decode(image: Image.Image) -> Reduced:
-        factor = _draft(image, least) if image.format in ("JPEG", "MPO") else 1
+        factor = _factor(image, least)
+        if factor > 1:
+            image.draft(None, (image.width // factor, image.height // factor))
         return Reduced(_to_rgb(_upright(image)), factor)
 
     return _read(source, name, decode)
 
 
 def decoded_pixels(path: str | Path, least: int | None = None) -> int:
-    """How many pixels `read_image` would make of a file, or with `least` `read_reduced`; 0: unknown. Decodes none."""
-    if not Path(path).is_file():  # a pipe gives its bytes but once
+    """The number of pixels that `read_image` or, with `least`, `read_reduced` gives of a file; 0: unknown."""
+    if not Path(path).is_file():  # a pipe can't be read twice
         return 0
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            factor = _factor(image, least) if least and image.format in ("JPEG", "MPO") else 1
-            return image.width * image.height // factor**2
-    except Exception:  # whoever reads it is told what is wrong with it
+            return image.width * image.height // _factor(image, least) ** 2
+    except Exception:  # reading it tells what is wrong with it
         return 0
 
 
@@ -132,7 +129,7 @@ def read_cutout(path: str | Path) -> np.ndarray:
 
 
 def _read(source, name: str, decode: Callable[[Image.Image], Decoded]) -> Decoded:
-    """What `decode` makes of a file, bytes or an image of Pillow, and whatever goes wrong as an InputError."""
+    """`decode` of a file, bytes or an image of Pillow, with every error as an InputError."""
     if isinstance(source, str | Path):
         name, source = str(source), _read_bytes(source)
     try:
@@ -154,7 +151,7 @@ def _read(source, name: str, decode: Callable[[Image.Image], Decoded]) -> Decode
 
 def _opened(source: bytes | BinaryIO | Image.Image) -> contextlib.AbstractContextManager[Image.Image]:
     if isinstance(source, Image.Image):
-        return contextlib.nullcontext(source)  # who opened it closes it
+        return contextlib.nullcontext(source)  # the caller closes it
     data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise InputError(f"has more than {MAX_BYTES // 1_000_000} MB; save it as JPEG")
@@ -165,14 +162,10 @@ def _opened(source: bytes | BinaryIO | Image.Image) -> contextlib.AbstractContex
     return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
-def _draft(image: Image.Image, least: int) -> int:
-    """See that a JPEG is decoded smaller, see `read_reduced`; by the factor that is returned."""
-    factor = _factor(image, least)
-    image.draft(None, (image.width // factor, image.height // factor))
-    return factor
-
-
-def _factor(image: Image.Image, least: int) -> int:
+def _factor(image: Image.Image, least: int | None) -> int:
+    """By which `read_reduced` decodes an image smaller."""
+    if not least or image.format not in ("JPEG", "MPO"):
+        return 1
     width, height = image.size
     possible = (k for k in (8, 4, 2) if max(width, height) >= k * least and width % k == height % k == 0)
     return next(possible, 1)
@@ -216,7 +209,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _pixels(image: Image.Image, convert: Callable[[Image.Image], Image.Image | np.ndarray]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image of which `convert` makes that, strip by strip."""
+    """(H, W, 3) uint8 RGB of an image, converted strip by strip."""
     rows = max(1, _STRIP // image.width)
     if rows >= image.height:
         return np.array(convert(image))
@@ -279,10 +272,10 @@ def as_rgb(image: AnyImage) -> np.ndarray:
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB, whole or not at all, in the format of the suffix; JPEG and WebP at quality 92.
 
-    The metadata name this program, so that `is_marked` knows the picture again; in a BMP there is no room for that.
+    The metadata name this program, for `is_marked`; a BMP has none.
 
     Raises:
-        InputError: an unknown suffix, a place that can't be written to, or a picture too large for the format.
+        InputError: an unknown suffix, a path that can't be written to, or a picture too large for the format.
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
@@ -302,16 +295,6 @@ def write_animation(path: str | Path, frames: Sequence[Image.Image], seconds: Se
     first.save(
         path, "WEBP", save_all=True, append_images=others, duration=[1000 * s for s in seconds], loop=0, **_ANIMATED
     )
-
-
-def write_cutout(path: str | Path, rgba: np.ndarray) -> None:
-    """Write (H, W, 4) uint8 RGBA as a PNG, whole or not at all; the metadata name this program.
-
-    Raises:
-        InputError: the place can't be written to.
-    """
-    with atomic_path(path) as temporary:
-        Image.fromarray(rgba).save(temporary, "PNG", optimize=True, pnginfo=_TEXT)
 
 
 def is_marked(path: str | Path) -> bool:

@@ -1,6 +1,7 @@
 """Drawings put the right colour on the right pixel, whatever they are given, and what is written can be read."""
 
 import importlib.util
+import itertools
 
 import cv2
 import numpy as np
@@ -209,8 +210,13 @@ def closed_mouth():
     return points
 
 
-@pytest.mark.parametrize("side", [25, 100, 250, 900])
-@pytest.mark.parametrize("points", [face(), closed_mouth(), *open_split(SAMPLE, "test").keypoints[:12]])
+@pytest.mark.parametrize(
+    ("side", "points"),
+    [
+        *((side, points) for side in (25, 250, 900) for points in (face(), closed_mouth())),
+        *zip(itertools.cycle((25, 100, 250, 900)), open_split(SAMPLE, "test").keypoints[:12], strict=False),
+    ],
+)
 def test_numbers_of_a_face_never_collide_and_are_all_there(points, side, written):
     factor = side / np.ptp(points, axis=0).max()
     points = ((points - points.min(axis=0)) * factor + 0.3 * side).astype(np.float32)

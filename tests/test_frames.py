@@ -40,8 +40,9 @@ def write_film(path, count=30, rate=30000 / 1001):
     return path
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
-@pytest.mark.parametrize("rate", [30000 / 1001, 25, 24000 / 1001, 12.5])
+@pytest.mark.parametrize(
+    ("suffix", "rate"), [(".mp4", 30000 / 1001), (".mp4", 12.5), (".mov", 24000 / 1001), (".mov", 25)]
+)
 def test_every_frame_comes_back_once_and_in_time(tmp_path, suffix, rate):
     reader = FilmReader(write_film(tmp_path / f"a{suffix}", rate=rate))
     assert reader.rate == pytest.approx(rate, rel=1e-4) and reader.size == SIZE and reader.count == 30
@@ -85,6 +86,17 @@ def encode(path, codec, milliseconds=range(0, 1200, 40), options=None, rate=25, 
     return path
 
 
+def animation(path) -> tuple[list[float], list[int]]:
+    """The mean gray and the duration, ms, of each frame of an animated picture."""
+    grays, durations = [], []
+    with Image.open(path) as image:
+        for i in range(image.n_frames):
+            image.seek(i)
+            grays.append(np.asarray(image.convert("RGB")).mean())
+            durations.append(image.info["duration"])
+    return grays, durations
+
+
 def check_film(reader: FilmReader, seconds) -> None:
     """That a film's frames are those of `encode`, each at its time."""
     film = list(reader)
@@ -107,8 +119,13 @@ def test_interlaced_films_are_read(tmp_path, name, codec):
     check_film(FilmReader(path), np.arange(30) / 25)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".flv", ".ts", ".webm", ".mp4", ".avi"])
-@pytest.mark.parametrize("rate", ["slow", "gap", "late", "varying"])
+@pytest.mark.parametrize(
+    ("suffix", "rate"),
+    [
+        *((".mkv", "slow"), (".mkv", "late"), (".flv", "gap"), (".flv", "late"), (".ts", "late"), (".ts", "varying")),
+        *((".webm", "varying"), (".mp4", "slow"), (".mp4", "varying"), (".avi", "slow"), (".avi", "gap")),
+    ],
+)
 def test_films_of_a_variable_rate_are_read_and_written_at_their_times(tmp_path, suffix, rate):
     numbers, is_avi = np.arange(30), suffix == ".avi"  # which counts time in frames, from the first one on
     milliseconds = {
@@ -142,12 +159,7 @@ def test_an_animated_picture_lasts_as_long(tmp_path):
     with film_writer(tmp_path / "a.webp", 25, SIZE) as write:
         for image, seconds in zip(numbered(28)[::4], (5, 5.1, 5.2, 6.2, 6.3, 6.4, 6.5), strict=True):
             write(image, seconds)
-    with Image.open(tmp_path / "a.webp") as image:
-        durations = []
-        for i in range(image.n_frames):
-            image.seek(i)
-            image.load()
-            durations.append(image.info["duration"])
+    _, durations = animation(tmp_path / "a.webp")
     np.testing.assert_allclose(durations, [100, 100, 1000, 100, 100, 100, 40], atol=1)
 
 
@@ -332,33 +344,20 @@ def test_an_animated_picture_has_its_frames_and_rate(tmp_path):
     with film_writer(tmp_path / "a.webp", 1000 / 33.4, SIZE) as write:
         for i in range(10):
             write(np.full((48, 64, 3), 20 + 25 * (i % 9), np.uint8))
-    with Image.open(tmp_path / "a.webp") as image:
-        grays, durations = [], []
-        for i in range(image.n_frames):
-            image.seek(i)
-            image.load()
-            grays.append(np.asarray(image.convert("RGB")).mean())
-            durations.append(image.info["duration"])
+    grays, durations = animation(tmp_path / "a.webp")
     np.testing.assert_allclose(grays, [20 + 25 * (i % 9) for i in range(10)], atol=2)
     assert sum(durations) == pytest.approx(334, abs=1) and set(durations) == {33, 34}
 
 
-def count_frames(path) -> int:
-    if path.suffix == ".webp":
-        with Image.open(path) as image:
-            return image.n_frames
-    return len(list(FilmReader(path)))
-
-
 @pytest.mark.parametrize("suffix", [".mp4", ".webp"])
-@pytest.mark.parametrize("problem", [KeyboardInterrupt, RuntimeError, InputError])
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, InputError])
 def test_whatever_goes_wrong_the_film_so_far_is_kept(tmp_path, suffix, problem):
     path = tmp_path / f"a{suffix}"
     with pytest.raises(problem), film_writer(path, 25, SIZE) as write:
         for image in numbered(28)[::4]:  # so different that WebP joins none
             write(image)
         raise problem
-    assert count_frames(path) == 7
+    assert (Image.open(path).n_frames if suffix == ".webp" else len(list(FilmReader(path)))) == 7
     before = path.read_bytes()
     with pytest.raises(problem), film_writer(path, 25, SIZE):
         raise problem

@@ -49,7 +49,7 @@ def test_points_follow_a_scaled_photograph(hopper, landmarker):
     assert nme((small + 0.5) * 2 - 0.5, large)[0] < 0.01
 
 
-@pytest.mark.parametrize("degrees", [-35, -15, 15, 35, 90, 180, 270])
+@pytest.mark.parametrize("degrees", [-35, 15, 90, 180])
 def test_points_follow_a_turned_photograph(hopper, landmarker, degrees):
     """Later passes level the eyes, so a head on the shoulder has the points of an upright one. The first one turns a
     photo that lies on its side or stands on its head.
@@ -112,12 +112,11 @@ def test_a_face_is_turned_only_where_that_shows_one_better(landmarker, monkeypat
         return Predictions(points, points[..., 0].copy(), np.array(scores[degrees[0]], np.float32)[faces])
 
     monkeypatch.setattr(landmarker, "predict", predict)
-    found = landmarker.coarse_pass(
-        [np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [None] * 4
-    )
+    images, boxes = [np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4)
+    found = landmarker.coarse_pass(images, boxes, [None] * 4)
     assert found.keypoints[:, 0, 0].tolist() == found.errors[:, 0].tolist() == [0, 180, 0, 0]
     assert found.face_scores.tolist() == pytest.approx([0.99, 0.99, 0.1, 0.9])
-    told = landmarker.coarse_pass([np.zeros((9, 9, 3), np.uint8)] * 4, np.arange(4.0)[:, None] + np.zeros(4), [0.0] * 4)
+    told = landmarker.coarse_pass(images, boxes, [0.0] * 4)
     assert told.face_scores.tolist() == pytest.approx(scores[0]), "a detector that tells the roll is believed"
 
 
@@ -139,14 +138,8 @@ def test_an_image_is_taken_as_what_it_is(tmp_path, hopper, landmarker):
     write_image(path, hopper)
     alpha = np.full((*hopper.shape[:2], 1), 255, np.uint8)
     gray = cv2.cvtColor(hopper, cv2.COLOR_RGB2GRAY)
-    exact = [
-        path,
-        str(path),
-        path.read_bytes(),
-        io.BytesIO(path.read_bytes()),
-        Image.open(path),
-        Image.fromarray(hopper),
-    ]
+    content = path.read_bytes()
+    exact = [path, str(path), content, io.BytesIO(content), Image.open(path), Image.fromarray(hopper)]
     exact += [np.dstack([hopper, alpha]), hopper / 255.0]
     expected = landmarker(hopper)[0].keypoints
     for image in (*exact, (hopper / 255).astype(np.float16)):
@@ -227,8 +220,7 @@ def test_of_places_that_turn_out_as_one_face_the_most_certain_stays():
     assert distinct([]) == []
 
 
-@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-@pytest.mark.parametrize("passes", [1, 2, 3])
+@pytest.mark.parametrize(("quarters", "passes"), [(0, 1), (1, 1), (3, 1), (2, 2), (3, 2), (0, 3), (1, 3), (2, 3)])
 def test_a_face_is_found_however_the_photograph_is_turned(hopper, quarters, passes):
     """The detector tells its roll; the points are those of the upright photograph, turned with it."""
     landmarker = Landmarker(SHIPPED, passes=passes)
