@@ -334,7 +334,7 @@ def face_tile(
     """A picture of one face for a sheet. Its points are drawn at the size of the tile, so they are crisp on any image.
 
     keypoints, truth: (68, 2) px of the image, as in `draw_keypoints`.
-    box: what to cut out, (x0, y0, x1, y1) px: the square around it, `margin` times as wide. By default the whole image.
+    box: (x0, y0, x1, y1) px: the tile shows the square around it, `margin` times as wide. By default the whole image.
 
     Returns:
         (side, side, 3) uint8 RGB, or the whole image with its longer side `side` pixels.

@@ -1,6 +1,6 @@
 """Image files in and out, always as (H, W, 3) uint8 RGB in memory.
 
-Pillow decodes: it names what is wrong with a broken file, where OpenCV's libraries write to stderr and go on.
+Pillow decodes: it raises an error at a broken file, where OpenCV's libraries write to stderr and go on.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ IMAGE_SUFFIXES |= {".avif", ".jp2", ".ppm", ".pgm"}
 HEIC_SUFFIXES = frozenset((".heic", ".heif"))  # of phones; Pillow doesn't read them
 _HEIC_HEADS = (b"ftypheic", b"ftypheix", b"ftypmif1")
 AS_JPEG = "save as JPEG (ImageMagick: mogrify -format jpg *.heic; iPhone: Settings, Camera, Formats, Most Compatible)"
-# Pillow's names of what is read, by content: other formats of its are rare in photos, and one runs Ghostscript.
+# Pillow's names of the formats that are read, by content: its others are rare in photos, and one runs Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")  # the first ones are loaded already
 if importlib.util.find_spec("PIL.AvifImagePlugin"):  # since Pillow 11.3
     _FORMATS += ("AVIF",)
 
 _EXIF_ORIENTATION, _EXIF_SOFTWARE = 0x0112, 0x0131
-_EXIF, _TEXT = Image.Exif(), PngInfo()  # in which our pictures say whose they are
+_EXIF, _TEXT = Image.Exif(), PngInfo()  # of our pictures: their software is MARK
 _EXIF[_EXIF_SOFTWARE] = MARK
 _TEXT.add_text("Software", MARK)
 
@@ -53,7 +53,7 @@ MARKED_SUFFIXES = WRITABLE_SUFFIXES - {".bmp"}  # BMP has no metadata
 MAX_BYTES = 512_000_000  # of an image file
 _STRIP = 16_000_000  # pixels that are copied at once: Pillow makes a copy as bytes on the way
 
-_UPRIGHT = {  # EXIF orientation: what makes the picture upright
+_UPRIGHT = {  # EXIF orientation: the transposition that makes the picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,

@@ -88,7 +88,7 @@ class Landmarker:
         images = [as_rgb(image) for image in images]
         return self.faces(images, [self.detect(image) for image in images])
 
-    def faces(self, images: Sequence[np.ndarray], found: Sequence[FaceBoxes]) -> list[list[Face]]:
+    def faces(self, images: Sequence[np.ndarray], detected: Sequence[FaceBoxes]) -> list[list[Face]]:
         """The faces of each RGB image (H, W, 3) uint8 in a detector's boxes, left to right.
 
         A detector's box is off by a part of the face. The points of the first pass frame the face better, and level,
@@ -100,12 +100,12 @@ class Landmarker:
         """
         faces = [[] for _ in images]
         # The boxes of all images in one batch.
-        owners = [i for i, of_image in enumerate(found) for _ in of_image.boxes]
+        owners = [i for i, of_image in enumerate(detected) for _ in of_image.boxes]
         if not owners:
             return faces
-        boxes = np.concatenate([of_image.boxes for of_image in found])
-        scores = [score for of_image in found for score in _of_each(of_image.scores, len(of_image.boxes))]
-        degrees = [degree for of_image in found for degree in _of_each(of_image.degrees, len(of_image.boxes))]
+        boxes = np.concatenate([of_image.boxes for of_image in detected])
+        scores = [score for of_image in detected for score in _of_each(of_image.scores, len(of_image.boxes))]
+        degrees = [degree for of_image in detected for degree in _of_each(of_image.degrees, len(of_image.boxes))]
         keypoints, errors, face_scores = self.all_passes([images[i] for i in owners], boxes, degrees)
         errors, face_scores = (_of_each(values, len(boxes)) for values in (errors, face_scores))
         # Each image's trusted faces.

@@ -97,13 +97,13 @@ def upright_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
 class Face:
     """A face of an image.
 
-    box: x0, y0, x1, y1 px, where the face was looked for: about the square around the 68 points.
-    score: the detector's own measure of how surely this is a face; None where the box was given.
+    box: x0, y0, x1, y1 px, the detector's or a given one: about the square around the 68 points.
+    score: the detector's; None where the box was given.
     keypoints: (68, 2) float32 px.
-    errors: (68,) float32, how far from the truth the network expects each keypoint to be, in px: its confidence.
-    face_score: how surely this is a face, 0 … 1, by the landmark network; both are None where it doesn't say.
-    identity: in a film, 1, 2, …: who this is, see `tracking.Tracker`.
-    measures: what is derived from the points, by name, see `measures.Measures.to_dict`.
+    errors: (68,) float32 px, each keypoint's expected distance from the truth: the network's confidence.
+    face_score: how surely this is a face, 0 … 1, by the landmark network; both are None of a network without them.
+    identity: the person's number in a film, 1, 2, …, see `tracking.Tracker`.
+    measures: of the points, by name, see `measures.Measures.to_dict`.
     """
 
     box: tuple[float, float, float, float]
@@ -128,9 +128,8 @@ class Face:
         return self.moved(np.array([[factor, 0.0, shift], [0.0, factor, shift]]))
 
     def to_dict(self) -> dict:
-        """Plain values, as the JSON of predict.py holds them: coordinates to 0.01 px, scores to 4 digits.
-
-        "identity" and "measures" are there where they are known.
+        """Plain values, as in the JSON of predict.py: coordinates to 0.01 px, scores to 4 digits. Without "identity"
+        and "measures" where they are None.
         """
         known = {"identity": self.identity, "measures": self.measures}
         return {

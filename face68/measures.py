@@ -1,4 +1,4 @@
-"""What the 68 points of a face tell of it: the pose of the head, how far eyes and mouth are open, when it blinks.
+"""Measures of a face from its 68 points: the pose of the head, how far eyes and mouth are open, blinks.
 
     measures = measure(face.keypoints)
     measures.yaw, measures.pitch, measures.roll  # degrees
@@ -13,7 +13,7 @@ the head is tilted clockwise in the picture. A head is turned by pitch first (ab
 yaw (about the picture's vertical), then by roll (in the picture's plane): R = roll · yaw · pitch. Zero is a face that
 looks into the camera: angles are those to the line of sight, from the camera to this face, wherever it is in the
 picture. So a crop, a mirrored or a turned photo has the same pose, mirrored or turned. To the camera's own axis a face
-at the edge of a wide photo is turned by up to 30° more, which the points can't tell without the camera's focal length.
+at the edge of a wide photo is turned by up to 30° more, which is unknown without the camera's focal length.
 
 The points but for the jaw, whose outline slides over the head as it turns, are fitted with a mean face in 3D, seen in
 perspective from a distance of CAMERA_DISTANCE: scaled orthography in closed form and Gauss-Newton, then once more with
@@ -27,8 +27,8 @@ face, of other proportions, comes out as looking up by about 25°.
 mean height of an eye at its two pairs of lid points, divided by the distance of its corners. Labels have about 0.35 for
 open and 0.05 for closed eyes. The points of the shipped network never quite close: on real photos with eyes that are
 labelled as closed (below 0.12) its ratio is 0.22, 0.18 to 0.29 in the middle 80%, against 0.34, 0.28 to 0.40, of open
-ones (above 0.25). So closed eyes are told from open ones by the ratio (AUC 0.96 over people), but one eye's 0.25 may be
-either. That is why blinks are looked for against the person's own open level: see `Blinks`.
+ones (above 0.25). So the ratio separates closed eyes from open ones (AUC 0.96 over people), but a single 0.25 may be
+either. That is why `Blinks` compares with the person's own open level.
 """
 
 import math
@@ -95,7 +95,7 @@ _HALF_FACE: dict[int, tuple[float, float, float, float]] = {
     67: (-0.084, 0.810, 0.001, 0.41),
 }  # fmt: skip
 
-POSED = np.arange(JAW.stop, NUM_LANDMARKS)  # the points that tell the pose: all but the jaw
+POSED = np.arange(JAW.stop, NUM_LANDMARKS)  # the points that the pose is fitted to: all but the jaw
 
 
 def _mean_face() -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +108,7 @@ def _mean_face() -> tuple[np.ndarray, np.ndarray]:
 
 
 class RigidModel:
-    """A solid of P points, and what fitting pictures of it takes again and again.
+    """A solid of P points, with the matrices that every fit to a picture of it needs.
 
     points: (P, 3), x to the right, y down, z towards the camera, of any unit; weights: (P,).
     """
@@ -132,10 +132,12 @@ class RigidModel:
         size = np.abs(offsets).max()
         if not 1e-9 < size < 1e150:
             return np.full((3, 3), np.nan), math.nan, offsets
+        # Scaled orthography in closed form, then by Gauss-Newton.
         offsets = seen = offsets / size
         across, lengths, along = np.linalg.svd(seen.T @ self.affine, full_matrices=False)
         rotation, scale = _completed(across @ along), float(lengths.mean())
         rotation, scale = self._refine(seen, rotation, scale)
+        # Once more with the perspective taken off.
         depth = self.points @ rotation[2]
         seen = offsets * (1 + depth / distance)[:, None]
         seen = seen - self.weights @ seen
@@ -153,7 +155,7 @@ class RigidModel:
             own = rotation @ self.spread @ rotation.T
             (e11, e12, e13), (e21, e22, e23) = (camera @ rotation.T - scale * own[:2]).tolist()
             (g11, _, g13), (_, g22, g23), (_, _, g33) = own.tolist()
-            # The 4 × 4 normal equations, solved by hand: turns about x, y and z and what the scale grows by.
+            # The 4 × 4 normal equations, solved by hand: turns about x, y and z, and the growth of the scale.
             stiffness = g11 + g22 - (g13 * g13 + g23 * g23) / g33
             about_z = (e21 - e12 + (g23 * e13 - g13 * e23) / g33) / (scale * stiffness)
             longer = (e11 + e22 - (g13 * e13 + g23 * e23) / g33) / stiffness
@@ -181,7 +183,7 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
 
 
 class Measures(NamedTuple):
-    """What `measure` says of a face; NaN where its points are all in one place.
+    """The measures of a face; NaN where its points are all in one place.
 
     yaw, pitch, roll: degrees, see above. yaw: -90 … 90, the others -180 … 180.
     right_eye, left_eye: eye aspect ratios, mean height / width of the person's own eyes.
@@ -252,7 +254,7 @@ class Blinks:
 
     Eyes are closed from below CLOSED of their open level on until above OPEN of it: the running 90th percentile of the
     last WINDOW seconds, so that everybody has a level of their own. It is a blink if that lasts at most LONGEST
-    seconds; longer, eyes are closed, or look down. Nothing is told of a gap of more than GAP seconds.
+    seconds; longer, eyes are closed, or look down. A gap of more than GAP seconds ends a blink uncounted.
 
     `count` is how many there were, and `times` (list) when each began, in seconds.
 

@@ -64,7 +64,7 @@ def is_exported(path: str | Path) -> bool:
     return False
 
 
-LARGEST = 1e9  # px, far beyond any point of a crop or a picture
+FAR = 1e9  # px, far beyond any point of a crop or a picture
 ROUNDING = 1e-5  # by which a probability may lie outside of 0 … 1: ONNX Runtime's own Sigmoid gives 1.0000001
 
 
@@ -81,8 +81,8 @@ def check_predictions(predictions: Predictions, count: int, path: Path) -> Predi
     """
     keypoints, errors, face_scores = predictions
     possible = (
-        (keypoints, (count, NUM_LANDMARKS, 2), -LARGEST, LARGEST),
-        (errors, (count, NUM_LANDMARKS), 1 / LARGEST, LARGEST),
+        (keypoints, (count, NUM_LANDMARKS, 2), -FAR, FAR),
+        (errors, (count, NUM_LANDMARKS), 1 / FAR, FAR),
         (face_scores, (count,), -ROUNDING, 1 + ROUNDING),
     )
     _check_outputs([one for one in possible if one[0] is not None], path)
@@ -104,7 +104,7 @@ def check_maps(
     count, _, height, width = shape
     scores, faces = maps
     cells = height // CELL, width // CELL
-    possible = (scores, (count, *cells), -ROUNDING, 1 + ROUNDING), (faces, (count, 5, *cells), -LARGEST, LARGEST)
+    possible = (scores, (count, *cells), -ROUNDING, 1 + ROUNDING), (faces, (count, 5, *cells), -FAR, FAR)
     _check_outputs(possible, path)
     return scores.clip(0, 1), faces
 

@@ -45,11 +45,11 @@ LONGEST = 1024  # px of an overlay's longer side in memory; the eyes of a face t
 class Place:
     """Where an overlay lies and how it follows the face. Lengths are in distances of the outer eye corners.
 
-    landmarks: whose mean it follows.
+    landmarks: it follows their mean.
     below: how far its middle, or the middle of its lower edge where it is a `foot`, lies below that mean.
     width: of the whole picture.
-    narrowest: the least ratio of its scales across and along: 1 for what is round and looks alike from all sides, less
-        for what is flat and becomes narrow with the face. Points that contradict each other can't squeeze it further.
+    narrowest: the least ratio of its scales across and along: 1 for a round thing, which looks alike from all sides,
+        less for a flat one, which becomes narrow with the face. Wrong points can't squeeze it further.
     """
 
     landmarks: list[int]
@@ -77,9 +77,9 @@ DEFAULT_PLACE = "glasses"  # of a user's picture
 class Overlay:
     """A picture and its place.
 
-    levels: the picture, (H, W, 4) uint8, colours multiplied by alpha so that what is transparent has none that could
-        bleed into an average; and the same halved again and again, as textures are (Williams, 1983), so that where it
-        appears small it is averaged, and by the same pixels in every frame of a film.
+    levels: the picture, (H, W, 4) uint8, colours multiplied by alpha, so that transparent pixels add none to an
+        average; and the same halved again and again, as textures are (Williams, 1983), so that a small overlay is an
+        average, and of the same pixels in every frame of a film.
     """
 
     def __init__(self, picture: np.ndarray, place: Place):

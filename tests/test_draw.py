@@ -9,6 +9,7 @@ import pytest
 from conftest import SAMPLE, ink_boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from data_load import open_split
 from face68 import draw, geometry
@@ -89,14 +90,8 @@ def test_the_error_is_a_line_from_the_truth_to_the_point():
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    st.integers(1, 9),
-    st.integers(1, 9),
-    st.lists(st.floats(width=32), min_size=136, max_size=136),
-    st.booleans(),
-)
-def test_any_points_on_any_image(height, width, numbers, labelled):
-    points = np.reshape(numbers, (68, 2)).astype(np.float32)
+@given(st.integers(1, 9), st.integers(1, 9), arrays(np.float32, (68, 2)), st.booleans())
+def test_any_points_on_any_image(height, width, points, labelled):
     image = gray(height, width)
     drawn = draw.draw_keypoints(image, points, truth=points[::-1], numbers=labelled)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
