@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cli.arguments import add_overwrite, positive_float
-from cli.outputs import check_places, is_ours, tell_new_folders
+from cli.outputs import check_outputs, is_ours, log_new_folders
 from cli.weights import default_detector, default_network, file_of, open_coarse_network, open_network
 from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
@@ -292,8 +292,8 @@ def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
     tables = {path: kind for kind in TABLES if (path := getattr(args, kind))}
     files = [args.output_dir / name for name in (*PICTURES, PAGE)]
     files += [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
-    check_places(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
-    tell_new_folders(path for path in (args.json, args.markdown, args.latex, args.csv) if path)
+    check_outputs(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
+    log_new_folders(path for path in (args.json, args.markdown, args.latex, args.csv) if path)
     return tables
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from cli.arguments import add_overwrite
-from cli.outputs import check_places
+from cli.outputs import check_outputs
 from cli.weights import BEST, file_of
 from data_load import CropFace, FacialKeypointsDataset, SeededSamples, join, open_split
 from datasets.layout import FOLDS, default_data, split_by_person
@@ -159,7 +159,7 @@ def main() -> None:
     args = parse_arguments()
     output = args.output or args.checkpoint.with_suffix(".onnx")  # of `fast` here, not the shipped one
     checkpoint = file_of(args.checkpoint, ".pt")
-    check_places([output], [checkpoint], args.overwrite, is_exported)
+    check_outputs([output], [checkpoint], args.overwrite, is_exported)
     network = open_checkpoint(checkpoint)
     faces = open_faces(args.data or [default_data()], network)
     samples = (

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite
-from cli.outputs import OUTPUTS, check_places, only_writer, place_pictures, place_pts, place_sheets, tell_new_folders
+from cli.outputs import OUTPUTS, check_outputs, only_writer, picture_paths, pts_paths, sheet_paths, log_new_folders
 from cli.results import Results, read_earlier
-from cli.weights import chosen_network, default_detector, described, open_landmarker
+from cli.weights import chosen_network, default_detector, network_label, open_landmarker
 from face68.detect import Given
 from face68.draw import draw_faces
 from face68.files import InputError, is_stream, printable, sha256
@@ -156,14 +156,14 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     options = options_of(network, args) if args.jsonl else None
     earlier = read_earlier(args.jsonl, options) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
-    pictures = {} if args.no_pictures else place_pictures(inputs, args.output, single)
-    sheets = {} if single or args.no_pictures else place_sheets(inputs, args.output, pictures.values())
-    pts = place_pts(inputs, args.pts) if args.pts else {}
+    pictures = {} if args.no_pictures else picture_paths(inputs, args.output, single)
+    sheets = {} if single or args.no_pictures else sheet_paths(inputs, args.output, pictures.values())
+    pts = pts_paths(inputs, args.pts) if args.pts else {}
     of_photos = [path for plan in (pictures, sheets, pts) for source, path in plan.items() if source not in done]
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
     photos = [source for source in inputs.sources if source != STDIN]
-    check_places([*named, *of_photos], [network, *photos], args.overwrite)
-    tell_new_folders(named)
+    check_outputs([*named, *of_photos], [network, *photos], args.overwrite)
+    log_new_folders(named)
     columns = (*FACES_CSV_COLUMNS, *(NAMES if args.measures else ()))
     writers = {args.json: write_json, args.csv: partial(write_faces_csv, columns=columns), args.coco: write_coco}
     return Results(
@@ -207,7 +207,7 @@ def predict(args) -> int:
     network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
     landmarker = open_landmarker(network, args, args.box, args.passes)
-    log(f"network: {described(landmarker.network)}")
+    log(f"network: {network_label(landmarker.network)}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]
     if args.resume:

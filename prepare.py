@@ -13,7 +13,7 @@ import cli.launch as launch
 from pathlib import Path
 
 from cli.arguments import add_overwrite, seed
-from cli.outputs import OUTPUTS, check_places
+from cli.outputs import OUTPUTS, check_outputs
 from datasets import audit, public_set
 from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
@@ -53,7 +53,7 @@ def main() -> None:
     elif args.command == "check":
         audit.check(args.directory)
     elif args.command == "shift":
-        check_places([args.output], [args.checkpoint], args.overwrite)
+        check_outputs([args.output], [args.checkpoint], args.overwrite)
         label_shift.measure(args.directory, TorchNetwork(args.checkpoint), args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
@@ -61,7 +61,7 @@ def main() -> None:
         output = args.output or OUTPUTS / f"{args.name}.mp4"
         if output.suffix != ".mp4":
             raise InputError(f"{output}: films are written as .mp4; name such a file")
-        check_places(films.film_files(output), overwrite=args.overwrite, known=films.is_film_file)
+        check_outputs(films.film_files(output), overwrite=args.overwrite, known=films.is_film_file)
         films.write_film(args.name, output, args.seed)
 
 

@@ -30,7 +30,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from cli.arguments import add_overwrite, float_from_zero, positive_float, probability, seed
-from cli.outputs import check_places, is_ours, only_writer
+from cli.outputs import check_outputs, is_ours, only_writer
 from cli.weights import SAMPLE_RUN, SAVED_MODELS, default_detector, file_of
 from data_load import SeededSamples
 from datasets import image_cache
@@ -326,7 +326,7 @@ def check_folder(settings: Settings) -> None:
         training_run.check_resumable(settings.output_dir)
     places = [settings.output_dir / name for name in training_settings.WRITTEN]
     reads = () if settings.init is None else (file_of(settings.init, ".pt"),)
-    check_places(places, reads, settings.overwrite, lambda path: is_ours(path) or training_run.is_of_a_run(path))
+    check_outputs(places, reads, settings.overwrite, lambda path: is_ours(path) or training_run.is_of_a_run(path))
 
 
 def main() -> int:

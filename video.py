@@ -36,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, float_from_zero
-from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.outputs import OUTPUTS, check_outputs, is_ours
 from cli.weights import chosen_network, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
@@ -230,7 +230,7 @@ def main() -> int:
     args = parse_arguments()
     network = chosen_network(args.checkpoint, FOR_FILMS)
     places = [path for path in (args.output, args.jsonl, args.csv) if path]
-    check_places(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
+    check_outputs(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
     log(f"network: {network}")

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from cli.arguments import add_overwrite, seed
-from cli.outputs import check_places
+from cli.outputs import check_outputs
 from cli.weights import default_checkpoint, default_detector, file_of, open_network
 from face68 import geometry
 from face68.draw import (
@@ -339,7 +339,7 @@ def main() -> None:
     if args.command in SEEING:
         checkpoint = file_of(args.checkpoint, ".pt") if args.checkpoint else default_checkpoint()
         reads = [args.image or demonstration_photo(), checkpoint]
-    check_places([args.output], reads, args.overwrite)
+    check_outputs([args.output], reads, args.overwrite)
 
     if args.command in SEEING:
         picture = rendered(see(args, *reads))

@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks import films, limits, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
 from cli.arguments import add_overwrite, float_from_zero, probability
-from cli.outputs import OUTPUTS, check_places, is_ours
+from cli.outputs import OUTPUTS, check_outputs, is_ours
 from cli.weights import chosen_network
 from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
 from datasets.synthetic.films import FILMS
@@ -112,7 +112,7 @@ def main() -> None:
         getattr(args, name) for name in ("network", "film", "mediapipe_model", "yunet") if getattr(args, name, None)
     ]
     places = [*pictures, *([args.json] if args.json else [])]
-    check_places(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
+    check_outputs(places, read, args.overwrite, lambda path: is_ours(path) or holds_tables(path))
     log(", ".join(f"{name} {value}" for name, value in arguments.items() if value is not None))
     tables = COMMANDS[args.command](args)
     for rows in tables.values():

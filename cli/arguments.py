@@ -13,7 +13,7 @@ from face68.program import positive_int, whole_number
 
 
 def add_overwrite(options: argparse._ActionsContainer) -> None:
-    """The option --overwrite of a parser or a group of it, see `places.check_places`."""
+    """The option --overwrite of a parser or a group of it, see `places.check_outputs`."""
     options.add_argument("--overwrite", action="store_true", help="replace files that this program didn't write, too")
 
 

@@ -3,7 +3,7 @@
 The rule of every command that writes: what it writes replaces only what this program wrote (`is_ours`), unless the user
 says --overwrite, and never a file that the run reads. It is looked at before the work begins:
 
-    check_places([args.output, args.json], overwrite=args.overwrite)
+    check_outputs([args.output, args.json], overwrite=args.overwrite)
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def is_ours(path: Path) -> bool:
     return is_result(path) or is_marked(path)
 
 
-def check_places(
+def check_outputs(
     places: Iterable[Path],
     reads: Iterable[str | Path] = (),
     overwrite: bool = False,
@@ -65,7 +65,7 @@ def check_places(
             check_writable(path)
 
 
-def tell_new_folders(files: Iterable[Path]) -> None:
+def log_new_folders(files: Iterable[Path]) -> None:
     """Say which folders these results' names will make: one may be misspelt."""
     for folder in {path.parent: None for path in files if not path.parent.exists()}:
         log(f"{folder}: is a new folder")
@@ -125,7 +125,7 @@ def only_writer(folder: Path, name: str = "") -> Iterator[None]:
 # --- The names ------------------------------------------------------------------------------------------------
 
 
-def place_pictures(inputs: Inputs, output: Path | None, single: bool) -> dict[str, Path]:
+def picture_paths(inputs: Inputs, output: Path | None, single: bool) -> dict[str, Path]:
     """The picture of each source: `output` or a file in it for a `single` photo, else its name within that folder.
 
     Raises:
@@ -160,7 +160,7 @@ def _free(name: Path, taken: set[Path]) -> Path:
     return free
 
 
-def place_sheets(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = ()) -> dict[str, Path]:
+def sheet_paths(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = ()) -> dict[str, Path]:
     """The contact sheet that each source would begin, numbered by it: so an interrupted run's sheets stay. Beside
     `pictures`, none of which it replaces.
     """
@@ -169,7 +169,7 @@ def place_sheets(inputs: Inputs, output: Path | None, pictures: Iterable[Path] =
     return dict(zip(inputs.sources, sheets, strict=True))
 
 
-def place_pts(inputs: Inputs, folder: Path) -> dict[str, Path]:
+def pts_paths(inputs: Inputs, folder: Path) -> dict[str, Path]:
     """The .pts file of each source's first face: the photo's name with that suffix, which tools look for.
 
     It comes behind the whole name where a file of two photos could be one: of a.jpg and a.png, or of the second face of

@@ -10,7 +10,7 @@ from face68.landmarker import PASSES, Landmarker
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
 
 DRAWN = ("data", "sample")  # where the drawn faces lie in any checkout
-SAVED_MODELS = Path(__file__).resolve().parent / "saved_models"
+SAVED_MODELS = Path(__file__).resolve().parent.parent / "saved_models"
 BEST = SAVED_MODELS / "best.pt"
 OWN_DETECTOR = SAVED_MODELS / "detector" / "best.onnx"
 SAMPLE_RUN = SAVED_MODELS.parent / "runs" / "sample"  # of networks of drawn faces, which nothing takes for photos
@@ -62,7 +62,7 @@ def chosen_network(checkpoint: Path | None, size: str = FOR_PHOTOS) -> Path:
     return default_network(size) if checkpoint is None else file_of(checkpoint)
 
 
-def described(network: Network) -> str:
+def network_label(network: Network) -> str:
     """The line by which a command says which network it took: its size where it is shipped, its file, and what it is
     of no use for.
     """

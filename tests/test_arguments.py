@@ -20,7 +20,7 @@ from face68.program import log, parser, positive_int, report_problems, whole_num
 
 def run_main(body: str, *arguments, **options) -> subprocess.CompletedProcess:
     """A command whose `main` is `body`, in a process of its own."""
-    code = f"import sys\nfrom face68.command.arguments import run\ndef main():\n    {body}\nrun(main)"
+    code = f"import sys\nfrom face68.program import run_program\ndef main():\n    {body}\nrun_program(main)"
     line = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, **options)
 
@@ -42,10 +42,10 @@ def test_ctrl_c_is_a_line_and_130():
 
 
 _PRINTER = """
-from face68.command.arguments import run, say
+from face68.program import log, run_program
 def main():
-    for _ in range(100000): say("line")
-run(main)
+    for _ in range(100000): log("line")
+run_program(main)
 """
 
 

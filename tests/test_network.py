@@ -216,10 +216,10 @@ def test_a_network_that_saw_drawn_faces_only_is_of_no_use_on_photos(tmp_path, ar
     onnx.helper.set_model_props(model, entries | {"arguments": json.dumps(arguments)})
     onnx.save(model, tmp_path / "best.onnx")
     warning = ": trained on the drawn sample, of no use on photos" if drawn else ""
-    assert weights.described(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
+    assert weights.network_label(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
     if isinstance(arguments, dict):
         save_checkpoint(tmp_path / "best.pt", load_checkpoint(PRETRAINED) | {"arguments": arguments})
-        assert weights.described(TorchNetwork(tmp_path / "best.pt")) == f"{tmp_path / 'best.pt'}{warning}"
+        assert weights.network_label(TorchNetwork(tmp_path / "best.pt")) == f"{tmp_path / 'best.pt'}{warning}"
 
 
 def test_a_checkpoint_computes_in_as_many_threads_as_are_asked_for():

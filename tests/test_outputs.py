@@ -11,7 +11,7 @@ import pytest
 from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
-from cli.outputs import check_places, is_ours, only_writer, place_pictures, place_pts, place_sheets, pts_of_face
+from cli.outputs import check_outputs, is_ours, only_writer, picture_paths, pts_paths, sheet_paths, pts_of_face
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts
@@ -24,7 +24,7 @@ BLACK = np.zeros((8, 9, 3), np.uint8)
 
 def refused(*places, **options) -> str:
     with pytest.raises(InputError) as caught:
-        check_places(places, **options)
+        check_outputs(places, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -58,7 +58,7 @@ def write_somebodys(folder: Path) -> list[Path]:
 def test_what_we_wrote_is_replaced(tmp_path):
     places = write_ours(tmp_path)
     assert len(places) == 9 and all(map(is_ours, places))
-    check_places(places)
+    check_outputs(places)
 
 
 def test_what_somebody_else_wrote_is_replaced_only_when_told_so(tmp_path):
@@ -70,13 +70,13 @@ def test_what_somebody_else_wrote_is_replaced_only_when_told_so(tmp_path):
         link.symlink_to(place)
         assert "--overwrite" in refused(link), "a link is what it leads to"
         link.unlink()
-    check_places(places, overwrite=True)
-    check_places([tmp_path / "notes.txt"], known=lambda path: path.read_text() == "about faces")
+    check_outputs(places, overwrite=True)
+    check_outputs([tmp_path / "notes.txt"], known=lambda path: path.read_text() == "about faces")
 
 
 def test_nothing_and_empty_files_are_free(tmp_path):
     (tmp_path / "empty").touch()
-    check_places([tmp_path / "empty", tmp_path / "new", tmp_path / "new folder" / "deep" / "new"])
+    check_outputs([tmp_path / "empty", tmp_path / "new", tmp_path / "new folder" / "deep" / "new"])
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
@@ -104,7 +104,7 @@ def test_places_that_will_not_do_are_told_beforehand(tmp_path):
 
 def test_pipes_and_devices_are_written_to(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    check_places([tmp_path / "fifo", Path("/dev/null"), Path("/dev/null"), Path("/dev/stdout")])
+    check_outputs([tmp_path / "fifo", Path("/dev/null"), Path("/dev/null"), Path("/dev/stdout")])
 
 
 # --- Names ----------------------------------------------------------------------------------------------------
@@ -126,34 +126,34 @@ def named(tmp_path, monkeypatch):
 
 def test_pictures_are_named_after_photos_in_a_format_that_says_whose_they_are(named):
     inputs = named("a.jpg", "sub/b.TIFF", "c.bmp", "d.gif")
-    places = place_pictures(inputs, Path("out"), single=False)
+    places = picture_paths(inputs, Path("out"), single=False)
     assert [str(place) for place in places.values()] == [
         "out/a.jpg",
         "out/c.bmp.png",
         "out/d.gif.png",
         "out/sub/b.TIFF",
     ]
-    (place,) = place_pictures(named(arguments=["in/a.jpg"]), None, single=True).values()
+    (place,) = picture_paths(named(arguments=["in/a.jpg"]), None, single=True).values()
     assert str(place) == "outputs/a_keypoints.jpg"
-    (place,) = place_pictures(named(arguments=["in/c.bmp"]), Path("mine.bmp"), single=True).values()
+    (place,) = picture_paths(named(arguments=["in/c.bmp"]), Path("mine.bmp"), single=True).values()
     assert str(place) == "mine.bmp"
     with pytest.raises(InputError, match="is a file's name"):
-        place_pictures(inputs, Path("mine.png"), single=False)
+        picture_paths(inputs, Path("mine.png"), single=False)
 
 
 def test_photos_with_names_of_results_are_no_hindrance(named):
     """A folder with contact_sheet_1.jpg, or with a.gif and a.gif.png, was refused whole."""
     inputs = named("a.gif", "a.gif.png", "a.gif_2.png", "contact_sheet_1.jpg", "sub/a.gif")
-    pictures = place_pictures(inputs, Path("out"), single=False)
+    pictures = picture_paths(inputs, Path("out"), single=False)
     names = ["a.gif_3.png", "a.gif.png", "a.gif_2.png", "contact_sheet_1.jpg", "sub/a.gif.png"]
     assert list(pictures.values()) == [Path("out", name) for name in names]
-    sheets = place_sheets(inputs, Path("out"), pictures.values())
+    sheets = sheet_paths(inputs, Path("out"), pictures.values())
     assert list(sheets.values())[:2] == [Path("out/contact_sheet_1_2.jpg"), Path("out/contact_sheet_2.jpg")]
-    check_places([*pictures.values(), *sheets.values()])
+    check_outputs([*pictures.values(), *sheets.values()])
 
 
 def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
-    places = place_sheets(named("a.jpg", "b.jpg"), None)
+    places = sheet_paths(named("a.jpg", "b.jpg"), None)
     assert [str(place) for place in places.values()] == ["outputs/contact_sheet_1.jpg", "outputs/contact_sheet_2.jpg"]
 
 
@@ -170,7 +170,7 @@ def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
     ],
 )
 def test_pts_files_are_named_after_photos_and_never_alike(named, names, expected):
-    places = place_pts(named(*names), Path("pts"))
+    places = pts_paths(named(*names), Path("pts"))
     assert [str(place) for place in places.values()] == [f"pts/{stem}.pts" for stem in expected]
     every = [pts_of_face(place, number) for place in places.values() for number in range(1, 9)]
     assert len(set(every)) == len(every), "however many faces they show"
@@ -180,7 +180,7 @@ def test_names_that_could_be_two_photos_in_spite_of_all_are_refused(named):
     named("a.jpg", "a.png", "a.jpg.face2")
     inputs = find_inputs(["in/a.jpg", "in/a.png", "in/a.jpg.face2"])
     with pytest.raises(InputError, match=r"a\.jpg\.face2: its \.pts could be that of another"):
-        place_pts(inputs, Path("pts"))
+        pts_paths(inputs, Path("pts"))
 
 
 def test_pts_files_never_lie_beside_a_photo(named, tmp_path):
@@ -188,16 +188,16 @@ def test_pts_files_never_lie_beside_a_photo(named, tmp_path):
     inputs = named("lfpw/a.jpg", "lfpw/b.jpg", "helen/c.jpg")
     for folder in ("in", tmp_path / "in", "in/../in"):
         with pytest.raises(InputError, match="would lie among photos"):
-            place_pts(inputs, Path(folder))
+            pts_paths(inputs, Path(folder))
     Path("other").symlink_to("in")
     with pytest.raises(InputError, match="would lie among photos"):
-        place_pts(inputs, Path("other"))
+        pts_paths(inputs, Path("other"))
     Path("linked").mkdir()
     Path("linked/a.jpg").symlink_to(tmp_path / "in/lfpw/a.jpg")
     for folder in ("linked", "in/lfpw"):
         with pytest.raises(InputError, match="would lie among photos"):
-            place_pts(find_inputs(["linked/a.jpg"]), Path(folder))
-    assert len(place_pts(inputs, Path("in/pts"))) == 3
+            pts_paths(find_inputs(["linked/a.jpg"]), Path(folder))
+    assert len(pts_paths(inputs, Path("in/pts"))) == 3
 
 
 @pytest.mark.parametrize("name", ["", "all.jsonl"])
@@ -207,7 +207,7 @@ def test_one_process_keeps_others_out_and_a_killed_one_doesn_t(tmp_path, name):
     code = f"""
 import os, sys
 from pathlib import Path
-from face68.command.places import only_writer
+from cli.outputs import only_writer
 with only_writer(Path({str(folder)!r}), {name!r}):
     if os.fork():
         print("in", flush=True)
