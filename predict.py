@@ -16,8 +16,6 @@ From Python:
 import cli.launch as launch
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -25,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite
-from cli.outputs import OUTPUTS, check_outputs, only_writer, picture_paths, pts_paths, sheet_paths, log_new_folders
+from cli.arguments import add_drawing, add_finding, add_measures, add_overwrite
+from cli.outputs import OUTPUTS, check_outputs, log_new_folders, only_writer_of, picture_paths, pts_paths, sheet_paths
 from cli.results import Results, read_earlier
 from cli.weights import chosen_network, default_detector, network_label, open_landmarker
 from face68.detect import Given
 from face68.draw import draw_faces
-from face68.files import InputError, is_stream, printable, sha256
+from face68.files import InputError, printable, sha256
 from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_json
 from face68.inputs import (
     STDIN,
@@ -47,60 +45,57 @@ from face68.landmarker import PASSES
 from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import Photo, find_faces, prefetch
-from face68.program import log, parser, report_problems
+from face68.program import count_of_faces, log, parser, report_problems
 
 
 def parse_arguments():
     p = parser(__doc__)
     p.add_argument(
-        "places",
+        "photos",
         nargs="*",
-        metavar="PLACE",
-        help="photos, folders of photos, globs, or - for standard input; a name that starts with a dash as "
-        "./-name.jpg (default: a photo that matplotlib ships)",
+        metavar="PHOTO",
+        help="files, folders of photos, patterns as 'a/*.jpg', or - for standard input; write ./-name.jpg where a name "
+        "begins with a dash (default: a photo that comes with matplotlib)",
     )
-    p.add_argument("--image", nargs="+", action="extend", metavar="PLACE", help="the same")
-    p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
+    p.add_argument("--image", nargs="+", action="extend", metavar="PHOTO", help="the same")
+    p.add_argument("--recursive", action="store_true", help="take the photos of folders in folders, too")
     finding = add_finding(p)
     finding.add_argument(
         "--box",
         type=box,
         action="append",
         metavar="X0,Y0,X1,Y1",
-        help="a face is here, brows to chin and ear to ear, in pixels; instead of a detector",
+        help="a face is here, brows to chin and ear to ear, in pixels; repeat it for more; no detector then runs",
     )
     finding.add_argument(
         "--passes",
         type=int,
         choices=(1, 2, 3),
         default=PASSES,
-        help="how often each face is predicted; more is better and slower",
+        help="times that each face is predicted; more is more exact and slower",
     )
     files = p.add_argument_group("results")
     files.add_argument("--output", type=Path, help="the picture, or a folder for pictures (default: outputs)")
-    files.add_argument("--no-pictures", action="store_true", help="write none, nor a contact sheet")
-    files.add_argument("--json", type=Path, help="boxes, scores and keypoints of all photos")
-    files.add_argument("--csv", type=Path, help="the same, a row a face")
+    files.add_argument("--no-pictures", action="store_true", help="write no pictures and no contact sheets")
+    files.add_argument("--json", type=Path, help="file for boxes, scores and keypoints of all photos, in pixels")
+    files.add_argument("--csv", type=Path, help="the same, one row per face")
     files.add_argument("--coco", type=Path, help="the same, as COCO keypoints")
-    files.add_argument("--pts", type=Path, metavar="FOLDER", help="an iBUG .pts file a face")
-    files.add_argument("--jsonl", type=Path, help="a line a photo, written as it goes")
-    files.add_argument("--resume", action="store_true", help="skip photos that --jsonl has, and append to it")
+    files.add_argument("--pts", type=Path, metavar="FOLDER", help="one iBUG .pts file per face")
+    files.add_argument("--jsonl", type=Path, help="the same as --json, one line per photo, written as it is done")
+    files.add_argument("--resume", action="store_true", help="skip photos that are in --jsonl, append the others")
     add_measures(files)
     add_overwrite(files)
     drawing = p.add_argument_group("pictures")
-    drawing.add_argument("--boxes", action="store_true", help="draw where each face was looked for")
+    drawing.add_argument("--boxes", action="store_true", help="draw the box of each face")
     drawing.add_argument(
         "--numbers",
         action="store_true",
-        help="write each point's number, 0 to 67; the picture is enlarged until they have room, up to 16 megapixels",
+        help="write each point's number, 0 to 67; the picture is enlarged to make room, up to 16 megapixels",
     )
-    drawing.add_argument(
-        "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
-    )
-    add_overlay(drawing)
+    add_drawing(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with each picture")
     p.usage = p.format_usage().removeprefix("usage: ").replace("%", "%%")  # as the next line does, but for the %
-    args = p.parse_intermixed_args()  # photos before and behind options
+    args = p.parse_intermixed_args()  # photos may stand before and after options
     if args.resume and not args.jsonl:
         p.error("--resume goes on with a --jsonl file; name it")
     if args.overlay and (args.boxes or args.numbers or args.confidence):
@@ -123,14 +118,14 @@ def box(text: str) -> tuple[float, ...]:
 
 
 def open_inputs(args) -> tuple[Inputs, bool]:
-    """The photos, and whether it is a single one that was named itself."""
-    named = [*args.places, *(args.image or ())] or [str(demonstration_photo())]
+    """The photos, and whether they are a single one, named by its own file."""
+    named = [*args.photos, *(args.image or ())] or [str(demonstration_photo())]
     inputs = find_inputs(named, args.recursive)
     return inputs, inputs.sources == named and len(named) == 1
 
 
 def open_drawing(args) -> Callable[..., np.ndarray]:
-    """What draws the pictures, as `Results` takes it."""
+    """The function that draws a picture, for `Results.draw`."""
     if args.overlay:
         overlays = [load_overlay(name) for name in args.overlay]
         return lambda image, faces, numbers=False: draw_overlays(image, faces, overlays)
@@ -139,7 +134,7 @@ def open_drawing(args) -> Callable[..., np.ndarray]:
 
 
 def options_of(network: Path, args) -> dict:
-    """What decides on the faces, as `ImageResult` takes it; files by their content."""
+    """The options that decide on the faces, for `ImageResult.options`; files by their content."""
     detector = default_detector(args.detector)
     options = {
         "checkpoint": sha256(network)[:12],
@@ -151,7 +146,7 @@ def options_of(network: Path, args) -> dict:
 
 
 def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
-    """Plan all files before the first is written."""
+    """Choose the paths of all results and check them, before the first is written."""
     drawing = open_drawing(args)
     options = options_of(network, args) if args.jsonl else None
     earlier = read_earlier(args.jsonl, options) if args.resume and args.jsonl.exists() else []
@@ -159,7 +154,7 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     pictures = {} if args.no_pictures else picture_paths(inputs, args.output, single)
     sheets = {} if single or args.no_pictures else sheet_paths(inputs, args.output, pictures.values())
     pts = pts_paths(inputs, args.pts) if args.pts else {}
-    of_photos = [path for plan in (pictures, sheets, pts) for source, path in plan.items() if source not in done]
+    of_photos = [path for paths in (pictures, sheets, pts) for source, path in paths.items() if source not in done]
     named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
     photos = [source for source in inputs.sources if source != STDIN]
     check_outputs([*named, *of_photos], [network, *photos], args.overwrite)
@@ -179,8 +174,8 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     )
 
 
-def watched(photos: Iterable[Photo], total: int) -> Iterator[Photo]:
-    """The photos; of several, on a terminal, with a bar on stderr that makes room for each one's own lines."""
+def with_progress(photos: Iterable[Photo], total: int) -> Iterator[Photo]:
+    """The photos; of several, on a terminal, with a progress bar on stderr below each one's lines."""
     if total < 2 or not sys.stderr.isatty():
         yield from photos
         return
@@ -197,12 +192,12 @@ def watched(photos: Iterable[Photo], total: int) -> Iterator[Photo]:
 
 def main() -> int:
     args = parse_arguments()
-    path = args.jsonl and Path(os.path.realpath(args.jsonl))
-    with only_writer(path.parent, path.name) if path and not is_stream(path) else contextlib.nullcontext():
+    with only_writer_of([args.jsonl]):
         return predict(args)
 
 
 def predict(args) -> int:
+    # Photos, paths of the results, network: all is checked before the work begins.
     inputs, single = open_inputs(args)
     network = chosen_network(args.checkpoint)
     results = open_results(inputs, single, network, args)
@@ -213,22 +208,23 @@ def predict(args) -> int:
     if args.resume:
         log(f"{len(inputs.sources) - len(todo)} of {len(inputs.sources)} photos are done already")
     failed, faces = report_problems(inputs.problems), []  # how many each photo has
+
+    # A photo's way: read, searched, predicted (in threads), drawn and written (in threads), added to the summaries.
     in_pixels = args.box or (args.min_face or 0) >= 1
-    glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture takes the whole photo
+    glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture needs the whole photo
     found = find_faces(landmarker, todo, read_source, glance, weigh_glance if glance else weigh_source)
     try:
-        for photo in watched(prefetch(results.write, found, weigh=lambda photo: photo.pixels), len(todo)):
+        for photo in with_progress(prefetch(results.write, found, weigh=lambda photo: photo.pixels), len(todo)):
             if photo.problem:
                 failed += report_problems([photo.problem])
                 continue
             if args.measures:
                 photo.faces = measured(photo.faces)
-            with launch.uninterrupted():  # the files about all photos are to agree
+            with launch.uninterrupted():  # the files about all photos shall agree
                 failed += report_problems(results.add(photo))
             faces.append(len(photo.faces))
-            count = {0: "no face found", 1: "1 face"}.get(len(photo.faces), f"{len(photo.faces)} faces")
             picture = results.pictures.get(photo.source)
-            log(f"{photo.source}: {count}" + (f" -> {picture}" if picture else ""))
+            log(f"{photo.source}: {count_of_faces(len(photo.faces))}" + (f" -> {picture}" if picture else ""))
             if args.show:
                 from plots.style import show  # here, because matplotlib takes a while and few open windows
 
@@ -236,11 +232,11 @@ def predict(args) -> int:
             del photo  # it may be large, and the next one is far
     finally:
         failed += report_problems(results.close())
-        places = [args.output or OUTPUTS] if results.pictures and faces and not single else []
-        places += [*([args.pts] if args.pts and any(faces) else []), *results.files]
-        if places or len(todo) > 1:
-            written = f", results: {', '.join(map(str, places))}" if places else ""
-            log(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{written}")
+        written = [args.output or OUTPUTS] if results.pictures and faces and not single else []
+        written += [*([args.pts] if args.pts and any(faces) else []), *results.files]
+        if written or len(todo) > 1:
+            where = f", results: {', '.join(map(str, written))}" if written else ""
+            log(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{where}")
     return 2 if failed else 0
 
 

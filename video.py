@@ -35,9 +35,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.arguments import add_finding, add_measures, add_overlay, add_overwrite, float_from_zero
-from cli.outputs import OUTPUTS, check_outputs, is_ours
-from cli.weights import chosen_network, open_landmarker
+from cli.arguments import add_drawing, add_finding, add_measures, add_overwrite, float_from_zero
+from cli.outputs import OUTPUTS, check_outputs, is_ours, only_writer_of
+from cli.weights import chosen_network, network_label, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
 from face68.formats import (
@@ -55,7 +55,7 @@ from face68.measures import NAMES, Blinks, measure, measured
 from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
-from face68.program import log, parser, positive_int, report_problems
+from face68.program import count_of_faces, log, parser, positive_int, report_problems
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
@@ -63,8 +63,8 @@ WINDOW = "face68"
 ESCAPE = 27  # the key
 
 
-class Seen(NamedTuple):
-    """What was seen on a frame, and the picture (H, W, 3) uint8 RGB of it, where one is wanted."""
+class DrawnFrame(NamedTuple):
+    """A frame, its faces, and the picture (H, W, 3) uint8 RGB of both if one is needed."""
 
     frame: Frame
     faces: list[Face]
@@ -78,41 +78,40 @@ def parse_arguments():
         "--source",
         default=str(FILM),
         metavar="FILE|NUMBER|URL",
-        help="a film, the number of a camera, or an address that FFmpeg reads",
+        help="a film, the number of a camera (0, 1, …), or the address of a stream, as FFmpeg reads it",
     )
-    p.add_argument("--start", type=float_from_zero, default=0.0, help="seconds into the film; from there on")
-    p.add_argument("--end", type=float_from_zero, help="seconds into the film; before that")
-    p.add_argument("--every", type=positive_int, default=1, help="take only every n-th frame")
+    p.add_argument("--start", type=float_from_zero, default=0.0, help="begin here, in seconds")
+    p.add_argument("--end", type=float_from_zero, help="end before here, in seconds (default: at the film's end)")
+    p.add_argument("--every", type=positive_int, default=1, help="take every n-th frame only")
     finding = add_finding(p)
     finding.add_argument(
         "--search-every",
         type=positive_int,
         default=SEARCH_EVERY,
-        help="frames, after which newcomers are looked for; faces that are there are followed",
+        help="search the whole frame for new faces every n frames; known ones are followed in between",
     )
     finding.add_argument(
         "--smooth",
         choices=SMOOTHING,
         default="live",
-        help="steady points: from the frames so far; from those that follow too, without any lag; or not",
+        help="reduce jitter: live from past frames; offline from later ones too, without lag; off: not at all",
     )
     files = p.add_argument_group("results")
     files.add_argument(
         "--output",
         type=Path,
-        help="the film with its points, .mp4 or .mov, or .webp for an animated picture (default: in outputs, unless "
-        "--show, --jsonl or --csv is wanted)",
+        help="the film with its points, .mp4 or .mov, or .webp for an animated picture (default: a film in outputs, "
+        "unless --show, --jsonl or --csv is given)",
     )
-    files.add_argument("--jsonl", type=Path, help="a line a frame: its time, and the faces with their identities")
-    files.add_argument("--csv", type=Path, help="the same, a row a face")
+    files.add_argument(
+        "--jsonl", type=Path, help="one line per frame: its time, s, and the faces with their identities"
+    )
+    files.add_argument("--csv", type=Path, help="the same, one row per face")
     add_measures(files)
     add_overwrite(files)
     drawing = p.add_argument_group("pictures")
-    drawing.add_argument("--identities", action="store_true", help="write the number of each face above it")
-    drawing.add_argument(
-        "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
-    )
-    add_overlay(drawing)
+    drawing.add_argument("--identities", action="store_true", help="write each face's identity above it")
+    add_drawing(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with the film as it is read")
     args = p.parse_args()
     if args.overlay and (args.identities or args.confidence):
@@ -135,8 +134,8 @@ def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, l
 
 
 def count_blinks(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
-    """The same, with how often each face has blinked so far; of points as they are, since filtering hides blinks."""
-    blinks: dict[int, tuple[Blinks, float]] = {}  # and when each was seen last
+    """Add each face's number of blinks so far, of unfiltered points, since filtering hides blinks."""
+    blinks: dict[int, tuple[Blinks, float]] = {}  # by identity; with the second in which it was seen last
     for frame, faces in seen:
         blinks = {identity: known for identity, known in blinks.items() if frame.time - known[1] <= MEMORY}
         counted = []
@@ -157,23 +156,23 @@ def smooth_live(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Fram
 SMOOTHING = {"live": smooth_live, "offline": smooth_ahead, "off": iter}
 
 
-def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], Seen]:
-    """What draws the faces on a frame, if that is wanted."""
+def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], DrawnFrame]:
+    """The function that draws the faces on a frame, if a picture is needed."""
     if not (args.output or args.show):
-        return lambda seen: Seen(*seen)
+        return lambda seen: DrawnFrame(*seen)
     if args.overlay:
         picture_of = partial(draw_overlays, overlays=[load_overlay(name) for name in args.overlay])
     else:
         picture_of = partial(draw_faces, confidence=args.confidence, identities=args.identities, axes=args.measures)
-    return lambda seen: Seen(*seen, picture_of(seen[0].image, seen[1]))
+    return lambda seen: DrawnFrame(*seen, picture_of(seen[0].image, seen[1]))
 
 
 # --- Results --------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]:
-    """A block in which a function takes what was seen, frame by frame, and writes it."""
+def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], None]]:
+    """Open the outputs; yields the function that writes a frame to them."""
     columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     with contextlib.ExitStack() as stack:
         write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
@@ -182,7 +181,7 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]
         if args.csv:
             write_faces_csv(args.csv, [], columns)
 
-        def write(seen: Seen) -> None:
+        def write(seen: DrawnFrame) -> None:
             height, width = seen.frame.image.shape[:2]
             result = ImageResult(reader.source, width, height, seen.faces, seen.frame.index, seen.frame.time)
             if args.jsonl:
@@ -196,7 +195,7 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[Seen], None]]
 
 
 class Window:
-    """Shows pictures as they come, with how many a second.
+    """Shows pictures as they come, with the frame rate.
 
     Raises:
         InputError: there is no screen.
@@ -204,14 +203,14 @@ class Window:
 
     def __init__(self):
         self._rate, self._last = 0.0, time.monotonic()
-        # In a process of its own first: where there is no screen, Qt doesn't raise but ends the program.
+        # A process of its own tries it first: without a screen Qt raises nothing but ends the program.
         probe = [sys.executable, "-c", "import cv2; cv2.namedWindow('')"]
         if subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             raise InputError("--show: no window can be opened here; write the film with --output")
         cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 
     def show(self, picture: np.ndarray) -> bool:
-        """Whether it should go on: q, Esc and closing the window end it."""
+        """Show a picture. Returns whether to go on: q, Esc and closing the window end the film."""
         now = time.monotonic()
         self._rate += 0.1 * (1 / max(now - self._last, 1e-3) - self._rate)
         self._last = now
@@ -228,36 +227,44 @@ class Window:
 
 def main() -> int:
     args = parse_arguments()
+    with only_writer_of([args.jsonl, args.csv]):
+        return run(args)
+
+
+def run(args) -> int:
+    # All that can go wrong before the first frame does so before an output is opened.
     network = chosen_network(args.checkpoint, FOR_FILMS)
-    places = [path for path in (args.output, args.jsonl, args.csv) if path]
-    check_outputs(places, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
+    outputs = [path for path in (args.output, args.jsonl, args.csv) if path]
+    check_outputs(outputs, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
-    log(f"network: {network}")
+    log(f"network: {network_label(tracker.landmarker.network)}")
     draw, window = open_drawing(args), Window() if args.show else None
 
+    # A frame's way: read, faces followed, blinks counted, points smoothed, measured, drawn (in threads).
     followed = follow(newest(reader) if reader.is_live else reader, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
-    if args.measures:  # behind the blinks that were counted
+    if args.measures:  # which keeps the blinks
         followed = ((frame, measured(faces)) for frame, faces in followed)
     drawn = prefetch(draw, read_ahead(followed, reader.ahead), weigh=lambda seen: math.prod(seen[0].image.shape[:2]))
     first = next(drawn, None)
     if first is None:
         raise InputError(reader.problem or f"{args.video}: has no frame there; give another --start or --end")
+
     identities, count = set(), 0
     try:
         with opened_results(reader, args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
-                with launch.uninterrupted():  # the files, and what is said of them, are to agree
+                with launch.uninterrupted():  # the files and the last line shall agree
                     write(seen)
                     count += 1
                     identities |= {face.identity for face in seen.faces}
                 if window and not window.show(seen.picture):
                     break
     finally:
-        faces = {0: "no face found", 1: "1 face"}.get(len(identities), f"{len(identities)} faces")
-        where = f" -> {', '.join(map(str, places))}" if places else ""
-        log(f"{args.video}: {count} frames, {faces}{where}" + (" (without sound)" if args.output else ""))
+        where = f" -> {', '.join(map(str, outputs))}" if outputs else ""
+        sound = " (without sound)" if args.output else ""
+        log(f"{args.video}: {count} frames, {count_of_faces(len(identities))}{where}{sound}")
     return 2 if report_problems([InputError(reader.problem)] if reader.problem else []) else 0
 
 

@@ -1,8 +1,9 @@
-"""What every command shares: the argument parser, values of options, and errors in one line."""
+"""The options that several commands have, and the types of their values."""
 
 import argparse
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from face68.detect import DETECTORS
@@ -13,17 +14,17 @@ from face68.program import positive_int, whole_number
 
 
 def add_overwrite(options: argparse._ActionsContainer) -> None:
-    """The option --overwrite of a parser or a group of it, see `places.check_outputs`."""
+    """The option --overwrite, for `outputs.check_outputs`."""
     options.add_argument("--overwrite", action="store_true", help="replace files that this program didn't write, too")
 
 
 def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
-    """The options of every command that finds faces, see `networks.open_landmarker`; returns their group."""
+    """The options of `weights.open_landmarker`; returns the group of those about finding faces."""
     p.add_argument(
         "--checkpoint",
         type=Path,
         metavar="|".join((*FAMILY, "FILE")),
-        help="network, one of those that are shipped or a file (default: saved_models/best.pt if there is one, else "
+        help="the network: a shipped one by its size, or a file (default: saved_models/best.pt if there is one, else "
         f"{FOR_PHOTOS} for photos, {FOR_FILMS} for films)",
     )
     p.add_argument("--threads", type=threads, default=1, help="processor threads that the network computes in")
@@ -32,82 +33,84 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
         "--detector",
         metavar="|".join((*DETECTORS, "FILE.onnx")),
         default="auto",
-        help="auto: our own, in any roll; none: the frame shows one face, in the middle; FILE.onnx: one that "
-        "train.py --model detector trained",
+        help="auto: our own, for faces at any angle in the image plane; none: the whole picture is one face; FILE.onnx: "
+        "one that train.py --model detector trained",
     )
     finding.add_argument(
         "--min-face",
         type=pixels_or_share,
         metavar="PX|N%",
-        help="the smallest face, brows to chin, in pixels or as a share of the picture's longer side; the search is as "
-        "fine as that takes (default: as fine as it seems to pay)",
+        help="size of the smallest face to find, brows to chin, in pixels or in percent of the picture's longer side; "
+        "smaller takes longer (default: chosen by the size of the picture)",
     )
-    finding.add_argument("--largest", action="store_true", help="the largest face of each picture alone")
+    finding.add_argument("--largest", action="store_true", help="keep only the largest face of each picture")
     finding.add_argument(
         "--min-face-score",
         type=probability,
         default=MIN_FACE_SCORE,
-        help="drop detections that the landmark network gives a lower probability of being a face; 0 keeps all",
+        help="drop detections to which the landmark network gives a lower probability of a face, 0 to 1; 0 keeps all",
     )
     return finding
 
 
 def add_measures(options: argparse._ActionsContainer) -> None:
-    """The option --measures of a parser or a group of it."""
+    """The option --measures."""
     options.add_argument(
         "--measures",
         action="store_true",
-        help="head pose in degrees, how far eyes and mouth are open, into JSON and CSV; the head's axes into pictures",
+        help="add the head's angles in degrees and how far eyes and mouth are open (height / width) to JSON and CSV; "
+        "draw the head's axes into pictures",
     )
 
 
-def add_overlay(options: argparse._ActionsContainer) -> None:
-    """The option --overlay of a parser or a group of it: None, or names for `overlays.load_overlay`."""
+def add_drawing(options: argparse._ActionsContainer) -> None:
+    """The options --confidence, and --overlay: None, or names for `overlays.load_overlay`."""
+    options.add_argument(
+        "--confidence", action="store_true", help="draw each point's expected error as a ring, and the face's score"
+    )
     options.add_argument(
         "--overlay",
         action="append",
         metavar="NAME|FILE.png[@NAME]",
-        help=f"draw this on each face and no points: {', '.join(PLACES)}; or a picture of yours with transparent "
-        f"parts: FILE.png where {DEFAULT_PLACE} lie, FILE.png@hat where the hat does; again for one more, above it",
+        help=f"draw this on each face and no points: {', '.join(PLACES)}; or your own picture with transparent parts: "
+        f"FILE.png where {DEFAULT_PLACE} are worn, FILE.png@hat where the hat is; give it again for one more, on top",
     )
 
 
 def seed(text: str) -> int:
-    """An option's value: what a generator of random numbers begins with."""
+    """An option's value: the seed of a random generator."""
     return whole_number(text, 2**64 - 1)
 
 
 def threads(text: str) -> int:
-    """An option's value: a number of threads that a machine can have."""
+    """An option's value: a number of processor threads."""
     return positive_int(text, 1024)
 
 
 def positive_float(text: str) -> float:
     """An option's value: a finite number above 0."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return _number(text, lambda number: 0 < number < math.inf, "above 0")
 
 
 def float_from_zero(text: str) -> float:
     """An option's value: a finite number from 0 up."""
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
+    return _number(text, lambda number: 0 <= number < math.inf, "from 0 up")
 
 
 def probability(text: str) -> float:
     """An option's value: 0 … 1."""
+    return _number(text, lambda number: 0 <= number <= 1, "from 0 to 1")
+
+
+def _number(text: str, is_allowed: Callable[[float], bool], bounds: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 <= float(text) <= 1:
+        if is_allowed(float(text)):  # NaN never is
             return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number {bounds}")
 
 
 def pixels_or_share(text: str) -> float:
-    """An option's value: pixels, or a share in percent as a fraction below 1."""
+    """An option's value: pixels from 1 up, or a percentage, which becomes a fraction below 1."""
     number = positive_float(text.removesuffix("%"))
     if text.endswith("%") and number < 100:
         return number / 100

@@ -1,9 +1,11 @@
-"""Where results go: a name for each, none in the way of another or of a user's file.
+"""The paths of results: a path for each, none of which replaces another result or a user's file.
 
-The rule of every command that writes: what it writes replaces only what this program wrote (`is_ours`), unless the user
-says --overwrite, and never a file that the run reads. It is looked at before the work begins:
+Every command checks its outputs before the work begins:
 
-    check_outputs([args.output, args.json], overwrite=args.overwrite)
+    check_outputs([args.output, args.json], reads=[args.checkpoint], overwrite=args.overwrite)
+
+A result replaces files in outputs/ and what this program wrote (`is_ours`), other files only with --overwrite, and a
+file that the run reads never.
 """
 
 import contextlib
@@ -24,41 +26,41 @@ from face68.program import log
 OUTPUTS = Path("outputs")
 
 
-# --- The rule -------------------------------------------------------------------------------------------------
+# --- What may be written --------------------------------------------------------------------------------------
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is one that this program wrote: pictures say so in their metadata, results by how they begin."""
+    """Whether this program wrote a file: a picture's metadata and the beginning of a result say so."""
     return is_result(path) or is_marked(path)
 
 
 def check_outputs(
-    places: Iterable[Path],
+    paths: Iterable[Path],
     reads: Iterable[str | Path] = (),
     overwrite: bool = False,
     known: Callable[[Path], bool] = is_ours,
 ) -> None:
-    """See before the work begins that each place can be written to, and that no user's file is lost by it.
+    """Check before the work begins that each path can be written, and that no user's file is lost by it.
 
-    reads: files that the run reads; none is ever replaced, whatever links and letter case say.
+    reads: files that the run reads; none is ever replaced, also under another name (a link, other letter case).
     overwrite: other files may be replaced, whoever wrote them.
-    known: whether a file is one that this command wrote, where it writes other kinds than `is_ours` knows.
+    known: whether this command wrote a file, where it writes other kinds than `is_ours` knows.
 
     Raises:
-        InputError: naming the first place that won't do.
+        InputError: naming the first path that can't be used.
     """
     read = {_identity(path) for path in reads} - {None}
     targets, folders = set(), set()
-    for path in places:
+    for path in paths:
         if is_stream(path):
             check_writable(path)
             continue
         target = Path(os.path.realpath(path))
         if target in targets:
-            raise InputError(f"{path}: is named for two results; give each a place of its own")
+            raise InputError(f"{path}: is named for two results; give each a path of its own")
         targets.add(target)
         if _identity(path) in read:
-            raise InputError(f"{path}: is read by this run; name another place for results")
+            raise InputError(f"{path}: is read by this run; name another file for results")
         check_replaceable(path, overwrite, known)
         if target.parent not in folders:
             folders.add(target.parent)
@@ -66,25 +68,26 @@ def check_outputs(
 
 
 def log_new_folders(files: Iterable[Path]) -> None:
-    """Say which folders these results' names will make: one may be misspelt."""
+    """Name the folders that will be made for these results: one may be misspelt."""
     for folder in {path.parent: None for path in files if not path.parent.exists()}:
         log(f"{folder}: is a new folder")
 
 
 def check_replaceable(path: Path, overwrite: bool = False, known: Callable[[Path], bool] = is_ours) -> None:
-    """See that a file may be written: nothing is there, or nothing in it, or what is known as ours.
+    """Check that nothing is lost by writing a file: it is not there, empty, in outputs/, or one that is known as ours.
 
     Raises:
-        InputError: it may not.
+        InputError: it is a folder, or a file that may be somebody's.
     """
     try:
         status = path.stat()
-    except OSError:  # nothing is there, or nothing that could be replaced
+    except OSError:  # not there, or not to be replaced
         return
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a folder; name a file")
-    if not (overwrite or is_stream(path) or status.st_size == 0 or known(path)):
-        raise InputError(f"{path}: is there and not this program's; name another place, or replace it with --overwrite")
+    if overwrite or status.st_size == 0 or path.resolve().is_relative_to(OUTPUTS.resolve()) or known(path):
+        return
+    raise InputError(f"{path}: is there and not this program's; name another file, or replace it with --overwrite")
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:
@@ -97,11 +100,10 @@ def _identity(path: str | Path) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def only_writer(folder: Path, name: str = "") -> Iterator[None]:
-    """Keep others out of a folder, or of the file `name` in it, who ask like this: to the end of the block, or of the
-    process, however that comes.
+    """Lock a folder, or the file `name` in it, to the end of the block, or of the process, however it ends.
 
     Raises:
-        InputError: somebody else is in it, or it can't be written to.
+        InputError: another process holds the lock, or the folder can't be written to.
     """
     from filelock import FileLock, Timeout  # here, because the library doesn't need it
 
@@ -122,11 +124,20 @@ def only_writer(folder: Path, name: str = "") -> Iterator[None]:
         lock.release()
 
 
-# --- The names ------------------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def only_writer_of(files: Iterable[Path | None]) -> Iterator[None]:
+    """Lock files that are written line by line, see `only_writer`; a stream, or None, needs no lock."""
+    with contextlib.ExitStack() as stack:
+        for path in {Path(os.path.realpath(path)) for path in files if path and not is_stream(path)}:
+            stack.enter_context(only_writer(path.parent, path.name))
+        yield
+
+
+# --- Their names ----------------------------------------------------------------------------------------------
 
 
 def picture_paths(inputs: Inputs, output: Path | None, single: bool) -> dict[str, Path]:
-    """The picture of each source: `output` or a file in it for a `single` photo, else its name within that folder.
+    """The picture of each source: `output` or a file in it for a `single` photo, else its name in that folder.
 
     Raises:
         InputError: `output` is a file's name, and there are several photos.
@@ -138,22 +149,22 @@ def picture_paths(inputs: Inputs, output: Path | None, single: bool) -> dict[str
         return {source: output if is_file else folder / _picture_name(name, "_keypoints")}
     if is_file:
         raise InputError(f"{output}: is a file's name, but the pictures are several; give --output a folder")
-    places, taken = {}, set(inputs.names)
+    paths, taken = {}, set(inputs.names)
     for source, name in zip(inputs.sources, inputs.names, strict=True):
         picture = _picture_name(name)
-        places[source] = folder / (name if picture == name else _free(picture, taken))
-    return places
+        paths[source] = folder / (name if picture == name else _free(picture, taken))
+    return paths
 
 
 def _picture_name(name: Path, addition: str = "") -> Path:
-    """In the photo's own format where a picture can be written and marked in that, else PNG behind the whole name."""
+    """In the photo's own format where pictures in that can be marked as ours, else PNG: a.jpg, b.bmp.png."""
     if name.suffix.lower() in MARKED_SUFFIXES:
         return name.with_name(f"{name.stem}{addition}{name.suffix}")
     return name.with_name(f"{name.name}{addition}.png")
 
 
 def _free(name: Path, taken: set[Path]) -> Path:
-    """The name, or with the first number behind it that no other has; now it is taken too."""
+    """The name if it isn't taken, else a_2.png, a_3.png, …; from now on it is."""
     numbered = (name.with_stem(f"{name.stem}_{i}") for i in itertools.count(2))
     free = next(one for one in itertools.chain([name], numbered) if one not in taken)
     taken.add(free)
@@ -161,8 +172,8 @@ def _free(name: Path, taken: set[Path]) -> Path:
 
 
 def sheet_paths(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = ()) -> dict[str, Path]:
-    """The contact sheet that each source would begin, numbered by it: so an interrupted run's sheets stay. Beside
-    `pictures`, none of which it replaces.
+    """The contact sheet that would begin with each source, numbered by it, so that an interrupted run's sheets stay.
+    None has the name of one of the `pictures`.
     """
     folder, taken = output or OUTPUTS, set(pictures)
     sheets = [_free(folder / f"contact_sheet_{i}.jpg", taken) for i in range(1, len(inputs.sources) + 1)]
@@ -170,30 +181,30 @@ def sheet_paths(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = 
 
 
 def pts_paths(inputs: Inputs, folder: Path) -> dict[str, Path]:
-    """The .pts file of each source's first face: the photo's name with that suffix, which tools look for.
+    """The .pts file of each source's first face: a.pts for a.jpg, as other tools expect.
 
-    It comes behind the whole name where a file of two photos could be one: of a.jpg and a.png, or of the second face of
-    a.jpg (see `pts_of_face`) and a.face2.jpg.
+    It is a.jpg.pts where two photos could get the same file: a.jpg and a.png, or the second face of a.jpg (see
+    `pts_of_face`) and a.face2.jpg.
 
     Raises:
-        InputError: a file would lie beside a photo, where tools look for its labels; or that whole name won't do.
+        InputError: a file would lie beside a photo, where tools look for its labels; or that longer name is taken too.
     """
     stems = [name.with_suffix("") for name in inputs.names]
-    owners = Counter(map(_family, [*stems, *(name for name in inputs.names if name.suffix)]))
-    places, families = {}, set()
+    owners = Counter(map(_without_face_numbers, [*stems, *(name for name in inputs.names if name.suffix)]))
+    paths, taken = {}, set()
     for source, name, stem in zip(inputs.sources, inputs.names, stems, strict=True):
-        chosen = stem if owners[_family(stem)] == 1 else name
-        if _family(chosen) in families:
+        chosen = stem if owners[_without_face_numbers(stem)] == 1 else name
+        if _without_face_numbers(chosen) in taken:
             raise InputError(f"{source}: its .pts could be that of another photo's face; rename it")
-        families.add(_family(chosen))
-        places[source] = folder / chosen.with_name(f"{chosen.name}.pts")
+        taken.add(_without_face_numbers(chosen))
+        paths[source] = folder / chosen.with_name(f"{chosen.name}.pts")
     photos = [Path(source) for source in inputs.sources if source != STDIN]
-    links = [Path(os.path.realpath(photo)) for photo in photos if photo.is_symlink()]  # labels may lie at either end
-    beside = {os.path.realpath(parent) for parent in {photo.parent for photo in [*photos, *links]}}
-    for parent, place in {place.parent: place for place in places.values()}.items():
-        if os.path.realpath(parent) in beside:
-            raise InputError(f"{place}: would lie among photos, as their labels do; give --pts another folder")
-    return places
+    photos += [Path(os.path.realpath(photo)) for photo in photos if photo.is_symlink()]  # labels may lie at either end
+    folders_of_photos = {os.path.realpath(parent) for parent in {photo.parent for photo in photos}}
+    for parent, path in {path.parent: path for path in paths.values()}.items():
+        if os.path.realpath(parent) in folders_of_photos:
+            raise InputError(f"{path}: would lie among photos, as their labels do; give --pts another folder")
+    return paths
 
 
 def pts_of_face(path: Path, number: int) -> Path:
@@ -201,6 +212,5 @@ def pts_of_face(path: Path, number: int) -> Path:
     return path if number == 1 else path.with_name(f"{path.stem}.face{number}.pts")
 
 
-def _family(stem: Path) -> Path:
-    """A name without the numbers of faces: what names of one family make with `pts_of_face` could be the same."""
+def _without_face_numbers(stem: Path) -> Path:
     return stem.with_name(re.sub(r"(?<=.)(\.face\d+)+$", "", stem.name))

@@ -1,6 +1,7 @@
-"""What the prediction command writes: pictures and points of each photo as it comes, and files about all of them."""
+"""The results of predict.py: pictures and points of each photo as it comes, and files about all photos."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,42 +17,39 @@ from face68.photos import Photo
 PAGE, COLUMNS, THUMBNAIL = 48, 8, 224  # photos on a contact sheet, in a row of it, and pixels of each
 
 
+@dataclass
 class Results:
     """Writes the results of a run: pictures and points as photos come, the rest at `close`.
 
     draw: (image, faces) → the picture; takes `numbers=False` for thumbnails, which numbers would cover.
-    pictures, pts: the file of each source; sources without one are left out.
-    sheets: for each source the contact sheet that begins with it, if one does.
-    summaries: files about all photos, each with what writes it.
+    pictures, pts: the file of each source; a source without one gets none.
+    sheets: the contact sheet of each source that may begin one.
+    summaries: files about all photos, each with the function that writes it.
     jsonl: a file that gets a line as soon as a photo is done.
-    earlier: what `jsonl` has of a run that this one goes on with; it belongs into the summaries too.
+    earlier: the results in `jsonl` of a run that this one resumes; the summaries have them too.
     options: what decides on the faces, see `ImageResult`.
-    overwrite: see `places.check_replaceable`, for what could not be planned.
+    overwrite: see `outputs.check_replaceable`: for files whose number was not known before.
+    files: the summaries, and `jsonl`, that were written; known after `close`.
     """
 
-    def __init__(
-        self,
-        draw: Callable[..., np.ndarray],
-        *,
-        pictures: dict[str, Path],
-        pts: dict[str, Path],
-        sheets: dict[str, Path],
-        summaries: dict[Path, Callable[[Path, Iterable[ImageResult]], None]],
-        jsonl: Path | None = None,
-        earlier: Sequence[ImageResult] = (),
-        options: dict | None = None,
-        overwrite: bool = False,
-    ):
-        self.draw, self.pictures, self.pts, self.sheets = draw, pictures, pts, sheets
-        self.summaries, self.jsonl, self.earlier, self.overwrite = summaries, jsonl, earlier, overwrite
-        self.options = options
-        self.results = list(earlier)
+    draw: Callable[..., np.ndarray]
+    pictures: dict[str, Path] = field(default_factory=dict)
+    pts: dict[str, Path] = field(default_factory=dict)
+    sheets: dict[str, Path] = field(default_factory=dict)
+    summaries: dict[Path, Callable[[Path, Iterable[ImageResult]], None]] = field(default_factory=dict)
+    jsonl: Path | None = None
+    earlier: Sequence[ImageResult] = ()
+    options: dict | None = None
+    overwrite: bool = False
+
+    def __post_init__(self):
+        self.results = list(self.earlier)
         self.jsonl_is_begun = False
-        self.files: list[Path] = []  # about all photos that are written, known after `close`
-        self.page: list[tuple[str, np.ndarray]] = []  # sources, and their thumbnails, at most a sheet of them
+        self.files: list[Path] = []
+        self.page: list[tuple[str, np.ndarray]] = []  # sources and their thumbnails, at most a sheet of them
 
     def write(self, photo: Photo) -> Photo:
-        """Draw the photo, which gives up its image for that, and write its own files; what goes wrong is its problem.
+        """Draw the photo, which loses its image for that, and write its own files; an error becomes its problem.
         From any thread.
         """
         if photo.problem is None:
@@ -67,24 +65,24 @@ class Results:
             photo.thumbnail = self.draw(small, faces, numbers=False)
         if photo.source in self.pictures:
             photo.picture = self.draw(photo.image, photo.faces)
-        photo.image = None  # of 250 megapixels it takes as much memory as the picture, and Pillow more to encode that
+        photo.image = None  # up to 750 MB, which encoding the picture needs
         if photo.source in self.pictures:
             write_image(self.pictures[photo.source], photo.picture)
         if photo.source in self.pts:
-            places = [pts_of_face(self.pts[photo.source], i) for i in range(1, len(photo.faces) + 1)]
-            for place in places:
-                check_replaceable(place, self.overwrite)
-            for place, face in zip(places, photo.faces, strict=True):
-                write_pts(place, face.keypoints)
+            paths = [pts_of_face(self.pts[photo.source], i) for i in range(1, len(photo.faces) + 1)]
+            for path in paths:
+                check_replaceable(path, self.overwrite)
+            for path, face in zip(paths, photo.faces, strict=True):
+                write_pts(path, face.keypoints)
 
     def add(self, photo: Photo) -> list[InputError]:
-        """Take a written photo into the files about all. Returns what of these can't be written."""
+        """Add a written photo to the files about all photos. Returns the problems of writing these."""
         result = ImageResult(photo.source, *photo.size, photo.faces, options=self.options)
         problems = []
         if self.jsonl:
             problems += attempt(self.jsonl, self._append, result)
             if problems:
-                self.jsonl = None  # a line may be cut off now, and behind it none would be read
+                self.jsonl = None  # a line may be cut off now, and none after it would be read
         if self.summaries:
             self.results.append(result)
         if self.sheets:
@@ -94,7 +92,7 @@ class Results:
         return problems
 
     def close(self) -> list[InputError]:
-        """Write what is about all photos, also after Ctrl-C, about those that were done. Returns what can't be."""
+        """Write the files about all photos that were done, also after Ctrl-C. Returns the problems of that."""
         problems = self._write_page()
         if self.jsonl and self.jsonl_is_begun:
             self.files.append(self.jsonl)
@@ -106,7 +104,7 @@ class Results:
         return problems
 
     def _append(self, result: ImageResult) -> None:
-        if not self.jsonl_is_begun:  # not sooner, so that a run that can't even begin spoils nothing
+        if not self.jsonl_is_begun:  # only now, so that a run that can't begin spoils nothing
             write_jsonl(self.jsonl, self.earlier)  # without the line that an earlier run was cut off in
             self.jsonl_is_begun = True
         append_jsonl(self.jsonl, result)
@@ -122,31 +120,29 @@ class Results:
 
 
 def read_earlier(path: Path, options: dict) -> list[ImageResult]:
-    """What a run with these options has put into its JSON Lines, to go on with. Earlier versions didn't note options.
+    """The results in the JSON Lines of an interrupted run with the same options, to go on with.
 
     Raises:
-        InputError: it can't be read, it had other options, or a photo is there twice, as two runs at once left it.
+        InputError: it can't be read, it had other options, or a photo is there twice.
     """
     earlier, seen = read_jsonl(path), set()
     for number, result in enumerate(earlier, start=1):
+        where = f"{path}: line {number}"
         if result.image in seen:
-            raise InputError(
-                f"{path}: line {number}: {result.image} is there twice; take one out, or begin anew without --resume"
-            )
+            raise InputError(f"{where}: {result.image} is there twice; take one out, or begin anew without --resume")
         seen.add(result.image)
-        before = options if result.options is None else result.options
+        before = result.options or {}
         for name in sorted(before.keys() | options.keys()):
-            was, now_is = (str(one.get(name, "its default")) for one in (before, options))
+            was, now_is = (str(one.get(name, "its default"))[:40] for one in (before, options))
             if was != now_is:
                 raise InputError(
-                    f"{path}: line {number}: made with {name} {was[:40]}, not {now_is[:40]}; resume with the same, or "
-                    "name another file"
+                    f"{where}: made with {name} {was}, not {now_is}; resume with the same, or name another file"
                 )
     return earlier
 
 
 def attempt(name: str | Path, function: Callable, *arguments) -> list[InputError]:
-    """Call a function; what it raises comes back in a list, so that one file that fails costs no other."""
+    """Call a function and return its error in a list, so that a file that fails stops no other."""
     try:
         function(*arguments)
     except Exception as error:
@@ -155,6 +151,6 @@ def attempt(name: str | Path, function: Callable, *arguments) -> list[InputError
 
 
 def thumbnail(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """An image reduced for a contact sheet, and its faces there: drawn on it, they can be seen."""
+    """An image reduced for a contact sheet, and its faces there: lines that are drawn now stay wide enough."""
     small, factor = reduced(image, THUMBNAIL)
     return small, [face.scaled(factor) for face in faces]

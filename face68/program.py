@@ -63,6 +63,10 @@ def log(line: str) -> None:
     print(printable(line), flush=True)
 
 
+def count_of_faces(count: int) -> str:
+    return {0: "no face found", 1: "1 face"}.get(count, f"{count} faces")
+
+
 def report_problems(problems: Sequence[InputError]) -> int:
     """Print each problem as a line on stderr, after which the run may go on. Returns how many they are."""
     with contextlib.suppress(OSError):  # there may be no room for that either

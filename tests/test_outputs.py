@@ -11,7 +11,7 @@ import pytest
 from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
-from cli.outputs import check_outputs, is_ours, only_writer, picture_paths, pts_paths, sheet_paths, pts_of_face
+from cli.outputs import check_outputs, is_ours, only_writer, picture_paths, pts_of_face, pts_paths, sheet_paths
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts
