@@ -123,7 +123,7 @@ def start_ray(address: str | None):
 
 
 def find_all(todo: list[str], args) -> Iterator[dict]:
-    """What `DetectionTask` says of each batch, as they are done.
+    """The row that `FindFaces` returns for each batch, as they are done.
 
     Raises:
         InputError: Ray doesn't start, or gives up.
@@ -148,13 +148,13 @@ def find_all(todo: list[str], args) -> Iterator[dict]:
 
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument("photos", nargs="+", metavar="PLACE", help="photos, folders of photos, globs")
-    p.add_argument("--recursive", action="store_true", help="look into the folders of folders too")
-    p.add_argument("--output", type=Path, required=True, help="folder for the JSON Lines")
+    p.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders of photos, patterns as 'a/*.jpg'")
+    p.add_argument("--recursive", action="store_true", help="take the photos of folders in folders, too")
+    p.add_argument("--output", type=Path, required=True, help="folder for the JSON Lines files")
     p.add_argument("--checkpoint", type=Path, metavar="FILE.onnx", help="network (default: the one of face68)")
-    p.add_argument("--batch-size", type=positive_int, default=256, help="photos a file, at most")
-    p.add_argument("--concurrency", type=positive_int, help="worker processes, of a core each (default: all cores)")
-    p.add_argument("--address", help="of a Ray cluster that is there already (default: a new one on this machine)")
+    p.add_argument("--batch-size", type=positive_int, default=256, help="photos in a file, at most")
+    p.add_argument("--concurrency", type=positive_int, help="worker processes, one core each (default: all cores)")
+    p.add_argument("--address", help="address of a running Ray cluster (default: start one on this machine)")
     return p.parse_args()
 
 

@@ -4,12 +4,13 @@ In memory keypoints are always (68, 2) float32, x before y, in pixels, 0-based, 
 format counts otherwise (`.pts` counts from 1) is converted here and nowhere else.
 """
 
+import contextlib
 import csv
 import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,10 +58,10 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def coordinate(text: str) -> float:
-    """A coordinate of a label, in px. Python takes more for numbers: 1_000, other scripts' digits.
+    """A coordinate of a label, in px. Stricter than Python's float, which takes 1_000 and other scripts' digits.
 
     Raises:
-        ValueError: it is none, in words.
+        ValueError: saying why it is none.
     """
     if not _NUMBER.fullmatch(text.strip()):
         raise ValueError(f"{text[:40]!r} is not a number")
@@ -70,8 +71,8 @@ def coordinate(text: str) -> float:
 
 
 def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
-    """Write keypoints (68, 2) px, 0-based, as an iBUG `.pts` file, which counts from 1. Its first line tells it from
-    labels that somebody made, see `is_result`.
+    """Write keypoints (68, 2) px, 0-based, as an iBUG `.pts` file, which counts from 1. `is_result` knows it from
+    hand-made labels by its first line.
 
     Raises:
         InputError: the file can't be written.
@@ -88,9 +89,9 @@ def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
 
 @dataclass(eq=False)
 class ImageResult:
-    """The faces of an image `width` × `height` px; of a film's frame also its number, from 0, and its time, seconds.
+    """The faces of an image of `width` × `height` px; for a frame of a film its number, from 0, and its time, seconds.
 
-    options: what decided on the faces, by name, in JSON's types; JSON and JSON Lines keep it.
+    options: the options that decided on the faces, by name, in JSON's types; JSON and JSON Lines keep them.
     """
 
     image: str  # path, of the film where it is a frame
@@ -103,7 +104,7 @@ class ImageResult:
 
 
 def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
-    """Write results as JSON, an image a line; what a network or detector doesn't say is null:
+    """Write results as JSON, an image a line; values that a network or detector doesn't give are null:
 
     `{"images": [{"image": path, "width": w, "height": h, "faces": [{"box": [x0, y0, x1, y1], "score": s,
     "face_score": f, "keypoints": [[x, y] × 68], "errors": [e × 68]}]}]}`
@@ -130,16 +131,13 @@ def write_jsonl(path: str | Path, results: Iterable[ImageResult]) -> None:
 
 
 def append_jsonl(path: str | Path, result: ImageResult) -> None:
-    """Add a line to what `write_jsonl` wrote; when the program ends in whatever way, it is there.
+    """Add a line to a file of `write_jsonl`. It is there at once, however the program ends.
 
     Raises:
         InputError: the file can't be written.
     """
-    try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json_line(result) + "\n")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with _appended(path) as file:
+        file.write(json_line(result) + "\n")
 
 
 def json_line(result: ImageResult) -> str:
@@ -151,7 +149,7 @@ def json_line(result: ImageResult) -> str:
 
 
 def read_json(path: str | Path) -> list[ImageResult]:
-    """Read what `write_json` wrote; a face without "errors" and "face_score" has none.
+    """Read a file of `write_json`; "errors" and "face_score" of a face may be missing.
 
     Raises:
         InputError: naming the file, and the image and face (counted from 1) that are wrong.
@@ -163,7 +161,7 @@ def read_json(path: str | Path) -> list[ImageResult]:
 
 
 def read_jsonl(path: str | Path) -> list[ImageResult]:
-    """Read what `write_jsonl` and `append_jsonl` wrote. A last line without its end, of a run cut off, doesn't count.
+    """Read a file of `write_jsonl` and `append_jsonl`. A last line without its end, as of a killed run, is skipped.
 
     Raises:
         InputError: naming the file, and the line and face (counted from 1) that are wrong.
@@ -211,12 +209,11 @@ def _image_from_json(where: str, data: dict) -> ImageResult:
 
 def _face_from_json(where: str, data: dict) -> Face:
     try:
-        score, face_score = _optional(data["score"], ()), _optional(data.get("face_score"), ())
+        score, face_score, identity = map(_optional, (data["score"], data.get("face_score"), data.get("identity")))
         box = _finite(data["box"], (4,))
         keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
-        errors = _optional(data.get("errors"), (NUM_LANDMARKS,))
-        identity = _optional(data.get("identity"), ())
-        measures = {name: _optional(value, ()) for name, value in (data.get("measures") or {}).items()}
+        errors = None if data.get("errors") is None else _finite(data["errors"], (NUM_LANDMARKS,)).astype(np.float32)
+        measures = {name: _optional(value) for name, value in (data.get("measures") or {}).items()} or None
     except KeyError as error:
         raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -225,19 +222,12 @@ def _face_from_json(where: str, data: dict) -> Face:
             "(or null), all finite numbers, expected"
         )
         raise InputError(f"{where}: {expected}") from error
-    return Face(
-        tuple(box.tolist()),
-        None if score is None else float(score),
-        keypoints.astype(np.float32),
-        None if errors is None else errors.astype(np.float32),
-        None if face_score is None else float(face_score),
-        None if identity is None else int(identity),
-        {name: None if value is None else float(value) for name, value in measures.items()} or None,
-    )
+    identity = None if identity is None else int(identity)
+    return Face(tuple(box.tolist()), score, keypoints.astype(np.float32), errors, face_score, identity, measures)
 
 
-def _optional(data: object, shape: tuple[int, ...]) -> np.ndarray | None:
-    return None if data is None else _finite(data, shape)
+def _optional(data: object) -> float | None:
+    return None if data is None else float(_finite(data, ()))
 
 
 def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
@@ -247,13 +237,11 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-FACES_CSV_COLUMNS = (  # of all files; those of films and with measures have more behind
+FACES_CSV_COLUMNS = (  # of every file; FILM_CSV_COLUMNS and measures follow where there are any
     *("image", "width", "height", "box_x0", "box_y0", "box_x1", "box_y1", "score", "face_score"),
     *(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy"),
     *(f"error{i}" for i in range(NUM_LANDMARKS)),
 )
-
-
 FILM_CSV_COLUMNS = ("frame", "time", "identity")
 _BOX_COLUMNS, _ERROR_COLUMNS = FACES_CSV_COLUMNS[3:7], FACES_CSV_COLUMNS[-NUM_LANDMARKS:]
 _POINT_COLUMNS = FACES_CSV_COLUMNS[9:-NUM_LANDMARKS]
@@ -262,48 +250,50 @@ _POINT_COLUMNS = FACES_CSV_COLUMNS[9:-NUM_LANDMARKS]
 def write_faces_csv(
     path: str | Path, results: Iterable[ImageResult], columns: Sequence[str] = FACES_CSV_COLUMNS
 ) -> None:
-    """Write results as CSV, a row a face; what isn't known is an empty cell.
-
-    An image without a face has no row.
+    """Write results as CSV, a row a face; unknown values are empty cells. An image without a face has no row.
 
     columns: `FACES_CSV_COLUMNS`, with `FILM_CSV_COLUMNS` and `measures.NAMES` behind.
 
     Raises:
         InputError: the file can't be written.
     """
-    with atomic_path(path) as temporary, _open_csv(temporary, "w") as file:
+    with atomic_path(path) as temporary, temporary.open("w", **_TEXT) as file:
         csv_writer(file).writerow(columns)
         for result in results:
-            _write_rows(file, result, columns)
+            csv_writer(file).writerows(_csv_rows(result, columns))
 
 
 def append_faces_csv(path: str | Path, result: ImageResult, columns: Sequence[str]) -> None:
-    """Add the rows of an image to what `write_faces_csv` wrote with the same columns.
+    """Add the rows of an image to a file of `write_faces_csv` with the same columns.
 
     Raises:
         InputError: the file can't be written.
     """
+    with _appended(path) as file:
+        csv_writer(file).writerows(_csv_rows(result, columns))
+
+
+@contextlib.contextmanager
+def _appended(path: str | Path) -> Iterator[TextIO]:
     try:
-        with _open_csv(Path(path), "a") as file:
-            _write_rows(file, result, columns)
+        with Path(path).open("a", **_TEXT) as file:
+            yield file
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-def _write_rows(file: TextIO, result: ImageResult, columns: Sequence[str]) -> None:
-    writer = csv_writer(file)
-    for face in result.faces:
-        values = _csv_values(result, face)
-        writer.writerow([values.get(column) for column in columns])  # None is written as an empty cell
-
-
-def _open_csv(path: Path, mode: str) -> TextIO:
-    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+_TEXT = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # a file's name needn't be text
 
 
 def csv_writer(file: TextIO):
-    """A csv.writer whose lines end in "\\n". Python before 3.13 quotes a "\\r" in a name only where lines end in it."""
+    """A csv.writer whose lines end in "\\n". Python before 3.13 quotes a "\\r" in a name only if lines end in it."""
     return csv.writer(SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n")))
+
+
+def _csv_rows(result: ImageResult, columns: Sequence[str]) -> Iterator[list]:
+    for face in result.faces:
+        values = _csv_values(result, face)
+        yield [values.get(column) for column in columns]  # None becomes an empty cell
 
 
 def _csv_values(result: ImageResult, face: Face) -> dict[str, object]:
@@ -319,7 +309,7 @@ def _csv_values(result: ImageResult, face: Face) -> dict[str, object]:
 
 
 def read_faces_csv(path: str | Path) -> list[ImageResult]:
-    """Read what `write_faces_csv` and `append_faces_csv` wrote.
+    """Read a file of `write_faces_csv` and `append_faces_csv`.
 
     Raises:
         InputError: naming the file and the row that is wrong.
@@ -359,10 +349,10 @@ _READERS = {".json": read_json, ".jsonl": read_jsonl, ".csv": read_faces_csv}
 
 
 def read_results(path: str | Path) -> list[ImageResult]:
-    """Read JSON, JSON Lines or CSV, as the suffix says.
+    """Read JSON, JSON Lines or CSV, by the suffix.
 
     Raises:
-        InputError: another suffix, or what the file's own reader says.
+        InputError: it has another suffix, or its reader's error.
     """
     reader = _READERS.get(Path(path).suffix.lower())
     if reader is None:
@@ -418,7 +408,7 @@ def _coco_skeleton() -> list[list[int]]:
 
 
 def read_coco(path: str | Path) -> list[ImageResult]:
-    """Read what `write_coco` wrote, or other COCO annotations of 68 keypoints a face; visibility is left out.
+    """Read a file of `write_coco`, or other COCO annotations of 68 keypoints a face; visibility is ignored.
 
     Raises:
         InputError: naming the file, and the image or annotation (counted from 1) that is wrong.
@@ -448,15 +438,12 @@ def read_coco(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
-_FRAME_HEAD = r'("frame": \d+, "time": [\d.]+, )?'
-_JSON_HEAD = re.compile(
-    r'(\{"images": \[\n)?\{"image": "([^"\\]|\\.)*", ' + _FRAME_HEAD + r'"width": \d+, "height": \d+, "faces": \['
-)
+_JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": ".*", "width": \d+, "height": \d+, "faces": \[')
 _HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ")
 
 
 def is_result(path: str | Path) -> bool:
-    """Whether a file begins as those do that this module writes. What somebody labelled, or else wrote, doesn't."""
+    """Whether a file begins as this module's functions write them; files of labels and of other programs don't."""
     try:
         with Path(path).open(encoding="utf-8", errors="replace") as file:
             head = file.read(1 << 16)

@@ -1,8 +1,8 @@
-"""The README's commands and snippets do what it says: all are read off the file, whatever its sections are called.
+"""The commands and snippets of the README and of docs/*.md work.
 
 A command is a line of an indented or fenced block, or code in a line of text, that begins with one of PROGRAMS. Every
 one is accepted by its program; those that aren't TOO_LONG run, and so do the Python snippets, one after the other, in a
-copy of the repository in which small stand-ins lie under the names that the README uses.
+copy of the repository in which small stand-ins lie under the names that the documents use.
 """
 
 import itertools
@@ -18,7 +18,8 @@ from conftest import REPOSITORY, SAMPLE
 
 from face68.formats import read_json
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md"))]
+ROOMS = sorted({path.parent.name for path in REPOSITORY.glob("*/*.py")} - {"tests"})  # folders of our modules
 PROGRAMS = ("python", "make", "pip", "ruff", "cat", "torchrun")
 # How commands begin that no test runs as they are, and why. What other tests run of them is in brackets.
 TOO_LONG = {
@@ -28,23 +29,21 @@ TOO_LONG = {
     "python3 -m venv": "sets up an environment",
     "python -m pytest": "is this very run",
     "torchrun": "minutes, in two processes [test_processes.py]",
-    "python -m curation.mean_face": "needs three sets of real faces",
     "python train.py": "minutes [test_train.py, and the first command of `make demo`]",
     "python -m benchmarks": "minutes, and other people's programs [test_benchmarks.py]",
+    "python -m docs.pictures": "finds and draws for seconds [test_visualize.py]",
+    "python examples/predict_ray.py": "needs Ray [test_ray.py]",
     "python prepare.py download": "350 MB [test_public_set.py]",
     "python prepare.py sample": "draws for a minute [test_drawn.py]",
-    "python prepare.py overlays": "writes into the library's own folder [test_overlays.py]",
     "python prepare.py film": "draws for a minute [test_films.py]",
     "python prepare.py shift": "needs faces enough to measure by [test_label_shift.py]",
-    "python visualize.py overlays": "draws heads for seconds [test_overlays.py]",
-    "python visualize.py overview": "finds and draws for seconds [test_visualize.py]",
     "python export.py": "tens of seconds [test_export.py]",
 }
 NEEDS = {  # what a command names that no stand-in can be: words in it, and why it isn't run
     "300w": "photographs of 300-W, which everybody fetches for themselves",
     "300W": "the same, its test sets",
     "runs/": "a network that the reader has trained",
-    "best.pt": "a network that the reader has trained",
+    "best.": "a network that the reader has trained",
     "rtsp:": "a camera",
     "--show": "a window",
 }
@@ -73,9 +72,10 @@ def is_run(command: str) -> bool:
     return not command.startswith(tuple(TOO_LONG)) and not any(word in command for word in NEEDS)
 
 
-COMMANDS = commands(README)
-(NETWORK,) = (snippet for snippet in blocks(README)[0] if "MODELS[" in snippet)  # of one's own, for models.py
-SNIPPETS = [snippet for snippet in blocks(README)[0] if "MODELS[" not in snippet]
+COMMANDS = list(dict.fromkeys(command for text in DOCUMENTS for command in commands(text)))
+SNIPPETS = [snippet for text in DOCUMENTS for snippet in blocks(text)[0]]
+(NETWORK,) = (snippet for snippet in SNIPPETS if "MODELS[" in snippet)  # a network of one's own, for models.py
+SNIPPETS.remove(NETWORK)
 
 
 def test_commands_are_read_off_all_blocks():
@@ -136,16 +136,17 @@ def copy(tmp_path):
     """The repository's code in a folder of its own, to be changed as a reader would."""
     for path in REPOSITORY.glob("*.py"):
         shutil.copy(path, tmp_path)
-    for package in ("face68", "curation", "benchmarks"):
-        shutil.copytree(REPOSITORY / package, tmp_path / package)
+    for room in ROOMS:
+        shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
 @pytest.fixture
 def readers_copy(copy, tiny, photos):
-    """The copy with what the README's commands name: networks, photos, faces of one's own, pictures to lay on them."""
-    for folder in ("saved_models", "docs"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("best*", "last*", "*.csv"))
+    """The copy with what the commands name: networks, photos, faces of one's own, pictures to lay on them."""
+    for path in (REPOSITORY / "saved_models").glob("[pd]*.*"):  # the shipped ones
+        (copy / "saved_models").mkdir(exist_ok=True)
+        shutil.copy(path, copy / "saved_models")
     shutil.copytree(tiny, copy / "data")
     shutil.copytree(SAMPLE / "test", copy / "data" / "test")
     shutil.copy(SAMPLE / "test_frames_keypoints.csv", copy / "data")
@@ -166,7 +167,7 @@ def readers_copy(copy, tiny, photos):
 
 
 def drive(folder, jobs) -> list:
-    """What the driver says of each job: a status, 0 where all is well, what was printed, and the seconds it took."""
+    """The driver's result of each job: a status, 0 where all is well, what was printed, and the seconds it took."""
     line = [sys.executable, "-c", DRIVER]
     text = json.dumps(jobs)
     result = subprocess.run(line, input=text, cwd=folder, capture_output=True, text=True, encoding="utf-8")
@@ -180,21 +181,19 @@ def job(command: str):
     words = shlex.split(last)
     if words[0] == "torchrun":  # its own options have a = each
         words = ["python", *itertools.dropwhile(lambda word: word.startswith("--"), words[1:])]
-    if words[:3] == ["python", "-m", "benchmarks"]:
-        words[1:3] = ["benchmarks/__main__.py"]
+    if words[:2] == ["python", "-m"] and words[2].partition(".")[0] in ROOMS:
+        module = words[2].replace(".", "/")
+        words[1:3] = [f"{module}/__main__.py" if (REPOSITORY / module).is_dir() else f"{module}.py"]
     if words[0] != "python" or not words[1].endswith(".py"):
         return None
     return words[1], words[2:], piped.split()[-1] if piped else None
 
 
 def test_every_command_runs_or_is_accepted_by_its_program_and_every_snippet_runs(readers_copy):
-    jobs = {
-        command: ("run" if is_run(command) else "accept", job(command))
-        for command in COMMANDS
-        if is_run(command) or job(command)
-    } | {snippet: ("snippet", snippet) for snippet in SNIPPETS}
-    said = dict(zip(jobs, drive(readers_copy, list(jobs.values())), strict=True))
-    assert {what: result for what, result in said.items() if result[0] != 0} == {}
+    jobs = {line: ("run" if is_run(line) else "accept", job(line)) for line in COMMANDS if job(line)}
+    jobs |= {snippet: ("snippet", snippet) for snippet in SNIPPETS}
+    results = dict(zip(jobs, drive(readers_copy, list(jobs.values())), strict=True))
+    assert {what: result for what, result in results.items() if result[0] != 0} == {}
 
 
 def test_a_network_of_ones_own(copy, tiny):
@@ -209,7 +208,7 @@ def test_a_network_of_ones_own(copy, tiny):
     (name,) = re.findall(r'MODELS\["(\w+)"\]', NETWORK)
     run("train.py", "--model", name, "--epochs", "1", "--data", tiny, "--output-dir", "run")
     photo = sorted((SAMPLE / "test").glob("*.jpg"))[0]
-    run("predict.py", "--checkpoint", "run/best.pt", "--image", photo, "--detector", "none", "--json", "points.json")
+    run("predict.py", photo, "--checkpoint", "run/best.pt", "--detector", "none", "--json", "points.json")
     (image,) = read_json(copy / "points.json")
     assert image.faces[0].keypoints.shape == (68, 2) and image.faces[0].errors is None
 
