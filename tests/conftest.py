@@ -62,18 +62,27 @@ def command(tmp_path):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run predict.py's `main` as the command does, but in this process: torch is there already."""
+def in_process(tmp_path, monkeypatch, capsys):
+    """Run a command's `main` in an empty folder as the command does, but in this process: its imports are done."""
 
-    def run(*arguments, detector="auto"):
-        line = ["predict.py", "--checkpoint", SHIPPED, "--detector", detector, *arguments]
-        monkeypatch.setattr(sys, "argv", list(map(str, line)))
+    def run(main, *arguments):
+        monkeypatch.setattr(sys, "argv", ["command.py", *map(str, arguments)])
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a command sets
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit) as exit_:
-            run_command(predict.main)
+            run_command(main)
         output, errors = capsys.readouterr()
         return SimpleNamespace(returncode=exit_.value.code or 0, stdout=output, stderr=errors)
+
+    return run
+
+
+@pytest.fixture
+def call(in_process):
+    """predict.py in this process."""
+
+    def run(*arguments, detector="auto"):
+        return in_process(predict.main, "--checkpoint", SHIPPED, "--detector", detector, *arguments)
 
     return run
 

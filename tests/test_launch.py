@@ -1,5 +1,7 @@
 """How commands begin and end, as processes of their own."""
 
+import cli.launch as launch
+
 import fcntl
 import os
 import signal
@@ -47,9 +49,14 @@ def begin(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
+    ("text", "printed", "number", "name"),
+    [
+        (IMPORTS, "", signal.SIGINT, "Ctrl-C"),
+        (IMPORTS, "", signal.SIGHUP, "SIGHUP"),
+        (MAIN, "tidied\n", signal.SIGINT, "Ctrl-C"),
+        (MAIN, "tidied\n", signal.SIGTERM, "SIGTERM"),
+    ],
 )
-@pytest.mark.parametrize(("text", "printed"), [(IMPORTS, ""), (MAIN, "tidied\n")])
 def test_an_interruption_is_a_line_from_the_first_import_on(begin, number, name, text, printed):
     process = begin(text)
     process.stdout.readline()
@@ -58,13 +65,37 @@ def test_an_interruption_is_a_line_from_the_first_import_on(begin, number, name,
     assert (process.returncode, output, errors) == (130, printed, f"stopped by {name}\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_what_is_ignored_in_the_background_and_under_nohup_stays_so(begin, number):
-    process = begin(MAIN.replace("30", "0.3"), preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
-    process.stdout.readline()
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output, errors) == (0, "tidied\n", "")
+@pytest.fixture
+def handlers():
+    """The signals' handlers come back after the test."""
+    before = {number: signal.getsignal(number) for number in launch.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", launch.SIGNALS)
+def test_a_signal_waits_for_the_end_of_what_belongs_together(handlers, number):
+    events = []
+    launch.on_signals(events.append)
+    with launch.uninterrupted():
+        signal.raise_signal(number)
+        events.append("the rest of the block")
+    assert events == ["the rest of the block", number]
+    with pytest.raises(ZeroDivisionError), launch.uninterrupted():
+        1 / 0  # noqa: B018
+    signal.raise_signal(number)
+    assert events[2:] == [number], "the handlers are as before"
+
+
+@pytest.mark.parametrize("number", launch.SIGNALS)
+def test_a_signal_that_is_ignored_in_the_background_and_under_nohup_stays_so(handlers, number):
+    signal.signal(number, signal.SIG_IGN)
+    events = []
+    launch.on_signals(events.append)
+    with launch.uninterrupted():
+        signal.raise_signal(number)
+    assert events == [] and signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_libraries_of_c_don_t_write_on_stderr_and_python_does(begin):
@@ -75,13 +106,13 @@ def test_libraries_of_c_don_t_write_on_stderr_and_python_does(begin):
 def test_a_module_of_a_package_is_a_command_too(tmp_path):
     """As `python -m benchmarks` runs it; of a package in another folder nothing is set up."""
     copy_launch(tmp_path)
-    for folder, said in ((tmp_path, ""), (tmp_path / "elsewhere", "chatter\n")):
+    for folder, heard in ((tmp_path, ""), (tmp_path / "elsewhere", "chatter\n")):
         (folder / "room").mkdir(parents=True)
         (folder / "room" / "__main__.py").write_text("import cli.launch, os\nos.write(2, b'chatter\\n')\n")
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
         line = [sys.executable, "-m", "room"]
         done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, said)
+        assert (done.returncode, done.stderr) == (0, heard)
 
 
 def test_who_imports_a_command_keeps_its_signals_and_streams():
@@ -160,36 +191,3 @@ def test_no_room_for_what_is_printed_is_a_line(begin):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
     assert errors == "error: standard output: can't be written (No space left on device); give another place\n"
-
-
-def test_a_name_that_no_file_can_have_is_a_line(begin):
-    process = begin("import cli.launch as launch, pathlib\nlaunch.run(lambda: pathlib.Path(300 * 'a').stat())\n")
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2
-    assert errors == f"error: {300 * 'a'}: can't be read (File name too long); check the path\n"
-
-
-def test_memory_that_runs_out_is_a_line(begin):
-    process = begin("import cli.launch as launch\ndef main(): raise MemoryError\nlaunch.run(main)\n")
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 2 and errors.startswith("error: the memory of this machine is too small")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_block_that_belongs_together_is_ended(begin, number):
-    text = """
-import cli.launch as launch, signal, time
-def main():
-    with launch.uninterrupted():
-        print("within", flush=True)
-        time.sleep(0.3)
-        print("ended", flush=True)
-    print("never", flush=True)
-launch.run(main)
-"""
-    process = begin(text)
-    process.stdout.readline()
-    time.sleep(0.05)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=30)
-    assert (process.returncode, output) == (130, "ended\n")

@@ -1,4 +1,4 @@
-"""Results go where nothing of a user's is lost, each to a place of its own."""
+"""Results go where nothing of a user's is lost, each to a path of its own."""
 
 import os
 import shutil
@@ -22,9 +22,9 @@ from face68.landmarks import Face
 BLACK = np.zeros((8, 9, 3), np.uint8)
 
 
-def refused(*places, **options) -> str:
+def refused(*paths, **options) -> str:
     with pytest.raises(InputError) as caught:
-        check_outputs(places, **options)
+        check_outputs(paths, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -44,7 +44,7 @@ def write_ours(folder: Path) -> list[Path]:
 
 
 def write_somebodys(folder: Path) -> list[Path]:
-    """What a user may have at a place by mistake."""
+    """Files that a user may name by mistake."""
     shutil.copy(PRETRAINED, folder / "ck.pt")
     (folder / "photo.jpg").write_bytes(encoded(Image.fromarray(BLACK), "JPEG"))
     (folder / "photo.bmp").write_bytes(encoded(Image.fromarray(BLACK), "BMP"))
@@ -56,22 +56,33 @@ def write_somebodys(folder: Path) -> list[Path]:
 
 
 def test_what_we_wrote_is_replaced(tmp_path):
-    places = write_ours(tmp_path)
-    assert len(places) == 9 and all(map(is_ours, places))
-    check_outputs(places)
+    paths = write_ours(tmp_path)
+    assert len(paths) == 9 and all(map(is_ours, paths))
+    check_outputs(paths)
 
 
 def test_what_somebody_else_wrote_is_replaced_only_when_told_so(tmp_path):
-    places = write_somebodys(tmp_path)
-    for place in places:
-        told = refused(place)
-        assert str(place) in told and "--overwrite" in told
+    paths = write_somebodys(tmp_path)
+    for path in paths:
+        told = refused(path)
+        assert str(path) in told and "--overwrite" in told
         link = tmp_path / "link"
-        link.symlink_to(place)
+        link.symlink_to(path)
         assert "--overwrite" in refused(link), "a link is what it leads to"
         link.unlink()
-    check_outputs(places, overwrite=True)
+    check_outputs(paths, overwrite=True)
     check_outputs([tmp_path / "notes.txt"], known=lambda path: path.read_text() == "about faces")
+
+
+def test_what_lies_in_outputs_is_replaced_and_what_it_links_to_isn_t(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").mkdir()
+    Path("notes.txt").write_text("about faces")
+    Path("outputs/notes.txt").write_text("about faces")
+    check_outputs([Path("outputs/notes.txt"), tmp_path / "outputs" / "new" / "a.png"])
+    Path("outputs/link.txt").symlink_to(tmp_path / "notes.txt")
+    assert "--overwrite" in refused(Path("outputs/link.txt"))
+    assert "--overwrite" in refused(Path("outputs/../notes.txt"))
 
 
 def test_nothing_and_empty_files_are_free(tmp_path):
@@ -84,18 +95,18 @@ def test_what_the_run_reads_is_never_replaced(tmp_path):
     write_image(tmp_path / "a.png", BLACK)  # ours, but read now
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     os.link(tmp_path / "a.png", tmp_path / "other.png")
-    for place in ("a.png", "link.png", "other.png"):
-        told = refused(tmp_path / place, reads=["missing.jpg", str(tmp_path / "a.png")], overwrite=True)
-        assert place in told and "is read by this run" in told
+    for path in ("a.png", "link.png", "other.png"):
+        told = refused(tmp_path / path, reads=["missing.jpg", str(tmp_path / "a.png")], overwrite=True)
+        assert path in told and "is read by this run" in told
 
 
-def test_two_results_need_two_places(tmp_path):
+def test_two_results_need_two_paths(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert "is named for two results" in refused(tmp_path / "a", tmp_path / "link")
     assert "is named for two results" in refused(tmp_path / "a", tmp_path / "." / "b" / ".." / "a")
 
 
-def test_places_that_will_not_do_are_told_beforehand(tmp_path):
+def test_paths_that_will_not_do_are_told_beforehand(tmp_path):
     (tmp_path / "file").write_text("")
     assert "is a folder; name a file" in refused(tmp_path)
     assert "can't be written" in refused(tmp_path / "file" / "a.json")
@@ -126,17 +137,17 @@ def named(tmp_path, monkeypatch):
 
 def test_pictures_are_named_after_photos_in_a_format_that_says_whose_they_are(named):
     inputs = named("a.jpg", "sub/b.TIFF", "c.bmp", "d.gif")
-    places = picture_paths(inputs, Path("out"), single=False)
-    assert [str(place) for place in places.values()] == [
+    paths = picture_paths(inputs, Path("out"), single=False)
+    assert [str(path) for path in paths.values()] == [
         "out/a.jpg",
         "out/c.bmp.png",
         "out/d.gif.png",
         "out/sub/b.TIFF",
     ]
-    (place,) = picture_paths(named(arguments=["in/a.jpg"]), None, single=True).values()
-    assert str(place) == "outputs/a_keypoints.jpg"
-    (place,) = picture_paths(named(arguments=["in/c.bmp"]), Path("mine.bmp"), single=True).values()
-    assert str(place) == "mine.bmp"
+    (path,) = picture_paths(named(arguments=["in/a.jpg"]), None, single=True).values()
+    assert str(path) == "outputs/a_keypoints.jpg"
+    (path,) = picture_paths(named(arguments=["in/c.bmp"]), Path("mine.bmp"), single=True).values()
+    assert str(path) == "mine.bmp"
     with pytest.raises(InputError, match="is a file's name"):
         picture_paths(inputs, Path("mine.png"), single=False)
 
@@ -153,8 +164,8 @@ def test_photos_with_names_of_results_are_no_hindrance(named):
 
 
 def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
-    places = sheet_paths(named("a.jpg", "b.jpg"), None)
-    assert [str(place) for place in places.values()] == ["outputs/contact_sheet_1.jpg", "outputs/contact_sheet_2.jpg"]
+    paths = sheet_paths(named("a.jpg", "b.jpg"), None)
+    assert [str(path) for path in paths.values()] == ["outputs/contact_sheet_1.jpg", "outputs/contact_sheet_2.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +181,9 @@ def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
     ],
 )
 def test_pts_files_are_named_after_photos_and_never_alike(named, names, expected):
-    places = pts_paths(named(*names), Path("pts"))
-    assert [str(place) for place in places.values()] == [f"pts/{stem}.pts" for stem in expected]
-    every = [pts_of_face(place, number) for place in places.values() for number in range(1, 9)]
+    paths = pts_paths(named(*names), Path("pts"))
+    assert [str(path) for path in paths.values()] == [f"pts/{stem}.pts" for stem in expected]
+    every = [pts_of_face(path, number) for path in paths.values() for number in range(1, 9)]
     assert len(set(every)) == len(every), "however many faces they show"
 
 
@@ -230,7 +241,7 @@ with only_writer(Path({str(folder)!r}), {name!r}):
     other.communicate()
 
 
-def test_a_place_that_can_t_be_locked_is_a_line(tmp_path):
+def test_a_folder_that_can_t_be_locked_is_a_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't be written"):
         only_writer(tmp_path / "file").__enter__()

@@ -107,17 +107,16 @@ def test_folders_globs_and_files_name_each_photo_once(tmp_path, photos, call):
     assert result.returncode == 0, result.stderr
     found = sorted(str(path.relative_to(tmp_path / "outputs")) for path in (tmp_path / "outputs").rglob("*"))
     assert found == ["-5.jpg", "0.jpg", "1.jpg", "2.jpg", "contact_sheet_1.jpg", "sub", "sub/3.jpg"]
-    result = call("--image", "photos", "--recursive", "--no-pictures", "--json", "all.json", detector="none")
+    result = call("photos", "--recursive", "--no-pictures", "--json", "all.json", detector="none")
     assert len(read_json(tmp_path / "all.json")) == 6
     one = call("--image", "photos/-5.jpg", "--output", "marked.jpg", detector="none")
     assert "1 face -> marked.jpg" in one.stdout
 
 
-def test_file_names_that_are_no_text(tmp_path, photos, command):
+def test_file_names_that_are_no_text(tmp_path, photos, call):
     name = os.fsdecode(b"caf\xe9.jpg")
     (photos / "0.jpg").rename(photos / name)
-    arguments = ("--checkpoint", SHIPPED, "--detector", "none", "--csv", "all.csv", "--json", "all.json")
-    result = command("predict.py", "--image", photos, *arguments)
+    result = call(photos, "--csv", "all.csv", "--json", "all.json", detector="none")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "outputs" / name).exists()
     for read, file in ((read_json, "all.json"), (read_faces_csv, "all.csv")):
@@ -125,12 +124,15 @@ def test_file_names_that_are_no_text(tmp_path, photos, command):
 
 
 @pytest.mark.parametrize("option", ["--output", "--json", "--csv", "--coco", "--jsonl"])
-def test_a_photo_is_never_overwritten(photos, call, option):
+def test_a_photo_and_the_network_are_never_overwritten(tmp_path, photos, call, option):
     (photos / "link.png").symlink_to(photos / "1.jpg")
-    before = digests(photos)
-    for place in ("photos/1.jpg", "photos/link.png"):
-        assert place in one_line_error(call("--image", "photos/1.jpg", option, place, detector="none"))
-    assert digests(photos) == before
+    (tmp_path / "net.onnx").write_bytes(SHIPPED.read_bytes())
+    before = digests(tmp_path)
+    for path in ("photos/1.jpg", "photos/link.png", "net.onnx"):
+        arguments = ("photos/1.jpg", "--checkpoint", "net.onnx", "--overwrite", option, path)
+        if not (option == "--output" and path == "net.onnx"):  # which is taken for a folder's name
+            assert f"{path}: is read by this run" in one_line_error(call(*arguments, detector="none"))
+    assert digests(tmp_path) == before
 
 
 def test_a_folder_of_photos_takes_no_results_of_theirs(photos, call):
@@ -142,14 +144,14 @@ def test_a_folder_of_photos_takes_no_results_of_theirs(photos, call):
     before = digests(photos)
     for option in ("--output", "--pts"):
         for more in ((), ("--recursive",), ("--recursive", "--overwrite")):
-            assert "photos" in one_line_error(call("--image", "photos", option, "photos", *more, detector="none"))
+            assert "photos" in one_line_error(call("photos", option, "photos", *more, detector="none"))
     assert digests(photos) == before
 
 
 def test_a_command_that_is_run_again_replaces_what_it_wrote(tmp_path, call, photos):
     (photos / "0.jpg").rename(photos / "0.bmp")  # the content decides; a BMP of ours couldn't say whose it is
     files = ("--json", "all.json", "--csv", "all.csv", "--coco", "all.coco", "--jsonl", "all.jsonl", "--pts", "pts")
-    run = ("--image", "photos", "--output", "out", *files)
+    run = ("photos", "--output", "out", *files)
     for _ in range(2):
         assert call(*run, detector="none").returncode == 0
     before = digests(tmp_path)
@@ -171,27 +173,20 @@ def test_what_somebody_else_wrote_is_not_replaced(tmp_path, call, photos):
     before = digests(tmp_path)
     places = {"out/1.jpg": ("--output", "out"), "ck.pt": ("--json", "ck.pt"), "labels.csv": ("--csv", "labels.csv")}
     for name, place in (places | {"pts/3.pts": ("--pts", "pts")}).items():
-        line = one_line_error(call("--image", "photos", *place, detector="none"))
+        line = one_line_error(call("photos", *place, detector="none"))
         assert f"error: {name}: " in line and "--overwrite" in line
         assert digests(tmp_path) == before
-        assert call("--image", "photos", *place, "--overwrite", detector="none").returncode == 0
+        assert call("photos", *place, "--overwrite", detector="none").returncode == 0
         assert (tmp_path / name).read_bytes() != somebodys[name]
         for path in set(digests(tmp_path)) - set(before):
             path.unlink()
         (tmp_path / name).write_bytes(somebodys[name])
 
 
-def test_the_network_is_not_replaced_by_its_results(tmp_path, call, photos):
-    (tmp_path / "net.pt").write_bytes(PRETRAINED.read_bytes())
-    arguments = ("--checkpoint", "net.pt", "--json", "net.pt", "--overwrite")
-    assert "net.pt: is read by this run" in one_line_error(call("--image", "photos", *arguments, detector="none"))
-    assert (tmp_path / "net.pt").read_bytes() == PRETRAINED.read_bytes()
-
-
 def test_a_place_that_will_not_do_is_told_before_the_work(tmp_path, call, photos):
     (tmp_path / "file").touch()
     for option in ("--json", "--csv", "--coco", "--jsonl", "--output", "--pts"):
-        result = call("--image", "photos", option, "file/deep/all.x", detector="none")
+        result = call("photos", option, "file/deep/all.x", detector="none")
         assert "file/deep/all.x" in one_line_error(result) and result.stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
 
@@ -203,7 +198,7 @@ def test_one_photo_that_fails_costs_no_other(tmp_path, call, photos, monkeypatch
         return image if image.shape[0] != 9 else image[None]
 
     monkeypatch.setattr(predict, "draw_faces", fail)
-    result = call("--image", "photos", "--json", "all.json", "--output", "out", detector="none")
+    result = call("photos", "--json", "all.json", "--output", "out", detector="none")
     assert "photos/2.png" in one_line_error(result)
     assert len(read_json(tmp_path / "all.json")) == 6 and len(list((tmp_path / "out").iterdir())) == 6 + 1
 
@@ -221,7 +216,7 @@ def test_names_that_play_with_the_terminal(tmp_path, call, photos):
     (photos / "0.jpg").rename(photos / "a\nb.jpg")
     (photos / "1.jpg").rename(photos / "\x1b[31mred.jpg")
     (photos / "bad\x1b[2J\n.jpg").write_bytes(b"")
-    result = call("--image", "photos", "--json", "all.json", detector="none")
+    result = call("photos", "--json", "all.json", detector="none")
     assert r"photos/bad\x1b[2J\n.jpg: is empty" in one_line_error(result)
     assert len(result.stdout.splitlines()) == 1 + 6 + 1 and "\x1b" not in result.stdout + result.stderr
     assert r"photos/a\nb.jpg: 1 face -> outputs/a\nb.jpg" in result.stdout
@@ -248,7 +243,7 @@ def test_names_that_play_with_the_terminal(tmp_path, call, photos):
     ],
 )
 def test_arguments_that_make_no_sense_are_one_line(photos, call, arguments, told):
-    assert told in one_line_error(call("--image", "photos", *arguments, detector="none"))
+    assert told in one_line_error(call("photos", *arguments, detector="none"))
 
 
 def test_boxes_by_hand(tmp_path, call, hopper, landmarker):
@@ -346,7 +341,7 @@ def test_pts_files_are_named_after_photo_and_face(tmp_path, call, hopper):
 
 def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call, photos, monkeypatch):
     monkeypatch.setattr(results, "PAGE", 4)
-    call("--image", "photos", "--output", "out", detector="none")
+    call("photos", "--output", "out", detector="none")
     pages = sorted((tmp_path / "out").glob("contact_sheet_*.jpg"))
     assert [page.name for page in pages] == ["contact_sheet_1.jpg", "contact_sheet_5.jpg"]
     first, second = (read_image(page) for page in pages)
@@ -354,7 +349,7 @@ def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call,
 
 
 def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos):
-    run = ("--image", "photos", "--jsonl", "all.jsonl")
+    run = ("photos", "--jsonl", "all.jsonl")
     call(*run, detector="none")
     before = digests(tmp_path)
     assert "missing.pt" in one_line_error(call(*run, "--checkpoint", "missing.pt"))
@@ -366,7 +361,7 @@ def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos):
 
 
 def test_resume_does_the_rest_once(tmp_path, call, photos):
-    run = ("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl", "--json", "all.json")
+    run = ("photos", "--no-pictures", "--jsonl", "all.jsonl", "--json", "all.json")
     call(*run, detector="none")
     whole = (tmp_path / "all.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -381,45 +376,40 @@ def test_resume_does_the_rest_once(tmp_path, call, photos):
 
 def test_one_run_at_a_time_writes_a_file(tmp_path, call, photos):
     with only_writer(tmp_path, "all.jsonl"):
-        told = one_line_error(call("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl", detector="none"))
-    assert "all.jsonl: another process writes into it" in told and not (tmp_path / "all.jsonl").exists()
+        error = one_line_error(call("photos", "--no-pictures", "--jsonl", "all.jsonl", detector="none"))
+    assert "all.jsonl: another process writes into it" in error and not (tmp_path / "all.jsonl").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_a_run_with_other_options_or_doubled_photos_is_not_resumed(tmp_path, call, photos):
+    run = ("photos", "--no-pictures", "--jsonl", "all.jsonl")
+    call(*run, detector="none")
+    before = (tmp_path / "all.jsonl").read_text()
+    for arguments, words in (
         (("--checkpoint", "fast"), "made with checkpoint "),
         (("--passes", "1"), "made with passes 3, not 1"),
         (("--largest",), "made with largest its default, not True"),
         (("--box", "1,2,30,40"), "made with box its default, not [[1.0, 2.0, 30.0, 40.0]]"),
-    ],
-)
-def test_what_was_found_otherwise_is_not_gone_on_with(tmp_path, call, photos, arguments, words):
-    run = ("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl")
-    call(*run, detector="none")
-    before = (tmp_path / "all.jsonl").read_bytes()
-    told = one_line_error(call(*run, "--resume", *arguments, detector="none"))
-    assert words in told and "all.jsonl: line 1" in told
-    assert (tmp_path / "all.jsonl").read_bytes() == before
-
-
-def test_what_two_runs_at_once_doubled_is_not_gone_on_with(tmp_path, call, photos):
-    run = ("--image", "photos", "--no-pictures", "--jsonl", "all.jsonl", "--csv", "all.csv")
-    call(*run, detector="none")
-    lines = (tmp_path / "all.jsonl").read_text().splitlines(keepends=True)
+    ):
+        error = one_line_error(call(*run, "--resume", *arguments, detector="none"))
+        assert words in error and "all.jsonl: line 1" in error
+        assert (tmp_path / "all.jsonl").read_text() == before
+    lines = before.splitlines(keepends=True)
     (tmp_path / "all.jsonl").write_text("".join(lines[:4] + lines[2:]))
-    told = one_line_error(call(*run, "--resume", detector="none"))
-    assert "all.jsonl: line 5: photos/2.jpg is there twice" in told
+    error = one_line_error(call(*run, "--resume", detector="none"))
+    assert "all.jsonl: line 5: photos/2.jpg is there twice" in error
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_pipe_without_a_writer_can_be_left(tmp_path, number):
+def start(folder, *arguments, **options) -> subprocess.Popen:
+    line = [sys.executable, REPOSITORY / "predict.py", "--checkpoint", SHIPPED, "--detector", "none", *arguments]
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_a_pipe_without_a_writer_can_be_left(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    line = [sys.executable, REPOSITORY / "predict.py", "--checkpoint", SHIPPED, "--image", "pipe.jpg"]
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(tmp_path, "pipe.jpg")
     assert process.stdout.readline().startswith("network: ")
     time.sleep(0.5)  # until it waits for the pipe
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors.startswith("stopped by ")
 
@@ -427,16 +417,8 @@ def test_a_pipe_without_a_writer_can_be_left(tmp_path, number):
 def test_ctrl_c_keeps_what_is_done(tmp_path, photos):
     for i in range(6, 400):
         (photos / f"{i}.jpg").write_bytes((photos / f"{i % 6}.jpg").read_bytes())
-    arguments = ["--checkpoint", SHIPPED, "--detector", "none", "--jsonl", "all.jsonl", "--json", "all.json"]
-    line = [sys.executable, REPOSITORY / "predict.py", "--image", "photos", *arguments]
-    process = subprocess.Popen(
-        line,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background jobs ignore it
+    process = start(tmp_path, "photos", "--jsonl", "all.jsonl", "--json", "all.json", **heard)
     for _ in range(3):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -449,12 +431,10 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, photos):
     assert not list(tmp_path.rglob(".partial-*"))
 
 
-def test_results_go_through_pipes(tmp_path, photos):
+def test_results_go_through_pipes(tmp_path, photos, call):
     os.mkfifo(tmp_path / "fifo")
     reader = subprocess.Popen(["cat", "fifo"], cwd=tmp_path, stdout=subprocess.PIPE)
-    arguments = ["--checkpoint", SHIPPED, "--detector", "none", "--no-pictures", "--json", "fifo"]
-    line = [sys.executable, REPOSITORY / "predict.py", "--image", "photos", *arguments]
-    subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    assert call("photos", "--no-pictures", "--json", "fifo", detector="none").returncode == 0
     assert len(json.loads(reader.communicate(timeout=10)[0])["images"]) == 6
     assert (tmp_path / "fifo").is_fifo()
 
@@ -486,35 +466,23 @@ def test_the_network_computes_in_as_many_threads_as_are_asked_for(call, monkeypa
     def open_network(path, count):
         raise InputError(f"{path}: asked for {count} threads")
 
-    monkeypatch.setattr("networks.open_network", open_network)
+    monkeypatch.setattr("cli.weights.open_network", open_network)
     assert f"asked for {threads} threads" in one_line_error(call(*arguments))
 
 
 # --- Checkpoints ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no checkpoint", "other"])
-def test_an_unusable_checkpoint_is_one_line(tmp_path, call, content):
-    path = tmp_path / "net.pt"
-    if content == "other":
-        torch.save({"weights": {}}, path)
-    elif content is not None:
-        path.write_bytes(content)
-    assert "net.pt" in one_line_error(call("--checkpoint", path))
-
-
-def test_a_checkpoint_of_another_network_is_one_line(tmp_path, call):
-    torch.save(load_checkpoint(PRETRAINED) | {"model": "net"}, tmp_path / "net.pt")
-    assert "train it again" in one_line_error(call("--checkpoint", tmp_path / "net.pt"))
-
-
-def test_a_checkpoint_that_runs_code_is_refused(tmp_path, call):
+def test_a_checkpoint_that_can_t_be_used_is_one_line_and_runs_no_code(tmp_path, call):
     class Harmful:
         def __reduce__(self):
             return (open, (str(tmp_path / "written by the checkpoint"), "w"))
 
-    torch.save({"weights": Harmful()}, tmp_path / "net.pt")
-    one_line_error(call("--checkpoint", tmp_path / "net.pt"))
+    for content in ({"weights": Harmful()}, {"weights": {}}, load_checkpoint(PRETRAINED) | {"model": "net"}):
+        torch.save(content, tmp_path / "net.pt")
+        assert "net.pt" in one_line_error(call("--checkpoint", "net.pt"))
+    (tmp_path / "net.pt").write_bytes(b"no checkpoint")
+    assert "net.pt" in one_line_error(call("--checkpoint", "net.pt"))
     assert not (tmp_path / "written by the checkpoint").exists()
 
 
