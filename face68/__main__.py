@@ -1,7 +1,7 @@
 """Find the 68 keypoints of every face in photos: JSON on standard output, a line a photo.
 
 face68 photo.jpg
-face68 photo.jpg --output marked/           # and pictures with the points, in that folder
+face68 photo.jpg --output marked/           # also writes the photo with its points into that folder
 face68 photos/ --output marked/ > points.jsonl
 """
 
@@ -21,22 +21,32 @@ from face68.program import parser, report_problems, run_program
 def parse_arguments():
     p = parser(__doc__)
     p.prog = "face68"
-    p.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders, globs, or - for standard input")
-    p.add_argument("--output", type=Path, metavar="FOLDER", help="draw the points, too: a picture a photo")
-    p.add_argument("--network", default=FOR_PHOTOS, metavar="|".join((*FAMILY, "FILE.onnx")), help="fast to exact")
+    p.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="files, folders, patterns as 'a/*.jpg', or - for standard input"
+    )
+    p.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="also write each photo with its points into this folder"
+    )
+    networks = "|".join((*FAMILY, "FILE.onnx"))
+    p.add_argument(
+        "--network", default=FOR_PHOTOS, metavar=networks, help="from the fastest to the most exact; or a file"
+    )
     p.add_argument("--version", action="version", version=f"face68 {__version__}")
     return p.parse_args()
 
 
-def write_picture(photo: Photo, path: Path) -> None:
-    """Draw the points.
+def write_picture(photo: Photo, path: Path, taken: set[Path]) -> None:
+    """Write the photo with its points. It may replace an earlier run's picture.
+
+    taken: the photos and pictures of this run, which it never replaces; gets the new one.
 
     Raises:
-        InputError: the file can't be written, or is there and not a picture of ours, or the photo itself.
+        InputError: the file can't be written, or is there and not to be replaced.
     """
-    if path.exists() and (not is_marked(path) or path.samefile(photo.source)):
-        raise InputError(f"{path}: is there and not a picture of face68's; name another folder")
+    if path.resolve() in taken or (path.exists() and not is_marked(path)):
+        raise InputError(f"{path}: is a photo, a picture of this run, or not face68's; name another folder")
     write_image(path, draw_faces(photo.image, photo.faces))
+    taken.add(path.resolve())
 
 
 def main() -> int:
@@ -44,6 +54,7 @@ def main() -> int:
     landmarker, inputs = Landmarker(args.network), find_inputs(args.photos)
     failed = report_problems(inputs.problems)
     names = dict(zip(inputs.sources, inputs.names, strict=True))
+    taken = {Path(source).resolve() for source in inputs.sources}
     for photo in find_faces(landmarker, inputs.sources, read_source, weigh=weigh_source):
         try:
             if photo.problem:
@@ -51,7 +62,7 @@ def main() -> int:
             if args.output:
                 name = names[photo.source]
                 suffix = "" if name.suffix.lower() in MARKED_SUFFIXES else ".png"
-                write_picture(photo, args.output / f"{name}{suffix}")
+                write_picture(photo, args.output / f"{name}{suffix}", taken)
         except InputError as problem:
             failed += report_problems([problem])
         else:

@@ -1,4 +1,4 @@
-"""Files: what is wrong with one in a line, written whole or not at all, hashed."""
+"""Files: written whole or not at all, errors that name them in one line, hashes."""
 
 import contextlib
 import functools
@@ -21,15 +21,15 @@ MARK = "face68"  # how a file says that this program wrote it, see `images.is_ma
 
 
 class InputError(ValueError):
-    """Something the user gave can't be used. The message is ONE line: which file, what is wrong, what to do."""
+    """The user's input can't be used. The message is ONE line: which file, what is wrong, what to do."""
 
 
 class WriteError(InputError):
-    """A place can't be written to."""
+    """A file can't be written."""
 
 
 def as_problem(name: str | Path, error: Exception) -> InputError:
-    """Whatever went wrong with one file of many, as the line that tells of it; the others go on."""
+    """Any error of one file among many as an InputError that names the file; the others go on."""
     if isinstance(error, InputError):
         return error
     reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -37,12 +37,12 @@ def as_problem(name: str | Path, error: Exception) -> InputError:
 
 
 def unwritable(path: str | Path, error: OSError) -> WriteError:
-    return WriteError(f"{path}: can't be written ({error.strerror or error}); give another place")
+    return WriteError(f"{path}: can't be written ({error.strerror or error}); give another path")
 
 
 def printable(text: str) -> str:
-    """A text for the terminal: one line, whatever a file name holds. What would move the cursor, colour or turn round
-    what follows, or is no text at all is written as its escape.
+    """A text as one line for the terminal. Characters that end a line, move the cursor, change colours or the direction
+    of writing, or aren't text are replaced by their escapes; file names may hold any of them.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
@@ -51,7 +51,7 @@ _DESCRIPTOR = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 
 
 def is_stream(path: str | Path) -> bool:
-    """Whether a path is written to and never replaced: a pipe, a device, or what this process has open already."""
+    """Whether a path can only be written to, not replaced: a pipe, a device, a stream that this process has open."""
     if _DESCRIPTOR.fullmatch(str(path)):
         return True
     try:
@@ -100,7 +100,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """See that `atomic_path(path)` can make a file, now and not after hours of work. Leaves nothing behind.
+    """Check before hours of work that `atomic_path(path)` can make a file. Leaves nothing behind.
 
     Raises:
         InputError: it can't.
@@ -124,8 +124,8 @@ _PARTIAL = ".partial-"
 
 
 def _new_file(folder: Path, suffix: str, mode: int | None = None) -> tuple[Path, int | None]:
-    """An empty file of a name that nothing has yet, and the descriptor that locks it as long as it is open. Nobody may
-    do more with it than `mode` says; the kernel applies the umask.
+    """An empty file with a new name, and the descriptor that locks it while it is open. Its rights are at most `mode`,
+    and the umask applies.
     """
     _remove_leftovers_once(folder)
     while True:
@@ -169,7 +169,7 @@ _remove_leftovers_once = functools.cache(remove_leftovers)  # of each folder, in
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be fetched or made again, in `$XDG_CACHE_HOME` or `~/.cache`.
+    """The user's folder for files that can be downloaded or made again, in `$XDG_CACHE_HOME` or `~/.cache`.
 
     Raises:
         InputError: there is neither, as for a user whom the system doesn't know.
@@ -181,9 +181,9 @@ def cache_folder() -> Path:
 
 
 def files_below(folder: str | Path) -> Iterator[Path]:
-    """The files in a folder and its folders, by name; hidden ones don't belong to it.
+    """The files in a folder and its folders, by name, without hidden ones.
 
-    Links are followed, and each real folder is visited once, so that links in a circle come to an end.
+    Links are followed; each real folder is visited once, so that links in a circle end.
     """
     visited = set()
     for parent, folders, names in os.walk(folder, followlinks=True):

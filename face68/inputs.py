@@ -1,10 +1,10 @@
-"""What files, folders, globs and "-" on a command line stand for."""
+"""The photos that files, folders, patterns and "-" on a command line name."""
 
 import glob
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,8 @@ class Inputs(NamedTuple):
     """The images that a user named.
 
     sources: their paths as the user would write them, or "-"; for `read_source`.
-    names: of each, its path in the folder that holds them all: no two are alike.
-    problems: what names nothing.
+    names: the path of each in the folder that holds them all; no two are alike.
+    problems: an error for each argument that names no image.
     """
 
     sources: list[str]
@@ -42,9 +42,9 @@ class Inputs(NamedTuple):
 
 
 def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
-    """What files, folders, globs and "-" (standard input) stand for, each image once; `recursive` is for folders.
+    """The images that files, folders, patterns and "-" (standard input) name, each once; `recursive` is for folders.
 
-    A file's own name is taken as it is, even where it would be a glob as well.
+    The name of an existing file is no pattern, whatever characters it has.
     """
     sources, folders, problems = {}, set(), []  # sources by their absolute paths; a dict keeps the order
     for argument in arguments:
@@ -52,7 +52,7 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
             if argument == STDIN:
                 found = [STDIN]
             elif Path(argument).is_dir():
-                if found := find_images(argument, recursive, problems.append):
+                if found := find_images(argument, recursive, problems):
                     folders.add(_absolute(argument))
             elif glob.has_magic(argument) and not Path(argument).exists():
                 found = _match(argument)
@@ -69,7 +69,7 @@ def find_inputs(arguments: Iterable[str], recursive: bool = False) -> Inputs:
 
 
 def _names(paths: list[Path], folders: set[Path]) -> list[Path]:
-    """Absolute paths as seen from the folder that holds them and `folders`; on several Windows drives, from above."""
+    """Absolute paths, relative to the folder that holds them and `folders`; several Windows drives become folders."""
     if not paths:
         return []
     try:
@@ -80,7 +80,7 @@ def _names(paths: list[Path], folders: set[Path]) -> list[Path]:
 
 
 def _absolute(path: str) -> Path:
-    """Without `..`, but with links as they are: two links to a photo are two names."""
+    """An absolute path without `..`; links aren't followed: two links to a photo are two names."""
     return Path(os.path.normpath(Path(path).absolute()))
 
 
@@ -93,10 +93,10 @@ def _match(pattern: str) -> list[str]:
 
 
 def demonstration_photo() -> Path:
-    """A photograph that comes with matplotlib, found without its import, which takes longer than the prediction.
+    """A photograph that comes with matplotlib, which isn't imported: that takes longer than the prediction.
 
     Raises:
-        InputError: it isn't there.
+        InputError: matplotlib isn't installed.
     """
     package = importlib.util.find_spec("matplotlib")
     if package is None:
@@ -115,36 +115,30 @@ def read_source(source: str) -> np.ndarray:
 
 
 def glance_at_source(source: str) -> Reduced:
-    """As `read_source`, of large JPEG files a smaller decoding, as fine as the search for faces looks."""
-    if source == STDIN or is_stream(source):  # which can't be read twice
+    """As `read_source`, but large JPEG files are decoded smaller, just fine enough for the search for faces."""
+    if source == STDIN or is_stream(source):  # it can't be read twice
         return Reduced(read_source(source), 1)
     return read_reduced(source, least=SEARCHES[-1])
 
 
 def weigh_source(source: str) -> int:
-    """How many pixels `read_source` gives of a file, 0 where only reading tells."""
+    """How many pixels `read_source` will return, 0 where that is unknown before reading."""
     return 0 if source == STDIN else decoded_pixels(source)
 
 
 def weigh_glance(source: str) -> int:
-    """As `weigh_source`, of `glance_at_source`."""
+    """How many pixels `glance_at_source` will return, 0 where that is unknown before reading."""
     return 0 if source == STDIN else decoded_pixels(source, SEARCHES[-1])
 
 
-def _refuse(problem: InputError) -> None:
-    raise problem
+def find_images(folder: str | Path, recursive: bool = False, problems: list[InputError] | None = None) -> list[Path]:
+    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden files are skipped,
+    and so are pipes and devices, which may never end.
 
-
-def find_images(
-    folder: str | Path, recursive: bool = False, tell: Callable[[InputError], None] = _refuse
-) -> list[Path]:
-    """The image files of a folder, by suffix, sorted; `recursive` looks into its folders too. Hidden ones are skipped,
-    and what is no file, as pipes and devices, which may never end.
-
-    tell: is told of folders that can't be read, of HEIC photos, and where there are no images.
+    problems: gets an error for each folder that can't be read, for HEIC photos, and if there are no images.
 
     Raises:
-        InputError: no such folder; and what `tell` raises.
+        InputError: there is no such folder; or the first problem, where there is no list for them.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -152,14 +146,17 @@ def find_images(
     found, errors, heic = [], [], 0
     for parent, folders, files in os.walk(folder, onerror=errors.append):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        places = [Path(parent, name) for name in files if is_image_name(name)]
-        found += [path for path in places if not is_stream(path)]
+        images = [Path(parent, name) for name in files if is_image_name(name)]
+        found += [path for path in images if not is_stream(path)]
         heic += sum(Path(name).suffix.lower() in HEIC_SUFFIXES for name in files)
-    for error in errors:
-        tell(unreadable(error.filename, error))
+    new = [unreadable(error.filename, error) for error in errors]
     if heic:
-        tell(InputError(f"{folder}: {heic} HEIC photos are left out; {AS_JPEG}"))
+        new.append(InputError(f"{folder}: {heic} HEIC photos are left out; {AS_JPEG}"))
     elif not found and not errors:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        tell(InputError(f"{folder}: holds no images ({suffixes}); give another folder"))
+        new.append(InputError(f"{folder}: holds no images ({suffixes}); give another folder"))
+    if problems is not None:
+        problems += new
+    elif new:
+        raise new[0]
     return sorted(found)

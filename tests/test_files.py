@@ -124,7 +124,7 @@ def test_places_that_cannot_be_written_to_are_told_before_and_after(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "a.txt", tmp_path / "file" / "deep" / "a.txt", "/proc/nothing/a.txt"):
         for attempt in (check_writable, write):
-            with pytest.raises(InputError, match=r"can't be written \(.*\); give another place") as caught:
+            with pytest.raises(InputError, match=r"can't be written \(.*\); give another path") as caught:
                 attempt(path)
             assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 

@@ -190,4 +190,4 @@ def test_no_room_for_what_is_printed_is_a_line(begin):
         process = begin("import cli.launch as launch\nlaunch.run(lambda: print('line'))\n", stdout=full)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert errors == "error: standard output: can't be written (No space left on device); give another place\n"
+    assert errors == "error: standard output: can't be written (No space left on device); give another path\n"

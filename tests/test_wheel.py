@@ -48,26 +48,26 @@ def run(*line, cwd: Path) -> str:
 
 
 def test_the_wheel_predicts_from_another_folder(tmp_path, hopper):
-    wheels, place = tmp_path / "wheels", tmp_path / "elsewhere"
-    place.mkdir()
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, REPOSITORY, cwd=place)
+    wheels, folder = tmp_path / "wheels", tmp_path / "elsewhere"
+    folder.mkdir()
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, REPOSITORY, cwd=folder)
     (wheel,) = wheels.glob("face68-*.whl")
     assert wheel.stat().st_size < 4_500_000
-    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=place)
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=folder)
     python = next((tmp_path / "venv").glob("[bS]*/python*"))
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=place)
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
     for name in FOREIGN:
-        (place / f"{name}.py").write_text("raise SystemExit('of somebody else')")
-    Image.fromarray(hopper).save(place / "photo.png")
+        (folder / f"{name}.py").write_text("raise SystemExit('of somebody else')")
+    Image.fromarray(hopper).save(folder / "photo.png")
     with zipfile.ZipFile(wheel) as files:
         assert "face68/py.typed" in files.namelist()
-    assert run(python.with_name("face68"), "--version", cwd=place) == f"face68 {__version__}\n"
-    line = json.loads(run(python.with_name("face68"), "photo.png", "--output", "marked.png", cwd=place))
-    assert line["image"] == "photo.png" and len(line["faces"]) == 1 and is_marked(place / "marked.png")
-    said = json.loads(run(python, "-c", CODE, json.dumps(BOX), cwd=place))
+    assert run(python.with_name("face68"), "--version", cwd=folder) == f"face68 {__version__}\n"
+    line = json.loads(run(python.with_name("face68"), "photo.png", "--output", "marked", cwd=folder))
+    assert line["image"] == "photo.png" and len(line["faces"]) == 1 and is_marked(folder / "marked" / "photo.png")
+    given = json.loads(run(python, "-c", CODE, json.dumps(BOX), cwd=folder))
     (here,) = Landmarker()(hopper, boxes=[BOX])
-    np.testing.assert_allclose(said["keypoints"], here.keypoints, atol=0.1)  # px; there may be another OpenCV there
-    assert said["box"] == list(BOX) and said["face_score"] == pytest.approx(here.face_score, abs=0.01)
+    np.testing.assert_allclose(given["keypoints"], here.keypoints, atol=0.1)  # px; there may be another OpenCV there
+    assert given["box"] == list(BOX) and given["face_score"] == pytest.approx(here.face_score, abs=0.01)
 
 
 def requirement(line: str) -> tuple[str, str]:
@@ -110,7 +110,7 @@ def test_the_command_gives_points_as_json_and_pictures(tmp_path, hopper):
 def test_the_command_replaces_no_photo(tmp_path, hopper):
     Image.fromarray(hopper).save(tmp_path / "photo.png")
     before = (tmp_path / "photo.png").read_bytes()
-    for line in (("photo.png", "--output", "photo.png"), ("missing.png",), ("photo.png", "--network", "huge")):
+    for line in (("photo.png", "--output", "."), ("missing.png",), ("photo.png", "--network", "huge")):
         done = ask(*line, cwd=tmp_path)
         assert done.returncode == 2 and done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
         assert done.stdout == b"" and (tmp_path / "photo.png").read_bytes() == before
