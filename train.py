@@ -253,6 +253,10 @@ def default_folder(data: Sequence[Path], model: str) -> Path:
     return folder / "detector" if finds_faces(model) else folder
 
 
+def task_of(settings: Settings) -> Task:
+    return DetectionTask(settings) if finds_faces(settings.model) else KeypointTask(settings)
+
+
 def create_untrained(settings: Settings, device: torch.device, annotators: Sequence[str] = ()) -> nn.Module:
     """The network before its first step, always the same: weights by --seed, those of layers that fit by --init.
 
@@ -372,7 +376,3 @@ def run(settings: Settings) -> int:
 
 if __name__ == "__main__":
     launch.run(main)
-
-
-def task_of(settings: Settings) -> Task:
-    return DetectionTask(settings) if finds_faces(settings.model) else KeypointTask(settings)
