@@ -1,8 +1,9 @@
-"""Several processes that train or evaluate together, as torchrun starts them: who this one is, and what they share.
+"""Where a network is trained and evaluated: on which device, in which precision, in how many processes.
 
     torchrun --nproc-per-node=2 train.py --epochs 30
 
-A command that runs alone is one process, for which everything here returns at once what it was given.
+torchrun starts several processes, a group. A command without torchrun is one process; the functions of the group then
+return at once: the mean over the group is the value itself.
 """
 
 import atexit
@@ -20,25 +21,25 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from face68.files import InputError
 
-PATIENCE = 2  # s in which the first process has said what went wrong, if it went wrong for all
+PATIENCE = 2  # s that the other processes leave the first one to report an error that all have
 Value = TypeVar("Value")
-_alone = False  # whether this process does something without the others, see `alone`
+_is_local = False  # whether this process acts without the others, see `local`
 
 
 def count() -> int:
-    return dist.get_world_size() if dist.is_initialized() and not _alone else 1
+    """How many processes are in the group."""
+    return dist.get_world_size() if dist.is_initialized() and not _is_local else 1
 
 
 def number() -> int:
-    """This process's, from 0; the first one alone prints and writes."""
-    return dist.get_rank() if dist.is_initialized() and not _alone else 0
+    """This process's number in the group, from 0. Only the first one prints and writes."""
+    return dist.get_rank() if dist.is_initialized() and not _is_local else 0
 
 
 def is_first() -> bool:
@@ -47,11 +48,11 @@ def is_first() -> bool:
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Within the block the processes that torchrun started are one group. Of all but the first stdout leads nowhere,
-    and they leave it to the first one to say what goes wrong for all.
+    """Within the block the processes that torchrun started are a group. Only the first one prints to stdout, and it
+    alone reports an error that all of them have.
 
     Raises:
-        InputError: another process of them ended; or as the block does.
+        InputError: another process of the group has ended; or as the block does.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
@@ -61,7 +62,7 @@ def process_group() -> Iterator[None]:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it lasts as long as the process)
     try:
         yield
-        dist.barrier()  # what gloo's threads hold of the message before is gone then: torch 2.7 waits for that for ever
+        dist.barrier()  # gloo's threads have then let go of the last message; else torch 2.7 waits for it for ever
         dist.destroy_process_group()
     except (InputError, RuntimeError) as error:
         if not is_first():
@@ -72,13 +73,13 @@ def process_group() -> Iterator[None]:
 
 
 def number_here() -> int:
-    """This process's among those of its machine, from 0."""
+    """This process's number on its machine, from 0."""
     return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
 
 
 @contextlib.contextmanager
 def first_here() -> Iterator[None]:
-    """The first process of each machine goes through the block before the others, which find what it left: a cache."""
+    """The first process of each machine runs the block before the others, which then find the cache that it filled."""
     if number_here() > 0:
         dist.barrier()
     yield
@@ -86,7 +87,7 @@ def first_here() -> Iterator[None]:
         dist.barrier()
 
 
-# --- What they tell each other ----------------------------------------------------------------------------------
+# --- Values of all processes -------------------------------------------------------------------------------------
 
 
 def mean_of(values: Tensor) -> Tensor:
@@ -99,33 +100,33 @@ def mean_of(values: Tensor) -> Tensor:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it is so for one of them."""
+    """Whether the flag is set in any process."""
     return bool(mean_of(torch.tensor(float(flag))) > 0) if count() > 1 else flag
 
 
 def mean_share(amount: Tensor) -> Tensor:
-    """An even share of what all processes have of something together, which is at least 1.
+    """The mean of an amount, such as a number of faces, over the processes; the amounts count as at least 1 together.
 
-    A sum over a process's faces divided by that is a loss whose mean over the processes, to which their gradients are
-    averaged, is the mean over all faces: however many of them each process has.
+    Each process divides the sum of its faces' losses by this. DistributedDataParallel averages gradients over the
+    processes, so they are those of the mean loss of all faces, though one process has more faces than another.
     """
     return mean_of(amount if amount.is_floating_point() else amount.float()).clamp(min=1 / count())
 
 
 def shard(size: int) -> list[int]:
-    """Which of 0 … size - 1 are this process's part: all of them are somebody's, none is two's."""
+    """This process's part of the numbers 0 … size - 1; each number is in one process's part."""
     return np.array_split(np.arange(size), count())[number()].tolist()
 
 
 def shard_of_step(samples: list[int]) -> list[int]:
-    """This process's part of a step's samples. Where they are too few for all, each process has all of them: gradients,
-    losses and statistics are means, and the same (but for the last digits of a variance that BatchNorm keeps).
+    """This process's part of a step's samples. If they are fewer than the processes, each process takes all of them:
+    the means of losses and gradients over the processes stay the same.
     """
     return samples if len(samples) < count() else [samples[i] for i in shard(len(samples))]
 
 
 def gather(part: Value | None) -> list[Value]:
-    """The parts of all processes that have one, in the order of `share`."""
+    """The parts of all processes in the order of `shard`, without None."""
     parts = [part] * count()
     if count() > 1:
         dist.all_gather_object(parts, part)
@@ -134,38 +135,38 @@ def gather(part: Value | None) -> list[Value]:
 
 @contextlib.contextmanager
 def local() -> Iterator[None]:
-    """Within the block this process is as if there were no others: it waits for none, and none is told anything."""
-    global _alone
-    before, _alone = _alone, True
+    """Within the block this process acts as if it were the only one: it exchanges nothing with the others."""
+    global _is_local
+    before, _is_local = _is_local, True
     try:
         yield
     finally:
-        _alone = before
+        _is_local = before
 
 
 def on_main(function: Callable[..., Value], *arguments) -> Value | None:
-    """What the first process does alone. The others go on, with None, to where they next wait for each other."""
+    """Call a function in the first process only. The others return None at once."""
     if not is_first():
         return None
     with local():
         return function(*arguments)
 
 
-# --- Processes that prepare samples for each of them ------------------------------------------------------------
+# --- Workers: processes that prepare samples ----------------------------------------------------------------------
 
 
 class WorkerLost(InputError):
-    """A process that prepares samples has ended, or has no room for them."""
+    """A worker has ended, or has no memory for its samples."""
 
 
 def loaded(data: Dataset, workers: int, **options) -> Iterator[dict[str, Tensor]]:
-    """The batches of a `DataLoader`. Its workers leave signals, which a whole group may get, to this process.
+    """The batches of a `DataLoader`. Workers ignore the signals that end a command; this process handles them.
 
     Raises:
-        WorkerLost: only where a batch is asked for, so that the steps before are whole.
+        WorkerLost: where the next batch is asked for, never within a step.
     """
-    batches = iter(DataLoader(data, num_workers=workers, worker_init_fn=_leave_signals, **options))
-    if workers and hasattr(signal, "SIGCHLD"):  # by which torch would raise anywhere, in the middle of a step too
+    batches = iter(DataLoader(data, num_workers=workers, worker_init_fn=_ignore_signals, **options))
+    if workers and hasattr(signal, "SIGCHLD"):  # torch's handler would raise in the middle of a step
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield from batches
@@ -181,30 +182,33 @@ def loaded(data: Dataset, workers: int, **options) -> Iterator[dict[str, Tensor]
 
 @atexit.register
 def _end_workers() -> None:
-    """Those that an error has left: Python would wait for them, and they leave its signal."""
+    """Kill workers that an error left: Python would wait for them, and they ignore its signal."""
     for worker in multiprocessing.active_children():
         worker.kill()
 
 
-def _leave_signals(_: int) -> None:
+def _ignore_signals(_: int) -> None:
     for number in signal.Signals:
         if number.name in ("SIGINT", "SIGTERM", "SIGHUP"):
             signal.signal(number, signal.SIG_IGN)
 
 
-# --- A network that they train together --------------------------------------------------------------------------
+# --- A network that all processes train ---------------------------------------------------------------------------
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """The network as all processes train it: gradients are their mean, and a batch is normalised as a whole.
+    """The network as all processes train it: each step has the mean of their gradients.
 
-    The network itself is changed: its batch normalisation asks the others. Weights and their names stay.
+    On GPUs batch normalisation takes its statistics over the whole batch: layers of the network itself become
+    SyncBatchNorm, with the same weights. On CPUs, for which torch has no such layer, each process normalises its own
+    part of the batch, and the first process's running statistics are kept: `--batch-size` shouldn't be small there.
     """
     if count() == 1:
         return model
     device = next(model.parameters()).device
-    model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if device.type == "cuda" else _normalised_together(model)
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+    if device.type != "cuda":
+        return DistributedDataParallel(model)
+    return DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(model), device_ids=[device])
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -212,86 +216,19 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
-def _normalised_together(model: nn.Module) -> nn.Module:
-    for parent in list(model.modules()):
-        for name, layer in parent.named_children():
-            if isinstance(layer, nn.BatchNorm2d):
-                setattr(parent, name, BatchNormOfAll.like(layer))
-    return model
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the first one's buffers of a network: on CPUs each has batch statistics of its own faces."""
+    if count() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
-class BatchNormOfAll(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of all processes' faces (on GPUs torch has its own, SyncBatchNorm).
-
-    So N processes with a batch's N parts learn what one would with the whole of it, and no part is too small.
-    """
-
-    @classmethod
-    def like(cls, layer: nn.BatchNorm2d) -> "BatchNormOfAll":
-        """The same layer: its very weights and statistics."""
-        made = cls(layer.num_features, layer.eps, layer.momentum)
-        made.weight, made.bias = layer.weight, layer.bias
-        for name, buffer in layer.named_buffers():
-            setattr(made, name, buffer)
-        return made.train(layer.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        mean, variance, size = _moments(x.to(self.weight.dtype))
-        y = _Normalize.apply(x, self.weight, self.bias, mean, variance, size, self.eps)
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (size / (size - 1)), self.momentum)
-        return y
-
-
-_EACH_CHANNEL = (0, 2, 3)  # the axes to sum over; torch.var_mean takes 50 times as long for that
-
-
-@torch.no_grad()
-def _moments(x: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Mean and variance (C,) over all processes' x (B, C, H, W), and over how many values of a channel they are."""
-    channels, size = x.shape[1], x.numel() // x.shape[1]
-    mean = x.sum(_EACH_CHANNEL) / size
-    variance = (x - mean[:, None, None]).square_().sum(_EACH_CHANNEL) / size
-    mean, variance = mean.double(), variance.double()  # in which a difference of squares loses nothing
-    sums = torch.cat([size * mean, size * (variance + mean**2), torch.tensor([size], dtype=torch.float64)])
-    dist.all_reduce(sums)
-    size = sums[-1].item()
-    mean, square = (sums[:-1] / size).split(channels)
-    return mean.to(x.dtype), (square - mean**2).to(x.dtype), size
-
-
-class _Normalize(torch.autograd.Function):
-    """x (B, C, H, W) → (x - mean) / sqrt(variance + eps) · weight + bias, where mean and variance (C,) are of x itself
-    and of the other processes' `size` values a channel in all.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, mean, variance, size, eps):
-        ctx.save_for_backward(x, weight, mean, variance)
-        ctx.size, ctx.eps = size, eps
-        return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
-
-    @staticmethod
-    def backward(ctx, slope):
-        x, weight, mean, variance = ctx.saved_tensors
-        slope = slope.to(weight.dtype)
-        normal = F.batch_norm(x.to(weight.dtype), mean, variance, eps=ctx.eps)
-        sums = torch.stack([slope.sum(_EACH_CHANNEL), (slope * normal).sum(_EACH_CHANNEL)])  # (2, C)
-        of_all = sums.clone()
-        dist.all_reduce(of_all)
-        factor = weight * (variance + ctx.eps).rsqrt()
-        shift, pull = (of_all / ctx.size * factor)[:, :, None, None]
-        slope_of_x = (slope * factor[:, None, None]).addcmul_(normal, pull, value=-1).sub_(shift)
-        return slope_of_x.to(x.dtype), sums[1], sums[0], None, None, None, None
+# --- Device, precision, batches ----------------------------------------------------------------------------------
 
 
 def keep_freed_memory() -> None:
-    """Have malloc keep what is freed. Every step allocates the same large tensors; by default glibc gives each back to
-    the kernel, which then has to map and clear its pages anew. Without glibc (macOS, Windows) nothing is changed.
+    """Have glibc's malloc keep freed memory: every step allocates the same large tensors, and by default the kernel
+    maps and clears their pages anew each time. Without glibc (macOS, Windows) nothing changes.
     """
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
     try:
@@ -303,20 +240,19 @@ def keep_freed_memory() -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device by its name; "auto" takes CUDA, then Apple's MPS, then the CPU.
-
-    Of several processes on one machine each gets a GPU of its own.
+    """The device by its name; "auto" takes CUDA, then Apple's MPS, then the CPU. Each process of a machine gets a GPU
+    of its own.
 
     Raises:
-        InputError: torch sees no such device here, or too few, or processes can't share what they compute there.
+        InputError: torch sees no such device or too few, or several processes can't train on it.
     """
     has_mps = torch.backends.mps.is_available() and count() == 1
     available = {"cuda": torch.cuda.is_available(), "mps": has_mps, "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
-        local = "" if count() == 1 else " for several processes"
-        raise InputError(f"--device {name}: torch sees none here{local}; use --device cpu")
+        purpose = "" if count() == 1 else " for several processes"
+        raise InputError(f"--device {name}: torch sees none here{purpose}; use --device cpu")
     if name != "cuda" or count() == 1:
         return torch.device(name)
     if number_here() >= torch.cuda.device_count():
@@ -329,12 +265,11 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """What most of a network is computed in while it trains; "auto" is 16 bits where the device has instructions for
-    them.
+    """The type that most of a network is computed in while it trains; "auto" takes 16 bits where the device has
+    instructions for them.
 
-    bfloat16 (Kalamkar et al., 2019, arXiv:1905.12322) has the range of float32. float16 has not, so that small
-    gradients vanish unless the loss is scaled up (Micikevicius et al., 2018, arXiv:1710.03740); older GPUs have nothing
-    else.
+    bfloat16 (Kalamkar et al., 2019, arXiv:1905.12322) has the range of float32. float16, all that older GPUs have,
+    hasn't: small gradients vanish unless the loss is scaled up (Micikevicius et al., 2018, arXiv:1710.03740).
 
     Raises:
         InputError: float16 on another device than CUDA, where it would be slow.
@@ -350,7 +285,9 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch of samples there, the images (B, C, H, W) in the layout that convolutions are fastest with."""
+    """A batch of samples on a device; the images (B, C, H, W) in channels-last layout, in which convolutions are
+    fastest.
+    """
     batch = {name: values.to(device) for name, values in batch.items()}
     return batch | {"image": batch["image"].contiguous(memory_format=torch.channels_last)}
 
@@ -364,6 +301,6 @@ def batches(data: Dataset, workers: int, device: torch.device, size: int = 64) -
 def first_batch(data: Dataset, device: torch.device, size: int) -> dict[str, torch.Tensor]:
     """The first `size` samples of a data set, or all if it has fewer, on the device.
 
-    A loader would draw a number from the global generator, from which training draws too.
+    Without a DataLoader, which would draw a number from the global generator, as training does.
     """
     return to_device(default_collate([data[i] for i in range(min(size, len(data)))]), device)

@@ -1,4 +1,4 @@
-"""How training moves the weights: torch's optimizers and Muon, the learning rate's schedule, the weights' average."""
+"""Optimizers (torch's and Muon), the schedule of the learning rate, and the moving average of the weights."""
 
 import copy
 import math
@@ -13,12 +13,12 @@ OPTIMIZERS = (*TORCH_OPTIMIZERS, "muon")
 def create_optimizers(
     name: str, model: nn.Module, lr: float, weight_decay: float | None = None
 ) -> list[torch.optim.Optimizer]:
-    """The optimizers that together move all weights of a network, by a name of `OPTIMIZERS`.
+    """The optimizers that together change all weights of a network, by a name of `OPTIMIZERS`.
 
-    "muon" moves the convolutions' kernels, but for those that read the image, and leaves the rest to Adam.
+    "muon" changes the kernels of convolutions; Adam does the rest, and the kernels that read the image.
 
-    weight_decay: None is the optimizer's own. Of "adam" and "sgd" it is added to the gradient; "adamw" and "muon" take
-        lr times it off the weights (Loshchilov & Hutter, 2019, arXiv:1711.05101).
+    weight_decay: None: the optimizer's default. "adam" and "sgd" add it to the gradient; "adamw" and "muon" subtract it
+        times lr from the weights (Loshchilov & Hutter, 2019, arXiv:1711.05101).
     """
     decay = {} if weight_decay is None else {"weight_decay": weight_decay}
     if name != "muon":
@@ -31,20 +31,21 @@ def create_optimizers(
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
-    """Give a new optimizer the state of the like one, `state_dict()["state"]`; its settings are those it was made with.
+    """Load a saved `state_dict()["state"]` into a new optimizer, which keeps the settings it was made with.
 
     Raises:
-        ValueError: it is the state of another.
+        ValueError: it is the state of another optimizer.
     """
-    likeness = copy.deepcopy(optimizer)  # what it holds after a step says what a state has to
-    for group in likeness.param_groups:
+    # A copy makes one step, to see which tensors a state of this optimizer holds.
+    probe = copy.deepcopy(optimizer)
+    for group in probe.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
-    likeness.step()
-    settings, needed = optimizer.state_dict()["param_groups"], likeness.state_dict()["state"]
+    probe.step()
+    needed = probe.state_dict()["state"]
     if not all(_shapes(values) == _shapes(needed.get(number)) for number, values in state.items()):
         raise ValueError("the state of another optimizer")
-    optimizer.load_state_dict({"state": state, "param_groups": settings})
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _shapes(values: dict | None) -> dict | None:
@@ -52,41 +53,25 @@ def _shapes(values: dict | None) -> dict | None:
 
 
 def one_cycle(done: float) -> float:
-    """The learning rate's factor when a share of all steps is done, 0 … 1: one cycle (Smith, 2018, arXiv:1803.09820), a
-    linear warm-up over 10% of the steps, then a cosine to 0.
+    """The factor of the learning rate when a share of all steps is done, 0 … 1: a linear warm-up over 10% of the steps,
+    then a cosine to 0 (one cycle: Smith, 2018, arXiv:1803.09820).
     """
     return min(done / 0.1 + 0.01, 1) if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
 
 
-class WeightAverage:
-    """The exponential moving average of a network's weights over the last 100 steps or so, over fewer while there are
-    fewer: better than any single step's (Polyak & Juditsky, 1992), and it costs no second training. Batch
-    normalisation's statistics are averaged too.
+@torch.no_grad()
+def average_weights(average: nn.Module, model: nn.Module, steps: int) -> None:
+    """Update the exponential moving average of a network's weights and batch statistics, `steps` steps after its start.
 
-    `model` is the network with these weights.
+    It reaches over about the last 100 steps, and is better than the weights of any single step (Polyak & Juditsky,
+    1992). The same as `torch.optim.swa_utils.AveragedModel`, which would have a GPU wait for the CPU at each step.
     """
-
-    def __init__(self, model: nn.Module):
-        self.model, self.steps = copy.deepcopy(model).requires_grad_(False), 0
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take the weights of a step in. One fused operation: no device has to wait for the CPU."""
-        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_(*map(list, zip(*floats, strict=True)), max(0.01, 1 / (1 + self.steps / 2)))
-        for average, value in pairs:
-            if not average.is_floating_point():
-                average.copy_(value)
-        self.steps += 1
-
-    def state_dict(self) -> dict:
-        return {"model": self.model.state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Raises as torch's do: KeyError, RuntimeError."""
-        self.model.load_state_dict(state["model"])
-        self.steps = state["steps"]
+    pairs = list(zip(_tensors(average), _tensors(model), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    torch._foreach_lerp_(*map(list, zip(*floats, strict=True)), max(0.01, 1 / (1 + steps / 2)))
+    for mean, value in pairs:
+        if not mean.is_floating_point():
+            mean.copy_(value)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
@@ -94,12 +79,12 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrix is made orthogonal before it moves the weights.
+    """Momentum that is made orthogonal, as a matrix, before it changes the weights.
 
-    Gradients of a layer mostly lie in few directions; with their lengths made alike, the rare ones are learned too
-    (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/). A kernel (out, in, h, w) counts as the matrix
-    (out, in · h · w). A step's root mean square is about `lr`, for matrices of any shape, as with Adam (after Liu et
-    al., 2025, arXiv:2502.16982).
+    A layer's gradients mostly lie in few directions. Made orthogonal they are equally long in all of them, so that rare
+    directions are learned too (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/). A kernel (out, in, h,
+    w) is taken as the matrix (out, in · h · w). A step's root mean square is about `lr` for every shape of matrix, as
+    with Adam (after Liu et al., 2025, arXiv:2502.16982).
     """
 
     def __init__(self, parameters, lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
@@ -112,7 +97,7 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 state = self.state[parameter]
-                if "average" not in state:
+                if not state:
                     state["average"] = torch.zeros_like(parameter)
                 average = state["average"]
                 average.lerp_(parameter.grad, 1 - group["momentum"])
@@ -124,11 +109,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: U Vᵀ of the singular value decomposition U S Vᵀ.
+    """Roughly the nearest (semi-)orthogonal matrix: U Vᵀ of the singular value decomposition U S Vᵀ.
 
-    By Newton-Schulz iteration with a quintic whose coefficients are Jordan's: singular values end between about 0.7 and
-    1.2 rather than at 1, after few steps. Each step multiplies X from the left by a polynomial of X Xᵀ, so it is enough
-    to iterate on that small square matrix.
+    A few Newton-Schulz iterations with Jordan's quintic bring the singular values to between about 0.7 and 1.2. Each
+    step multiplies X from the left by a polynomial of X Xᵀ, so it suffices to iterate on that small square matrix.
     """
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
@@ -144,5 +128,5 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
 
 
 def _polynomial(gram: Tensor, identity: Tensor) -> Tensor:
-    """What X is multiplied by in a step, where `gram` is X Xᵀ."""
+    """The factor of X in one step; gram: X Xᵀ."""
     return 3.4445 * identity + (2.0315 * gram - 4.7750 * identity) @ gram
