@@ -14,6 +14,8 @@ from types import SimpleNamespace
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from cli.launch import SIGNALS
+
 import cv2
 import pytest
 import torch
@@ -26,8 +28,8 @@ from face68.images import read_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.program import run_program as run_command
-from training import run as training_run
-from training import state
+from training.run import open_tensorboard
+from training.state import Training
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLE = REPOSITORY / "data" / "sample"
@@ -138,21 +140,39 @@ def settings(monkeypatch, tiny):
 
 @pytest.fixture
 def trained():
-    """Train by settings, as train.py does but in this process and without its last pictures: a `train.Training`."""
+    """Train by settings, as train.py does but in this process and without its last pictures: a `Training`."""
 
     def run(settings):
         task = train.task_of(settings)
         train_data, val_data = task.load()
         model = train.create_untrained(settings, torch.device("cpu"), task.annotators)
-        training = state.Training(model, task, settings, train_data, torch.device("cpu"))
+        training = Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
-            training.log = training_run.open_tensorboard(settings.tensorboard, 0)
+            training.log = open_tensorboard(settings.tensorboard, 0)
         handler = signal.getsignal(signal.SIGINT)  # which training takes over
         try:
             train.train(training, train_data, val_data)
         finally:
             signal.signal(signal.SIGINT, handler)
         return training
+
+    return run
+
+
+@pytest.fixture
+def train_here(monkeypatch, capsys):
+    """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit."""
+
+    def run(*arguments) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
+        capsys.readouterr()
+        handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
+        try:
+            status = train.main()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return SimpleNamespace(status=status, stdout=capsys.readouterr().out)
 
     return run
 

@@ -9,8 +9,9 @@ from cli.weights import file_of
 from face68.files import InputError
 from models import create_model
 from training import run
-from training import state as training_state
 from training.checkpoint import load_checkpoint, save_checkpoint, start_from
+from training.settings import as_plain
+from training.state import load_state
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +48,19 @@ def test_a_checkpoint_of_another_network_is_refused(shipped):
 
 
 def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
-    state = {"arguments": {"epochs": 3, "lr": 0.1}, "training": {"faces": "mine", "average": {"steps": 3}}}
-    save_checkpoint(tmp_path / "last.pt", shipped | state)
+    save_checkpoint(tmp_path / "last.pt", shipped | {"arguments": {"epochs": 3, "lr": 0.1}, "training": {}})
     with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
-        training_state.load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
+        load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
     assert "\n" not in str(error.value)
-    begun = {"arguments": {"init": "c.pt", "epochs": 3}}
-    save_checkpoint(tmp_path / "last.pt", shipped | state | begun)
+    save_checkpoint(tmp_path / "last.pt", shipped | {"arguments": {"init": "c.pt", "epochs": 3}, "training": {}})
     with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
-        training_state.load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
+        load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
 
 
 def test_shipped_networks_go_by_their_names(settings, tmp_path, capsys):
     of_fast = settings("--model", "fast", "--init", "fast")
     model, weights = train.create_untrained(of_fast, torch.device("cpu")), load_checkpoint(file_of("fast", ".pt"))
-    assert "weights: fast, " in capsys.readouterr().out and of_fast.plain()["init"] == "fast"
+    assert "weights: fast, " in capsys.readouterr().out and as_plain(of_fast)["init"] == "fast"
     assert torch.equal(model.state_dict()["stem.0.0.weight"], weights["weights"]["stem.0.0.weight"])
     settings("--init", "fats", "--output-dir", tmp_path)
     with pytest.raises(InputError, match="fats: no such network; give fast, base or large"):
@@ -87,7 +86,7 @@ def test_fine_tuning_that_never_beats_its_start_keeps_it_and_says_so(settings, t
     training = trained(settings(*line, "--lr", 0.1))
     before, after = run.read_history(tmp_path)["val_nme"]
     assert before < after == pytest.approx(training.best_error, rel=1e-4)
-    train.keep_start(training, validation(training)[0])
+    run.keep_start(training, validation(training)[0])
     assert f"no epoch was better than {PRETRAINED}" in capsys.readouterr().out
     best, start = load_checkpoint(tmp_path / "best.pt"), training.before.state_dict()
     assert all(torch.equal(value, start[name]) for name, value in best["weights"].items() if name != "calibration")
@@ -95,7 +94,7 @@ def test_fine_tuning_that_never_beats_its_start_keeps_it_and_says_so(settings, t
     assert training.best_error == pytest.approx(before, rel=1e-4), "which train.py tells in the end"
 
     training.best_error = before / 2
-    train.keep_start(training, validation(training)[0])
+    run.keep_start(training, validation(training)[0])
     assert capsys.readouterr().out.count("no epoch") == 0 and training.best_error == before / 2
 
 

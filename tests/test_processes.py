@@ -1,4 +1,4 @@
-"""Several processes do together what one does: the same gradients, losses and errors; and only the first one writes."""
+"""Several processes: gradients, losses and validation are those of all faces, and only the first process writes."""
 
 import json
 import os
@@ -9,11 +9,13 @@ import textwrap
 
 import pytest
 import torch
-from conftest import REPOSITORY, SAMPLE, SHIPPED, digests
+from conftest import REPOSITORY, SAMPLE, SHIPPED
 
+from train import create_untrained, task_of
 from training import devices
-from training.checkpoint import load_checkpoint
+from training.checkpoint import build_model, load_checkpoint
 from training.run import read_history
+from training.settings import WRITTEN
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
@@ -30,38 +32,47 @@ def together(tmp_path):
     return run
 
 
-# Steps of training in float64, where rounding shows only in the 15th digit. Of 5 faces, one of them background, three
-# processes have 2, 2 and 1; of 2 faces each has both.
+# A step in float64, where rounding shows only in the 15th digit, without batch statistics, which each process has of
+# its own faces. Of 5 faces, one of them background, three processes have 2, 2 and 1; of 2 faces each has both.
 STEP = """
     import torch
-    import processes
-    from losses import LOSSES, error_loss, face_loss, heatmap_loss, keypoint_loss
     from models import create_model
+    from training import devices
+    from training.losses import LOSSES, error_loss, face_loss, heatmap_loss, keypoint_loss
+
+    def create():
+        torch.manual_seed(0)
+        return create_model("heatmap", widths=(8, 8, 8, 8, 8)).double()
 
     def step(size):
-        torch.manual_seed(0)
-        model = create_model("heatmap", widths=(8, 8, 8, 8, 8)).double().train()
+        model = create().eval()
         images, target = torch.rand(size, 1, 48, 48).double(), torch.rand(size, 68, 2).double() - 0.5
         is_face = torch.tensor([1, 0, 1, 1, 1]).double()[:size]
-        parallel, mine = processes.parallel(model), processes.share_of_step(list(range(size)))
+        parallel, mine = devices.parallel(model), devices.shard_of_step(list(range(size)))
         outputs, target, is_face = parallel(images[mine]), target[mine], is_face[mine]
         loss = keypoint_loss(LOSSES["wing"], outputs.keypoints, target, is_face)
         loss = loss + heatmap_loss(outputs.heatmaps, target, is_face)
         loss = loss + error_loss(outputs, target, is_face) + face_loss(outputs, is_face)
         loss.backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-        return gradients | {"loss": processes.mean_of(loss.detach())}, dict(model.named_buffers())
+        return gradients | {"loss": devices.mean_of(loss.detach())}
 
-    with processes.together():
-        for size, rounding in ((5, 1e-12), (2, 1e-2)):
-            together = step(size)
-            with processes.alone():
-                alone = step(size)
-            for several, one, limit in zip(together, alone, (1e-12, rounding), strict=True):
-                assert several.keys() == one.keys() and sum(bool(value.any()) for value in one.values()) > 50
-                for name in one:
-                    torch.testing.assert_close(several[name], one[name], rtol=limit, atol=limit)
-        print(f"{processes.count()} processes agree with one")
+    with devices.process_group():
+        for size in (5, 2):
+            of_group = step(size)
+            with devices.local():
+                of_one = step(size)
+            assert of_group.keys() == of_one.keys() and sum(bool(value.any()) for value in of_one.values()) > 50
+            for name in of_one:
+                torch.testing.assert_close(of_group[name], of_one[name], rtol=1e-12, atol=1e-12)
+
+        model = create().train()
+        devices.parallel(model)(torch.rand(2, 1, 48, 48).double() + devices.number())
+        statistics = [buffers["stem.0.1.running_mean"] for buffers in devices.gather(dict(model.named_buffers()))]
+        assert not torch.equal(statistics[0], statistics[1]), "each has those of its own faces"
+        devices.share_buffers(model)
+        torch.testing.assert_close(model.stem[0][1].running_mean, statistics[0], rtol=0, atol=0)
+        print(f"{devices.count()} processes agree with one")
 """
 
 
@@ -73,39 +84,43 @@ def test_a_step_of_several_is_that_of_one(together, tmp_path):
     assert result.stdout == "3 processes agree with one\n"
 
 
-def test_two_train_as_one_does(together, command, tiny, tmp_path):
-    line = ["--data", tiny, "--optimizer", "sgd", "--lr", "0.01", "--batch-size", "5", "--device", "cpu"]
-    line += ["--precision", "fp32", "--folds", "3", "--epochs", "2"]
-    alone = command("train.py", *line, "--output-dir", "one")
-    assert alone.returncode == 0, alone.stderr
-    result = together(2, REPOSITORY / "train.py", *line, "--output-dir", "two")
+def test_two_validate_each_face_once_and_the_first_writes(together, settings, tmp_path):
+    line = ["--batch-size", 5, "--device", "cpu", "--precision", "fp32", "--folds", 3, "--epochs", 2]
+    line = ["--data", tmp_path / "tiny", *line, "--output-dir", "two", "--model-option", "widths=4,4,8,8,8"]
+    one = settings(*line[2:])
+    result = together(2, REPOSITORY / "train.py", *line)
     assert result.returncode == 0, result.stderr
     assert "processes: 2, joined by gloo; a step takes 5 faces in all\n" in result.stdout
-    assert result.stdout.count("epoch   2/2") == 1  # one of them tells
-    assert {path.name for path in digests(tmp_path / "two")} == {path.name for path in digests(tmp_path / "one")}
-    one, two = (read_history(tmp_path / name) for name in ("one", "two"))
-    for column in ("train_loss", "val_loss", "val_nme"):
-        torch.testing.assert_close(torch.tensor(two[column])[1:], torch.tensor(one[column])[1:], rtol=1e-4, atol=0)
-    assert two["val_nme"][0] == one["val_nme"][0]  # before training no rounding has grown
+    assert result.stdout.count("epoch   2/2") == 1
+    assert {path.name for path in (tmp_path / "two").iterdir()} == set(WRITTEN) - {"best.previous.pt"}
+    # One process measures the same of the untrained and of the best network.
+    task, history, best = task_of(one), read_history(tmp_path / "two"), load_checkpoint(tmp_path / "two" / "best.pt")
+    data, cpu = task.load()[1], torch.device("cpu")
+    before = task.validate(create_untrained(one, cpu, task.annotators), data, cpu)
+    after = task.validate(build_model(best, "best.pt"), data, cpu)
+    assert history["val_nme"][0] == pytest.approx(before.error, rel=1e-5)
+    assert (history["val_nme"][best["epoch"]], best["metrics"]["val_loss"]) == pytest.approx(
+        (after.error, after.loss), rel=1e-5
+    )
 
 
-def test_an_interruption_ends_all_at_one_step_and_another_number_goes_on(command, tiny, tmp_path):
-    line = ["train.py", "--data", tiny, "--model", "net", "--batch-size", "2", "--folds", "3", "--epochs", "9"]
-    line = [*map(str, line), "--device", "cpu", "--output-dir", "out"]
-    torchrun = [*TORCHRUN, "--nproc-per-node=2", str(REPOSITORY / line[0]), *line[1:]]
+def test_an_interruption_ends_all_at_one_step_and_another_number_goes_on(train_here, tiny, tmp_path, monkeypatch):
+    line = ["--data", str(tiny), "--batch-size", "2", "--folds", "3", "--epochs", "9", "--device", "cpu"]
+    line += ["--model-option", "widths=4,4,8,8,8", "--output-dir", "out"]
+    torchrun = [*TORCHRUN, "--nproc-per-node=2", str(REPOSITORY / "train.py"), *line]
     with subprocess.Popen(
         torchrun, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
     ) as process:
-        told = ""
+        output = ""
         for text in process.stdout:
-            told += text
+            output += text
             if text.startswith("epoch   1/9"):
                 process.send_signal(signal.SIGTERM)
-    assert "stopped in epoch" in told, told
+    assert "stopped in epoch" in output, output
     state = load_checkpoint(tmp_path / "out" / "last.pt")["training"]
-    assert f"stopped in epoch {state['epoch'] + 1} after step {state['step']}; --resume" in told
-    resumed = command(*line, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    assert f"stopped in epoch {state['epoch'] + 1} after step {state['step']}; --resume" in output
+    monkeypatch.chdir(tmp_path)
+    resumed = train_here(*line, "--resume")
     assert f"resumed out/last.pt: epoch {state['epoch'] + 1}, step {state['step']}\n" in resumed.stdout
     assert load_checkpoint(tmp_path / "out" / "last.pt")["training"]["epoch"] == 9
 
@@ -120,17 +135,17 @@ def test_what_is_wrong_for_all_is_said_once(together):
 
 
 def test_evaluation_counts_each_face_once(together, command, tmp_path):
-    line = ["--checkpoint", SHIPPED, "--data", SAMPLE, "--split", "test", "--boxes", "detector"]
-    said = {}
-    for count in (1, 2, 3):
+    line = ["--checkpoint", SHIPPED, "--data", SAMPLE, "--split", "test", "--boxes", "truth"]
+    results = {}
+    for count in (1, 3):
         out = ["--output-dir", f"pictures{count}", "--json", f"{count}.json"]
         if count == 1:
             result = command("evaluate.py", *line, *out)
         else:
             result = together(count, REPOSITORY / "evaluate.py", *line, *out)
         assert result.returncode == 0, result.stderr
-        said[count] = json.loads((tmp_path / f"{count}.json").read_text())
-    assert said[1] == said[2] == said[3] and len(said[1]["nme_by_face"]) == said[1]["faces"]
+        results[count] = json.loads((tmp_path / f"{count}.json").read_text())
+    assert results[1] == results[3] and len(results[1]["nme_by_face"]) == results[1]["faces"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 12])

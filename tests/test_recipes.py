@@ -1,4 +1,4 @@
-"""What train.py's flags come to: recipes, and what overrides them."""
+"""train.py's options: recipes, and the options that override them."""
 
 import pytest
 import torch
@@ -7,10 +7,11 @@ from conftest import PRETRAINED
 import models
 import train
 from face68.files import InputError
-from training import state
 from training.checkpoint import build_model, load_checkpoint, save_checkpoint
 from training.keypoints import KeypointTask
 from training.optimizers import create_optimizers
+from training.settings import as_plain
+from training.state import load_state
 from training.task import open_people
 
 
@@ -26,7 +27,7 @@ def test_a_recipe_is_the_flags_that_it_names(settings):
     )
     best = settings("--recipe", "best")
     assert best == settings("--loss", "wing", "--optimizer", "muon", "--lr", "4e-3")
-    assert best.plain()["optimizer"] == "muon" and "recipe" not in best.plain(), "what a checkpoint holds"
+    assert as_plain(best)["optimizer"] == "muon" and "recipe" not in as_plain(best), "what a checkpoint holds"
 
 
 @pytest.mark.parametrize("flag, value", [("loss", "l1"), ("optimizer", "sgd"), ("lr", 0.5), ("lr", 2e-3)])
@@ -90,7 +91,7 @@ def test_an_option_of_a_run_that_goes_on_is_told_as_it_is_typed(tmp_path):
     saved = load_checkpoint(PRETRAINED) | {"arguments": {"model_option": {"widths": (1, 2)}}, "training": {}}
     save_checkpoint(tmp_path / "last.pt", saved)
     with pytest.raises(InputError, match="begun with --model-option widths=1,2, not without --model-option;"):
-        state.load_state(tmp_path, {"model_option": {}}, "", 1)
+        load_state(tmp_path, {"model_option": {}}, "", 1)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])

@@ -1,6 +1,5 @@
 """The folder of a training: what is its own, and its history."""
 
-import csv
 import math
 import shutil
 
@@ -11,27 +10,36 @@ from conftest import PRETRAINED, SHIPPED
 from face68.files import InputError
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.run import append_history, check_resumable, is_of_a_run, read_histories, read_history
-from training.settings import HISTORY
+from training.settings import COLUMNS
 from training.state import load_state
 
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
 
 
 def test_the_history_has_each_epoch_once(tmp_path):
-    path = tmp_path / "history.csv"
     for epoch in (1, 2, 3, 3, 4):  # killed after the third, before last.pt
         append_history(tmp_path, {**ROW, "epoch": epoch})
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"] and set(rows[0]) == {*HISTORY, "val_nme"}
-    assert read_history(tmp_path)["val_nme"] == [0.1] * 4
-    append_history(tmp_path, ROW)
-    assert len(path.read_text().splitlines()) == 2  # a new run
-    append_history(tmp_path, {**ROW, "epoch": 0, "train_loss": math.nan})
-    for epoch in (1, 2, 2, 3):
-        append_history(tmp_path, {**ROW, "epoch": epoch})
+    header, *rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert rows == [f"{epoch},0.5,0.25,0.1,1" for epoch in (1, 2, 3, 4)] and set(header.split(",")) == set(ROW)
+    assert set(ROW) == {*COLUMNS, "val_nme"} and read_history(tmp_path)["val_nme"] == [0.1] * 4
+    for epoch, loss in ((0, math.nan), (1, 0.5), (2, 0.5), (2, 0.12345678), (3, 0.5)):  # a new run
+        append_history(tmp_path, {**ROW, "epoch": epoch, "train_loss": loss})
     history = read_history(tmp_path)
-    assert history["epoch"] == [0, 1, 2, 3] and math.isnan(history["train_loss"][0])
+    assert history["epoch"] == [0, 1, 2, 3] and history["train_loss"] == pytest.approx(
+        [math.nan, 0.5, 0.123457, 0.5], abs=0, nan_ok=True
+    )
+
+
+def test_columns_may_join_a_history(tmp_path):
+    """Epoch 0 has no learning rate; a data set whose folder has moved has another name."""
+    append_history(tmp_path, ROW)
+    append_history(tmp_path, ROW | {"epoch": 2, "lr": 0.125, "val_nme a,b": 0.5})
+    assert (tmp_path / "history.csv").read_text().splitlines() == [
+        'epoch,train_loss,val_loss,val_nme,seconds,lr,"val_nme a,b"',
+        "1,0.5,0.25,0.1,1,nan,nan",
+        "2,0.5,0.25,0.1,1,0.125,0.5",
+    ]
+    assert read_history(tmp_path)["epoch"] == [1, 2] and is_of_a_run(tmp_path / "history.csv")
 
 
 def test_histories_are_told_apart_by_folder_and_hold_one_measure(tmp_path):
@@ -69,8 +77,15 @@ def test_files_of_a_training_are_known_by_their_form(tmp_path, name):
 
 def state(**change) -> dict:
     """A training state after 3 steps of the first epoch."""
-    counts = {"faces": "mine", "epoch": 0, "step": 3, "loss_sum": 0.5, "best_error": float("inf")}
-    parts = {"model": {}, "average": {"model": {}, "steps": 3}, "optimizers": [], "random": torch.get_rng_state()}
+    counts = {
+        "faces": "mine",
+        "epoch": 0,
+        "step": 3,
+        "sums": {"train_loss": 1.5},
+        "snapshots": [],
+        "best_error": float("inf"),
+    }
+    parts = {"model": {}, "average": {}, "optimizers": [], "random": torch.get_rng_state()}
     return counts | parts | change
 
 
@@ -90,12 +105,13 @@ def begun(folder, **change) -> None:
         ({"training": None}, "holds no training state"),
         ({"arguments": {"lr": 0.1}}, "with --lr 0.1, not with --lr 0.2"),
         ({"training": state(faces="others")}, "other faces"),
-        ({"training": state(average={"n_averaged": 3})}, "earlier version"),
+        ({"training": state(average=[], sums={"train_loss": "a"}, snapshots=3)}, "average, sums, snapshots missing"),
         ({"training": []}, "makes no sense"),
         ({"training": state(epoch=-5)}, "makes no sense .epoch missing or impossible"),
         ({"training": state(epoch=3)}, "makes no sense .epoch 3, step 3"),
         ({"training": state(step=10**9)}, "makes no sense .epoch 0, step 1000000000"),
-        ({"training": state(step=0.5, loss_sum=float("nan"))}, "makes no sense .step missing"),
+        ({"training": state(step=0.5)}, "makes no sense .step missing"),
+        ({"training": state(sums={})}, "no losses of the steps before"),
         ({"training": state(best_error="x", random=[1], optimizers={})}, "optimizers, best_error, random missing"),
         ({"training": state(model={"a": torch.tensor([1.0, float("nan")])})}, "aren't finite; begin anew"),
         ({"training": state(best_error=0.1)}, "best.pt: no such checkpoint"),
@@ -104,7 +120,7 @@ def begun(folder, **change) -> None:
 def test_a_run_goes_on_only_as_it_was_begun(tmp_path, change, told):
     begun(tmp_path, **change)
     if told is None:
-        assert load_state(tmp_path, SETTINGS, "mine", 3)["average"]["steps"] == 3
+        assert load_state(tmp_path, SETTINGS, "mine", 3)["step"] == 3
     else:
         with pytest.raises(InputError, match=told):
             load_state(tmp_path, SETTINGS, "mine", 3)

@@ -1,4 +1,4 @@
-"""What a training tells of its epochs: history.csv's columns, and TensorBoard."""
+"""The log of a training: the columns of history.csv, and TensorBoard."""
 
 import csv
 import math
@@ -9,27 +9,11 @@ import pytest
 import torch
 from conftest import SAMPLE
 
-import train
 from face68.files import InputError
-from train import task_of
 from training import run
-from training import state as training_state
 from training.checkpoint import load_checkpoint
 from training.keypoints import HEATMAP_WEIGHT, KeypointValidation
 from training.optimizers import one_cycle
-
-ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.25, "val_nme": 0.1, "seconds": 1.0}
-
-
-def test_a_history_of_an_earlier_version_is_read_and_gone_on_with(tmp_path):
-    run.append_history(tmp_path, ROW)
-    assert run.read_history(tmp_path)["val_nme"] == [0.1]
-    run.append_history(tmp_path, ROW | {"epoch": 2, "lr": 0.125, "val_nme a,b": 0.5})
-    with (tmp_path / "history.csv").open(newline="") as file:
-        old, new = csv.DictReader(file)
-    assert old | {"lr": "nan", "val_nme a,b": "nan"} == old and float(old["train_loss"]) == 0.5
-    assert new["lr"] == "0.125" and new["val_nme a,b"] == "0.5" and list(new) == [*ROW, "lr", "val_nme a,b"]
-    assert run.read_history(tmp_path)["epoch"] == [1, 2] and run.is_of_a_run(tmp_path / "history.csv")
 
 
 def test_each_set_has_its_own_error():
@@ -40,23 +24,6 @@ def test_each_set_has_its_own_error():
     of_two = KeypointValidation(0.0, predicted, truth, None, np.array([0, 1, 1]), ["a", "b"])
     assert of_two.of_sets == pytest.approx({"a": 0, "b": 0.25}) and "(a 0.00%, b 25.00%)" in str(of_two)
     assert KeypointValidation(0.0, predicted, truth, None, np.zeros(3), ["a"]).of_sets == {}
-
-
-def test_an_epoch_that_an_earlier_version_began_has_no_parts(settings):
-    """Their means would be of the steps since then alone."""
-    chosen = settings("--model-option", "widths=4,4,4,4,4")
-    task, model = task_of(chosen), train.create_untrained(chosen, torch.device("cpu"))
-    training = training_state.Training(model, task, chosen, task.load()[0], torch.device("cpu"))
-    state = training.state()
-    del state["sums"]
-    for step, points in ((1, math.nan), (0, 0.5)):
-        training.restore(state | {"loss_sum": 3.0 * step, "step": step})
-        training.step += 1
-        training.losses.append({"train_loss": torch.tensor(1.0), "points_loss": torch.tensor(0.5)})
-        means = training.mean_losses()
-        assert means["train_loss"] == (3 * step + 1) / (step + 1)
-        assert means["points_loss"] == pytest.approx(points, nan_ok=True)
-        training.finish_epoch()
 
 
 def test_without_tensorboard_it_is_one_line(monkeypatch, tmp_path):
