@@ -53,7 +53,7 @@ from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from face68.network import FAMILY, FOR_PHOTOS, Predictions, join_predictions
+from face68.network import FAMILY, FOR_PHOTOS, Predictions, concatenated
 from face68.program import log, parser, positive_int, whole_number
 from plots import errors as plots_errors
 from plots import page, style
@@ -232,7 +232,7 @@ def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictio
     landmarker = Landmarker(network, default_detector(args.detector), coarse_network=coarse_network)
     rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
-    predicted = join_predictions(devices.gather(part))
+    predicted = concatenated(devices.gather(part))
     return to_annotator(predicted, network, data.labelled_by), landmarker
 
 

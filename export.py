@@ -34,10 +34,11 @@ from face68.geometry import CropPolicy
 from face68.network import FAMILY, OnnxDetector, OnnxNetwork, Predictions, is_exported
 from face68.program import parser
 from training.checkpoint import TorchDetector, TorchNetwork
-from training.detector import LEAST_SCORE, measure
+from training.detector import LEAST_SCORE, validate_detections
 from training.devices import batches
 from training.mosaics import lay, to_maps
 from training.onnx_export import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
+from training.task import evenly
 
 LOSS = 0.0005  # the most that 8 bits may cost
 CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
@@ -101,11 +102,6 @@ def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> t
     return np.stack(images), np.stack([sample["keypoints"] for sample in samples])
 
 
-def evenly(size: int, count: int) -> np.ndarray:
-    """Up to `count` of `size` indices."""
-    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
-
-
 def samples_of_faces(
     training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset, policy: CropPolicy
 ) -> Samples:
@@ -130,7 +126,7 @@ def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypo
         def find(batch: dict) -> list[Detections]:
             return [peaks(*maps, LEAST_SCORE) for maps in zip(*network(as_bytes([batch])), strict=True)]
 
-        return measure(find, compared).error
+        return validate_detections(find, compared).error
 
     return Samples("mosaics", as_bytes(calibration), as_bytes(compared), "1 - AP", error)
 

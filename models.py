@@ -52,12 +52,6 @@ def as_outputs(said: Outputs | Tensor) -> Outputs:
     raise InputError(f"--model: the network returns {what}; let it return Outputs or keypoints (B, {NUM_LANDMARKS}, 2)")
 
 
-def join_outputs(parts: Sequence[Outputs]) -> Outputs:
-    """What was said about several batches as if about one, on the CPU."""
-    fields = zip(*parts, strict=True)
-    return Outputs(*(None if field[0] is None else torch.cat([tensor.cpu() for tensor in field]) for field in fields))
-
-
 class DetectorOutputs(NamedTuple):
     """What a detector says of B pictures: of each cell of CELL × CELL px, and of the face that has its centre there.
 
@@ -160,7 +154,7 @@ class Pyramid(nn.Module):
         self.lateral = nn.ModuleList(conv(c, f, kernel=1) for f, c in zip(finer, coarser, strict=True))
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, channels, H, W) → the map at 1/8, (B, widths[2], H/8, W/8), and the coarsest stage's, at 1/32."""
         x = self.stem(images)  # (B, C, H/4, W/4)
         levels = []
@@ -206,7 +200,7 @@ class HeatmapNet(Pyramid):
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
     def forward(self, images: Tensor) -> Outputs:
-        x, coarsest = self.look(images)
+        x, coarsest = self.features(images)
         heatmaps = None
         if self.training:
             heatmaps = self.heatmaps(x)  # (B, 68, S/4, S/4)
@@ -245,7 +239,7 @@ class DetectorNet(Pyramid):
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
     def forward(self, images: Tensor) -> DetectorOutputs:
-        score_logits, centers, log_sides, axes = self.head(self.look(images)[0]).split([1, 2, 1, 2], dim=1)
+        score_logits, centers, log_sides, axes = self.head(self.features(images)[0]).split([1, 2, 1, 2], dim=1)
         return DetectorOutputs(
             self.calibration[0] + self.calibration[1] * score_logits[:, 0], centers, log_sides[:, 0], axes
         )

@@ -176,9 +176,9 @@ def train_epoch(training: Training, data: SeededSamples, interrupt: Interrupt) -
         for step, batch in zip(steps, batches, strict=True):
             with torch.autocast(training.device.type, training.precision, training.precision != torch.float32):
                 loss = training.task.loss(training.parallel, devices.to_device(batch, training.device))
-            losses = {"train_loss": loss.watched} | {f"{name}_loss": part for name, part in loss.parts.items()}
+            losses = {"train_loss": loss.total} | {f"{name}_loss": part for name, part in loss.parts.items()}
             training.losses.append({name: value.detach().float() for name, value in losses.items()})
-            training.step_weights(loss.watched + loss.beside)
+            training.step_weights(loss.total + loss.auxiliary)
             bar.update(len(step))
             if training.step % LOG_INTERVAL == 0:
                 bar.set_postfix(loss=f"{training.mean_losses()['train_loss']:.5f}")

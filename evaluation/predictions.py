@@ -22,7 +22,7 @@ from face68.files import InputError, files_below
 from face68.formats import csv_rows, read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
 from face68.landmarks import NUM_LANDMARKS, Face
-from face68.network import Predictions, join_predictions
+from face68.network import Predictions, concatenated
 from face68.photos import find_faces, in_groups, prefetch
 
 # --- Of a network ---------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def _predict(
     for group in in_groups(images, lambda image: math.prod(image.shape[:2])):
         framed = [frame(image, next(points)) for image in group]
         parts.append(landmarker.predict(group, *zip(*framed, strict=True)))
-    return join_predictions(parts)
+    return concatenated(parts)
 
 
 def _with_bar(items: Iterable, landmarker: Landmarker, total: int, progress: bool) -> Iterable:

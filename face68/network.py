@@ -68,9 +68,10 @@ FAR = 1e9  # px, far beyond any point of a crop or a picture
 ROUNDING = 1e-5  # by which a probability may lie outside of 0 … 1: ONNX Runtime's own Sigmoid gives 1.0000001
 
 
-def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Several batches as one."""
-    return Predictions(*(None if field[0] is None else np.concatenate(field) for field in zip(*parts, strict=True)))
+def concatenated(parts: Sequence[tuple]) -> tuple:
+    """The named tuples of several batches as one: arrays one after the other, or None where there are none."""
+    fields = zip(*parts, strict=True)
+    return type(parts[0])(*(None if field[0] is None else np.concatenate(field) for field in fields))
 
 
 def check_predictions(predictions: Predictions, count: int, path: Path) -> Predictions:
@@ -272,7 +273,7 @@ class OnnxNetwork:
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             outputs = dict(zip(self._outputs, values, strict=True))
             parts.append(Predictions(outputs["keypoints"], outputs.get("errors"), outputs.get("face_scores")))
-        return check_predictions(join_predictions(parts), len(crops), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path)
 
 
 class OnnxDetector:

@@ -78,10 +78,11 @@ def test_the_loss_on_faces_is_the_cross_entropy():
 
 def of_a_picture(heat: float, at: tuple[int, int]) -> tuple[DetectorOutputs, dict]:
     """What a perfect detector says of a picture of 3 × 3 cells with one face, and the target."""
-    target = {"heat": torch.zeros(1, 3, 3), "known": torch.ones(1, 3, 3), "log_sides": torch.zeros(1, 3, 3)}
+    zeros = torch.zeros(1, 3, 3)
+    target = {"heatmap": zeros.clone(), "ignore_mask": zeros.bool(), "log_sides": zeros.clone()}
     target |= {"centers": torch.zeros(1, 2, 3, 3), "axes": torch.zeros(1, 2, 3, 3)}
-    target["heat"][0][at] = heat
-    logits = torch.where(target["heat"] == 1, 20.0, -20.0)
+    target["heatmap"][0][at] = heat
+    logits = torch.where(target["heatmap"] == 1, 20.0, -20.0)
     return DetectorOutputs(
         logits, target["centers"].clone(), target["log_sides"].clone(), target["axes"].clone()
     ), target
@@ -93,11 +94,11 @@ def test_the_detection_loss_by_hand():
     half = maps._replace(score_logits=torch.zeros(1, 3, 3))
     # Nine cells at a probability of one half: 0.5² of -log 0.5 each, over one face.
     assert detection_loss(half, target).item() == pytest.approx(9 * 0.25 * math.log(2))
-    target["known"][0, 0] = 0
+    target["ignore_mask"][0, 0] = True
     assert detection_loss(half, target).item() == pytest.approx(6 * 0.25 * math.log(2)), (
         "what isn't known doesn't count"
     )
-    target["heat"][0, 2, 2] = 0.25
+    target["heatmap"][0, 2, 2] = 0.25
     expected = (5 + 0.75**4) * 0.25 * math.log(2)
     assert detection_loss(half, target).item() == pytest.approx(expected), "near a centre less is asked"
 

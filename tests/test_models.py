@@ -18,7 +18,6 @@ from models import (
     as_outputs,
     create_model,
     finds_faces,
-    join_outputs,
     position_and_width,
     position_and_width_of_cells,
     predicts_errors,
@@ -84,13 +83,6 @@ def test_position_and_width_by_hand():
     torch.testing.assert_close(width, torch.tensor([[1 / 8]]))  # half a cell to either side
     maps[0, 0, 1, 3] = -1e9
     assert position_and_width(spatial_softmax(maps))[1].item() == pytest.approx(1e-3), "never 0: its logarithm is taken"
-
-
-def test_join_outputs():
-    parts = [Outputs(torch.full((n, 68, 2), float(n)), face_logits=torch.full((n,), float(n))) for n in (1, 2)]
-    joined = join_outputs(parts)
-    assert joined.keypoints[:, 0, 0].tolist() == joined.face_logits.tolist() == [1, 2, 2]
-    assert joined.log_errors is None and joined.heatmaps is None
 
 
 def test_the_judging_heads_do_not_shape_the_features():

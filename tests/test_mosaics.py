@@ -125,14 +125,15 @@ def test_maps_say_where_each_face_is():
     mosaic |= {"ignored": np.array([(150, 150, 30), (100, 60, 20)], np.float32)}
     maps = to_maps(mosaic)
     assert maps["image"].shape == (3, 192, 192) and maps["image"].max() == 1
-    heat, known = maps["heat"], maps["known"]
-    assert torch.nonzero(heat == 1).tolist() == [[2, 2], [6, 12]]
+    heatmap, is_ignored = maps["heatmap"], maps["ignore_mask"]
+    assert torch.nonzero(heatmap == 1).tolist() == [[2, 2], [6, 12]]
     assert maps["centers"][:, 6, 12].tolist() == pytest.approx([100.5 / 8 - 12.5, 51.5 / 8 - 6.5])
     assert maps["centers"][:, 6, 13].tolist() == pytest.approx([100.5 / 8 - 13.5, 51.5 / 8 - 6.5])
     assert maps["log_sides"][6, 12].exp().item() == pytest.approx(4)
     assert maps["axes"][:, 6, 12].tolist() == pytest.approx([0, 1], abs=1e-6)
-    assert heat[6, 13] > heat[6, 14] > heat[6, 16] and heat[6, 13] > heat[2, 3], "a large face has a wide peak"
-    assert known[18, 18] == 0 and known[0, 0] == 1 and known[6, 12] == 1, "a face is known also beside what is ignored"
+    assert heatmap[6, 13] > heatmap[6, 14] > heatmap[6, 16]
+    assert heatmap[6, 13] > heatmap[2, 3], "a large face has a wide peak"
+    assert is_ignored[18, 18] and not is_ignored[0, 0] and not is_ignored[6, 12], "a face always counts"
 
 
 @pytest.mark.parametrize("i", [0, 7])

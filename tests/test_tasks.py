@@ -19,7 +19,7 @@ from face68.images import write_image
 from face68.landmarker import Landmarker
 from train import task_of
 from training.checkpoint import TorchNetwork, build_model, load_checkpoint
-from training.detector import DetectionValidation, faces_there, match, measure
+from training.detector import DetectionValidation, match, true_faces, validate_detections
 
 CPU = torch.device("cpu")
 
@@ -30,42 +30,44 @@ def circles(*faces) -> Detections:
     return Detections(np.column_stack([x, y]), sides, rolls, scores)
 
 
-KNOWN = np.ones((24, 24))
+NOWHERE = np.zeros((24, 24), bool)  # nothing is ignored
 
 
 def test_each_face_is_found_once_by_the_surest():
     there = circles((50, 50, 40, 10, 1), (120, 50, 40, 0, 1))
     found = circles((54, 53, 44, -10, 0.9), (50, 50, 40, 10, 0.8), (122, 50, 30, 5, 0.7), (150, 150, 40, 0, 0.6))
-    scores, is_true, off = match(found, there, KNOWN)
+    scores, is_true, off = match(found, there, NOWHERE)
     assert scores.tolist() == [0.9, 0.8, 0.7, 0.6] and is_true.tolist() == [True, False, True, False]
     np.testing.assert_allclose(off, [(5 / 40, 0.1, 20), (2 / 40, 0.25, 5)])
 
 
 @pytest.mark.parametrize("face", [(70, 50, 40, 0, 1), (50, 50, 80, 0, 1), (50, 50, 20, 0, 1)])
 def test_what_is_beside_or_of_another_size_is_another(face):
-    assert match(circles((50, 50, 40, 0, 0.9)), circles(face), KNOWN)[1].tolist() == [False]
+    assert match(circles((50, 50, 40, 0, 0.9)), circles(face), NOWHERE)[1].tolist() == [False]
 
 
 def test_rolls_are_compared_around_the_circle():
-    assert match(circles((50, 50, 40, 175, 0.9)), circles((50, 50, 40, -175, 1)), KNOWN)[2][0, 2] == pytest.approx(10)
+    assert match(circles((50, 50, 40, 175, 0.9)), circles((50, 50, 40, -175, 1)), NOWHERE)[2][0, 2] == pytest.approx(10)
 
 
 def test_what_is_found_where_nobody_knows_does_not_count():
-    known = KNOWN.copy()
-    known[6, 6] = 0
+    ignore_mask = NOWHERE.copy()
+    ignore_mask[6, 6] = True
     found = circles((50, 50, 40, 0, 0.9), (100, 100, 40, 0, 0.8))
-    assert match(found, EMPTY, known)[0].tolist() == [0.8]
+    assert match(found, EMPTY, ignore_mask)[0].tolist() == [0.8]
 
 
 def test_batches_are_measured_together():
     """Of two mosaics with a face each, one is found and something beside."""
-    heat = torch.zeros(2, 24, 24)
-    heat[:, 6, 6] = 1
+    heatmap = torch.zeros(2, 24, 24)
+    heatmap[:, 6, 6] = 1
     zero, two = torch.zeros(2, 24, 24), torch.zeros(2, 2, 24, 24)
-    batch = {"heat": heat, "known": zero + 1, "centers": two, "log_sides": zero + np.log(5), "axes": two + 1}
-    np.testing.assert_allclose(faces_there(batch)[0].centers, [(51.5, 51.5)])
-    np.testing.assert_allclose(faces_there(batch)[0].sides, [40], rtol=1e-6)
-    found = measure(lambda _: [circles((51.5, 51.5, 40, 45, 0.9)), circles((150, 150, 40, 0, 0.95))], [batch])
+    batch = {"heatmap": heatmap, "ignore_mask": zero.bool()}
+    batch |= {"centers": two, "log_sides": zero + np.log(5), "axes": two + 1}
+    np.testing.assert_allclose(true_faces(batch)[0].centers, [(51.5, 51.5)])
+    np.testing.assert_allclose(true_faces(batch)[0].sides, [40], rtol=1e-6)
+    detected = [circles((51.5, 51.5, 40, 45, 0.9)), circles((150, 150, 40, 0, 0.95))]
+    found = validate_detections(lambda _: detected, [batch])
     assert found.count == 2 and found.error == pytest.approx(1 - 0.5 / 2)
     assert "1 - AP 75.00%" in str(found) and "roll 0.0°" in str(found)
     assert found.metrics["val_average_precision"] == pytest.approx(0.25)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
-from face68.network import BATCH, Predictions, check_maps, check_predictions, join_predictions, try_out
+from face68.network import BATCH, Predictions, check_maps, check_predictions, concatenated, try_out
 from models import PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
 
 
@@ -285,7 +285,7 @@ class TorchNetwork:
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
             said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
             parts.append(Predictions(*said, *[None] * (3 - len(said))))
-        return check_predictions(join_predictions(parts), len(crops), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path)
 
 
 class TorchDetector:

@@ -1,4 +1,4 @@
-"""What training minimises: how far the keypoints are off, and how wrong the network is about that."""
+"""The losses: of keypoints and heat maps, of a network's judgement of its own work, and of a detector."""
 
 import math
 
@@ -14,14 +14,14 @@ from training.devices import mean_share
 def wing_loss(
     predicted: Tensor, target: Tensor, width: float = 0.18, curvature: float = 0.036, reduction: str = "mean"
 ) -> Tensor:
-    """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for small errors, linear beyond `width`.
+    """Wing loss (Feng et al., 2018, arXiv:1711.06753): logarithmic for errors below `width`, linear beyond.
 
     In normalised coordinates; the defaults are the paper's ratio at a width of about 10 px of a 112-pixel crop.
 
-    reduction: "mean", or "none" for each coordinate's own, as torch's losses have it.
+    reduction: "mean" or "none" (a loss for each coordinate), as in torch's losses.
     """
     error = (predicted - target).abs()
-    offset = width - width * math.log1p(width / curvature)
+    offset = width - width * math.log1p(width / curvature)  # makes the two parts meet
     losses = torch.where(error < width, width * torch.log1p(error / curvature), error - offset)
     return losses.mean() if reduction == "mean" else losses
 
@@ -30,15 +30,15 @@ LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth-l1": F.smooth_l1_loss, "wi
 
 
 def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_upright_face: Tensor) -> Tensor:
-    """The mean of one of LOSSES over the crops that show an upright face, (B,) 1.0 or 0.0; 0 where none does.
+    """The mean of a loss of LOSSES over the crops that show an upright face; turned faces and background don't count.
 
-    The others, faces that are turned and background, count nothing.
+    keypoints, target: (B, 68, 2). is_upright_face: (B,), 1.0 or 0.0.
 
     Raises:
-        InputError: it gives no loss for each coordinate.
+        InputError: the loss doesn't take `reduction="none"`.
     """
     try:
-        losses = criterion(keypoints, target, reduction="none").mean(dim=(1, 2))
+        losses = criterion(keypoints, target, reduction="none").mean(dim=(1, 2))  # (B,)
     except (AttributeError, IndexError, TypeError) as error:  # a module, a mean, a function without `reduction`
         name = getattr(criterion, "__name__", criterion)
         raise InputError(f'--loss: {name} must take reduction="none", as torch\'s losses do ({error})') from error
@@ -46,14 +46,16 @@ def keypoint_loss(criterion, keypoints: Tensor, target: Tensor, is_upright_face:
 
 
 def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cells: float = 1.0) -> Tensor:
-    """How far each heat map, logits (B, 68, H, W), is from a Gaussian around its point: the divergence, in nats.
+    """The Kullback-Leibler divergence, in nats, of each heat map from a Gaussian around its point.
 
-    A loss on the mean position alone leaves the map's shape open; that it should be one peak where the point is teaches
-    every cell, and much faster (after Nibali et al., 2018, arXiv:1801.07372).
+    A loss on the mean position leaves the map's shape open. This one asks for a single peak at the point: it teaches
+    every cell, so the network learns much faster (after Nibali et al., 2018, arXiv:1801.07372).
 
-    target: (B, 68, 2), -1 and 1 are the edges; a point outside of the crop pulls to the nearest edge.
+    heatmaps: (B, 68, H, W) logits. target: (B, 68, 2), -1 and 1 are the crop's edges; a point outside pulls to the
+        nearest edge.
     cells: the Gaussian's standard deviation, in cells of the map.
     """
+    # The Gaussian is a product of one along x and one along y.
     logs = []
     for axis, count in enumerate((heatmaps.shape[3], heatmaps.shape[2])):
         distance = (target[..., axis, None] - cell_centres(count, like=heatmaps)) * count / 2 / cells
@@ -66,10 +68,10 @@ def heatmap_loss(heatmaps: Tensor, target: Tensor, is_upright_face: Tensor, cell
 
 
 def error_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Tensor:
-    """What teaches a network to tell how far off its points are.
+    """Teaches a network to predict how far its points are from the truth; the points themselves learn nothing from it.
 
-    The log error s of each point is fitted to the distance r from the truth by the likelihood of an exponential
-    distribution, r exp(-s) + s, whose minimum is the expected distance (after Kendall & Gal, 2017, arXiv:1703.04977).
+    The negative log-likelihood of the distances r under exponential distributions whose means are the predicted errors
+    exp(s): r exp(-s) + s (after Kendall & Gal, 2017, arXiv:1703.04977). It is least at the expected distance.
     """
     distance = (outputs.keypoints.detach() - target).norm(dim=-1)  # (B, 68)
     likelihood = (distance * torch.exp(-outputs.log_errors) + outputs.log_errors).mean(dim=1)  # (B,)
@@ -77,32 +79,35 @@ def error_loss(outputs: Outputs, target: Tensor, is_upright_face: Tensor) -> Ten
 
 
 def face_loss(outputs: Outputs, is_upright_face: Tensor) -> Tensor:
-    """What teaches a network to tell upright faces, 1.0, from all else, 0.0: the cross-entropy, in nats."""
+    """The cross-entropy of the face scores, in nats: teaches a network to tell upright faces from everything else."""
     losses = F.binary_cross_entropy_with_logits(outputs.face_logits, is_upright_face, reduction="none")
     return mean_of_faces(losses, torch.ones_like(is_upright_face))
 
 
 def mean_of_faces(losses: Tensor, is_upright_face: Tensor) -> Tensor:
-    """The mean of those of B losses whose `is_upright_face` is 1.0, not 0.0; 0 where there is none. Where several
-    processes train together it is this one's part of that, see `devices.mean_share`.
+    """The mean of the losses (B,) of upright faces; 0 if there are none. In distributed training this process's part
+    of that mean, see `devices.mean_share`.
     """
     return (losses * is_upright_face).sum() / mean_share(is_upright_face.sum())
 
 
-def detection_loss(maps: DetectorOutputs, target: dict[str, Tensor]) -> Tensor:
-    """How wrong a detector is about B pictures, a face; see `mosaics.to_maps` for the target.
+def detection_loss(outputs: DetectorOutputs, target: dict[str, Tensor]) -> Tensor:
+    """A detector's loss for each face, over B pictures; target: see `mosaics.to_maps`.
 
-    Scores by the focal loss that lets cells near a centre off (Zhou et al., 2019, arXiv:1904.07850); the rest by the
-    absolute error, in those near cells too, for whichever of them turns out as the peak is to tell the same. A centre
-    may be off by more where the face is larger.
+    Scores have the focal loss of Zhou et al. (2019, arXiv:1904.07850), which asks little of cells near a centre.
+    Centre, size and roll have the absolute error, also in those near cells: any of them may become the peak. The larger
+    a face, the more its centre may be off.
     """
-    heat, known = target["heat"], target["known"]  # (B, H, W)
-    probability = maps.score_logits.sigmoid()
-    right, wrong = F.logsigmoid(maps.score_logits), F.logsigmoid(-maps.score_logits)
-    at_centre = heat == 1
-    focal = torch.where(at_centre, (1 - probability) ** 2 * right, (1 - heat) ** 4 * probability**2 * wrong)
-    near = torch.where(heat > 0.3, heat, 0.0)
-    cells = target["log_sides"].exp()
-    off = (maps.centers - target["centers"]).abs().sum(dim=1) / cells.clamp(min=1).sqrt()
-    off = off + (maps.log_sides - target["log_sides"]).abs() + (maps.axes - target["axes"]).abs().sum(dim=1)
-    return -(focal * known).sum() / mean_share(at_centre.sum()) + (near * off).sum() / mean_share(near.sum())
+    heatmap = target["heatmap"]  # (B, H, W), 1 at the centres of faces
+    # Scores
+    probability, log_right = outputs.score_logits.sigmoid(), F.logsigmoid(outputs.score_logits)
+    log_wrong = F.logsigmoid(-outputs.score_logits)
+    is_center = heatmap == 1
+    focal = torch.where(is_center, (1 - probability) ** 2 * log_right, (1 - heatmap) ** 4 * probability**2 * log_wrong)
+    score_loss = -(focal * ~target["ignore_mask"]).sum() / mean_share(is_center.sum())
+    # Centre, side and axis of each face, in its own cells
+    sides = target["log_sides"].exp().clamp(min=1)  # in cells
+    off = (outputs.centers - target["centers"]).abs().sum(dim=1) / sides.sqrt()
+    off = off + (outputs.log_sides - target["log_sides"]).abs() + (outputs.axes - target["axes"]).abs().sum(dim=1)
+    weights = torch.where(heatmap > 0.3, heatmap, 0.0)
+    return score_loss + (weights * off).sum() / mean_share(weights.sum())

@@ -1,13 +1,12 @@
-"""Pictures to learn finding faces from: faces of several photos, of any roll and size, on pieces of others.
+"""Mosaics: the pictures that the detector is trained on, each composed of pieces of several labelled photos.
 
-A labelled photo shows one face, upright, in the middle. A mosaic is laid of such photos: pieces from beside their faces
-as a background, pieces that are easily taken for a face though they are none, and faces with some of what surrounds
-them. It knows of each of its pixels which photo it is from, and so which faces can be seen.
+A labelled photo shows one face, upright, in the middle. A mosaic has a background of pieces from beside faces, pieces
+that are easily taken for a face (decoys), and faces of any roll and size. It knows which photo each of its pixels is
+from, so it knows how much of each face is visible.
 
-A mosaic is a dict: `image` (S, S, 3) uint8 RGB; `faces` (K, 4) float32, of each face that is to be found the centre x
-and y, the side of its `upright_frame` and the degrees by which it is turned clockwise, in px of the mosaic; `ignored`
-(M, 3), x, y and side of what is neither a face that must be found nor none: hidden by half, too small, or somebody in
-the background of a photo who has no label.
+A mosaic is a dict: `image` (S, S, 3) uint8 RGB; `faces` (K, 4) float32: centre x and y, side of the `upright_frame`, in
+px of the mosaic, and clockwise roll in degrees of each face to find; `ignored` (M, 3): x, y and side of regions that
+count neither as a face nor as background: faces half hidden or too small, and unlabelled people.
 """
 
 import math
@@ -26,26 +25,27 @@ from face68 import geometry
 from face68.detect import open_detector
 from face68.landmarker import Landmarker
 from face68.landmarks import upright_frame
-from models import CELL
+from face68.network import CELL
+from models import DetectorNet
 
-SIZE = 192  # px, the side of a mosaic
-SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces that are to be found
-SEEN, HIDDEN = 0.5, 0.2  # the share of a face that is seen, from which it must be found; below which it is none
-SURROUNDINGS = 1.35  # × the side of a face's frame: from there a photo shows what is beside it
-WHOLE = 0.35  # the share of mosaics that are a single photo, as it is
+SIZE = DetectorNet.input_size  # px, the side of a mosaic
+SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces to find
+SEEN, HIDDEN = 0.5, 0.2  # visible share of a face: to be found from the first on, background below the second
+SURROUNDINGS = 1.35  # × the side of a face's frame: outside of that a photo is background
+WHOLE = 0.35  # the share of mosaics that are one whole photo
 NARROWEST = 24  # px, the narrowest piece of background
-PEOPLE = 0.3  # of the landmark network's face score, from which somebody without a label may be a person
+PEOPLE = 0.3  # the face score of the landmark network from which an unlabelled face may be a person
 _GRID = np.linspace(-0.45, 0.45, 7)
 DISC = np.array([(x, y) for x in _GRID for y in _GRID if x * x + y * y < 0.2])  # (P, 2), points of a face of side 1
 
 
 class Photo(NamedTuple):
-    """What is known of where faces are in a labelled photo.
+    """The faces of a labelled photo.
 
-    frame: x, y of the centre and the side of the labelled face's `upright_frame`, px.
-    degrees: how far it is turned clockwise.
-    others: (M, 3), x, y and side, px, of people who have no label.
-    decoys: (M, 3), likewise, of what a detector takes for a face and is none.
+    frame: (3,), centre x and y and side, px, of the labelled face's `upright_frame`.
+    degrees: its clockwise roll.
+    others: (M, 3), likewise, unlabelled people.
+    decoys: (M, 3), likewise, false detections.
     """
 
     frame: np.ndarray
@@ -55,8 +55,8 @@ class Photo(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A piece of a photo on a mosaic: which photo, the 2×3 matrix from it to the mosaic, and the piece's outline (P, 2)
-    in px of the mosaic.
+    """A piece of a photo on a mosaic: the photo's index, the 2×3 matrix from photo to mosaic, and the piece's outline
+    (P, 2) in px of the mosaic.
     """
 
     photo: int
@@ -65,39 +65,34 @@ class Layer(NamedTuple):
 
 
 def lay(dataset: FacialKeypointsDataset, *then: Callable[[dict], dict]) -> "Mosaics":
-    """Mosaics of a data set's photos as a detector learns them, in any light and colour; `then` is called on each."""
+    """Mosaics of a data set's photos, augmented in light and colour; then the transforms `then` are applied."""
     return Mosaics(dataset, look_around(dataset), Compose([RandomLight(), RandomColor(), *then]))
 
 
 def look_around(dataset: FacialKeypointsDataset) -> list[Photo]:
-    """Each photo with the other faces that our detector finds there, also doubtful ones.
-
-    Whether these are people who have no label, or decoys, the landmark network's face score says.
+    """Run the shipped detector on each photo for further faces, also doubtful ones. The face score of the landmark
+    network divides them into unlabelled people and decoys.
     """
     landmarker, photos = Landmarker(detector=open_detector(min_face=SMALLEST), min_face_score=0), []
     for i in tqdm(range(len(dataset)), desc="looking for others", unit="image", leave=False, disable=None):
         box, degrees = upright_frame(dataset.keypoints[i])
-        frame = _circles(box[None])[0]
-        found = landmarker.faces([dataset.image(i)], [landmarker.detect(dataset.image(i))])[0]
-        circles = _circles(np.array([face.box for face in found]).reshape(-1, 4))
-        away = np.linalg.norm(circles[:, :2] - frame[:2], axis=1) > 0.5 * np.maximum(circles[:, 2], frame[2])
-        person = np.array([face.face_score >= PEOPLE for face in found], dtype=bool)
-        photos.append(Photo(frame, -degrees, circles[away & person], circles[away & ~person]))
+        (faces,) = landmarker.faces([dataset.image(i)], [landmarker.detect(dataset.image(i))])
+        boxes = np.array([box, *(face.box for face in faces)])
+        frame, *found = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2] - boxes[:, 0]])
+        found = np.reshape(found, (-1, 3))
+        is_other = np.linalg.norm(found[:, :2] - frame[:2], axis=1) > 0.5 * np.maximum(found[:, 2], frame[2])
+        is_person = np.array([face.face_score >= PEOPLE for face in faces], dtype=bool)
+        photos.append(Photo(frame, -degrees, found[is_other & is_person], found[is_other & ~is_person]))
     return photos
 
 
-def _circles(boxes: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) as centres and sides, (N, 3)."""
-    return np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2] - boxes[:, 0]])
-
-
 class Mosaics(Dataset):
-    """As many mosaics as a data set has photos; number i shows the face of photo i, nearly always.
+    """As many mosaics as a data set has photos; most mosaics i show the face of photo i.
 
-    photos: what is known of each, see `look_around`.
-    transform: called on every mosaic.
+    photos: see `look_around`.
+    transform: applied to every mosaic.
 
-    All that is random is drawn from torch's global generator. `names`, `keypoints`, `sources` and `people` are the data
+    All random numbers derive from torch's global generator. `names`, `keypoints`, `sources` and `people` are the data
     set's.
     """
 
@@ -113,14 +108,15 @@ class Mosaics(Dataset):
     def __getitem__(self, index: int) -> dict:
         random = np.random.default_rng(int(torch.randint(2**62, ())))
         if random.random() < WHOLE:
-            return self.transform(self._compose([self._whole(index, random)], random))
-        layers = [*self._background(random), *self._decoys(random)]
-        if random.random() < 0.9:
-            layers += self._faces(index, random)
+            layers = [self._whole(index, random)]
+        else:
+            layers = [*self._background(random), *self._decoys(random)]
+            if random.random() < 0.9:
+                layers += self._faces(index, random)
         return self.transform(self._compose(layers, random))
 
     def _whole(self, index: int, random) -> Layer:
-        """The photo as it is, as a detector sees it when photos are searched."""
+        """A whole photo, as in prediction."""
         height, width = self.dataset.image(index).shape[:2]
         center = np.array([(width - 1) / 2, (height - 1) / 2])
         side = self.photos[index].frame[2]
@@ -129,7 +125,7 @@ class Mosaics(Dataset):
         return self._layer(index, center, SIZE / 2 + random.uniform(-0.15, 0.15, 2) * SIZE, scale, turn, random)
 
     def _background(self, random) -> list[Layer]:
-        """Pieces from beside faces, one or several."""
+        """One piece from beside a face, or four that meet in a point."""
         middle = random.uniform(0.3, 0.7, 2) * SIZE if random.random() < 0.6 else np.array([SIZE, SIZE])
         layers = []
         for x0, x1 in ((0, middle[0]), (middle[0], SIZE)):
@@ -145,7 +141,7 @@ class Mosaics(Dataset):
         return layers
 
     def _beside(self, index: int, random) -> np.ndarray | None:
-        """A part of a photo, x0, y0, x1, y1 px, that the labelled face doesn't reach; None: there is none."""
+        """A part of a photo, x0, y0, x1, y1 px, without the labelled face; None if all strips beside it are narrow."""
         height, width = self.dataset.image(index).shape[:2]
         x, y, side = self.photos[index].frame
         near, far = np.array([x, y]) - SURROUNDINGS * side / 2, np.array([x, y]) + SURROUNDINGS * side / 2
@@ -160,21 +156,19 @@ class Mosaics(Dataset):
         return strips[random.choice(wide, p=areas / areas.sum())] - 0.5
 
     def _decoys(self, random) -> list[Layer]:
-        """Pieces of the size and the outline of a face that show none: of a face a part, something beside it, or what
-        a detector was wrong about.
-        """
+        """Up to three pieces of a face's size and outline that show no whole face."""
         layers = []
         for kind in random.integers(3, size=random.integers(4)):
             index = int(random.integers(len(self)))
-            if kind == 0:  # skin, hair, an ear, one eye
+            if kind == 0:  # a part of a face: skin, hair, an ear, one eye
                 x, y, side = self.photos[index].frame
                 half = side * random.uniform(0.12, 0.25)
                 center = np.array([x, y]) + random.uniform(-0.6, 0.6, 2) * side
-            elif kind == 1 and self._with_decoys:
+            elif kind == 1 and self._with_decoys:  # a false detection
                 index = self._with_decoys[int(random.integers(len(self._with_decoys)))]
                 x, y, side = random.choice(self.photos[index].decoys)
                 center, half = np.array([x, y]), side * random.uniform(0.5, 1)
-            else:
+            else:  # something beside a face
                 piece = self._beside(index, random)
                 if piece is None:
                     continue
@@ -187,30 +181,32 @@ class Mosaics(Dataset):
         return layers
 
     def _faces(self, index: int, random) -> list[Layer]:
-        """The face of a photo and those of others, beside each other."""
+        """The face of a photo and up to nine others, beside each other; small ones lie on large ones."""
         count = int(random.choice([1, 1, 1, 2, 2, 3, 4, 6, 10]))
         largest = min(LARGEST, 1.2 * SIZE / math.sqrt(count))
-        layers, places = [], np.zeros((0, 3))
+        layers, circles = [], np.zeros((0, 3))  # of the faces so far: x, y, side
         for i in [index, *random.integers(len(self), size=count - 1)]:
             x, y, frame_side = self.photos[i].frame
             side = _between(random, SMALLEST, largest)
-            for _ in range(10):
+            for _ in range(10):  # attempts to find a free spot
                 target = random.uniform(0.1 * side, SIZE - 0.1 * side, 2)
-                apart = np.linalg.norm(places[:, :2] - target, axis=1) > 0.6 * (places[:, 2] + side)
-                if apart.all():
+                is_apart = np.linalg.norm(circles[:, :2] - target, axis=1) > 0.6 * (circles[:, 2] + side)
+                if is_apart.all():
                     break
             else:
                 continue
-            places = np.vstack([places, [*target, side]])
+            circles = np.vstack([circles, [*target, side]])
+            # The piece shows more or less of what is around the face, on each side another amount.
             reach = frame_side * np.exp(random.uniform(math.log(0.6), math.log(2.5), 4))
             piece = np.array([x, y, x, y]) + reach * [-1, -1, 1, 1]
             turn = _roll(random)
             layers.append(self._layer(i, np.array([x, y]), target, side / frame_side, turn, random, piece))
-        return [layers[i] for i in np.argsort(-places[:, 2])]
+        return [layers[i] for i in np.argsort(-circles[:, 2])]
 
     def _layer(self, index, center, target, scale, degrees, random, piece=None) -> Layer:
-        """The piece x0, y0, x1, y1 px of a photo (None: all of it), turned by `degrees`, mirrored one time in two, with
-        `center` at `target`.
+        """A piece of a photo, turned by `degrees`, randomly mirrored, its `center` (photo) at `target` (mosaic).
+
+        piece: x0, y0, x1, y1 px, cut out as a rectangle or an ellipse; None: the whole photo.
         """
         height, width = self.dataset.image(index).shape[:2]
         mirror = bool(random.random() < 0.5)
@@ -218,14 +214,16 @@ class Mosaics(Dataset):
         x0, y0, x1, y1 = (-0.5, -0.5, width - 0.5, height - 0.5) if piece is None else piece
         if piece is not None and random.random() < 0.3:
             angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-            x, y = (x0 + x1 + (x1 - x0) * np.cos(angles)) / 2, (y0 + y1 + (y1 - y0) * np.sin(angles)) / 2
-            outline = np.column_stack([x, y])
+            circle = np.column_stack([np.cos(angles), np.sin(angles)])
+            outline = np.array([x0 + x1, y0 + y1]) / 2 + circle * [(x1 - x0) / 2, (y1 - y0) / 2]
         else:
             outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
         outline = outline.clip(-0.5, [width - 0.5, height - 0.5])
         return Layer(int(index), matrix, geometry.transform_points(outline, matrix))
 
     def _compose(self, layers: list[Layer], random) -> dict:
+        """The mosaic of layers, each over those before it."""
+        # Draw them, and note of each pixel whose it is.
         image, owner = _ground(random), np.full((SIZE, SIZE), -1, np.int16)
         for number, layer in enumerate(layers):
             low = np.floor(layer.outline.min(axis=0)).clip(0, SIZE).astype(int)
@@ -240,6 +238,7 @@ class Mosaics(Dataset):
             window = slice(low[1], high[1]), slice(low[0], high[0])
             cv2.copyTo(part, inside, image[window])
             owner[window][inside > 0] = number
+        # Sort their faces by how much of them is visible.
         faces, ignored = [], []
         for number, layer in enumerate(layers):
             self._note_faces(layer, owner == number, faces, ignored)
@@ -250,7 +249,7 @@ class Mosaics(Dataset):
         }
 
     def _note_faces(self, layer: Layer, seen: np.ndarray, faces: list, ignored: list) -> None:
-        """Put the faces of a layer's photo where they belong, by how much of them is seen (S, S)."""
+        """Append the faces of a layer's photo to `faces` or `ignored`; seen: (S, S), the layer's visible pixels."""
         photo, scale = self.photos[layer.photo], geometry.scale_of(layer.matrix)
         for i, (x, y, side) in enumerate([photo.frame, *photo.others]):
             center, side = geometry.transform_points(np.array([x, y]), layer.matrix), float(side * scale)
@@ -266,32 +265,32 @@ class Mosaics(Dataset):
 
 
 def _share(seen: np.ndarray, center: np.ndarray, side: float) -> float:
-    """How much of a face with that centre and side, px, lies where `seen` (S, S) is true."""
+    """The share of a face with that centre and side, px, where `seen` (S, S) is true."""
     x, y = np.round(center + DISC * side).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < SIZE) & (y < SIZE)
     return float(seen[y[inside], x[inside]].sum() / len(DISC))
 
 
 def _between(random, low: float, high: float) -> float:
-    """A random number, as often between 10 and 20 as between 20 and 40."""
+    """A random number, log-uniform: as often between 10 and 20 as between 20 and 40."""
     return math.exp(random.uniform(math.log(low), math.log(max(low, high))))
 
 
 def _roll(random) -> float:
-    """Degrees: about upright two times in five, else any."""
+    """Random degrees: 40% about upright, the others uniform."""
     return random.normal(0, 12) if random.random() < 0.4 else random.uniform(-180, 180)
 
 
 def _ground(random) -> np.ndarray:
-    """What a mosaic lies on, (S, S, 3) uint8: black as what photos are filled up with, a colour, stripes or letters."""
+    """The ground under the layers, (S, S, 3) uint8: black as padding is, one colour, stripes or letters."""
     kind = random.random()
-    if kind < 0.4:
+    if kind < 0.4:  # black
         return np.zeros((SIZE, SIZE, 3), np.uint8)
     colors = random.integers(0, 256, (2, 3))
     image = np.full((SIZE, SIZE, 3), colors[0], np.uint8)
-    if kind < 0.7:
+    if kind < 0.7:  # one colour
         return image
-    if kind < 0.85:
+    if kind < 0.85:  # stripes
         rows, columns = np.indices((SIZE, SIZE))
         angle, period = random.uniform(0, np.pi), _between(random, 4, 60)
         image[np.sin((np.cos(angle) * columns + np.sin(angle) * rows) * 2 * np.pi / period) > 0] = colors[1]
@@ -305,7 +304,7 @@ def _ground(random) -> np.ndarray:
 
 
 class RandomColor:
-    """Another colour of the light, or none at all: gray one time in five."""
+    """Change the colour of the light by up to `strength`, or make the image gray with probability `gray`."""
 
     def __init__(self, gray: float = 0.2, strength: float = 0.15):
         self.gray, self.strength = gray, strength
@@ -320,28 +319,30 @@ class RandomColor:
         return {**sample, "image": image}
 
 
-def to_maps(sample: dict) -> dict:
-    """A mosaic as a detector learns it: `image` (3, S, S) float32 in [0, 1] and, of S/8 × S/8 cells, what `DetectorOutputs`
-    is to say: `centers` (2, …), `log_sides` and `axes` (2, …) of the nearest face; `heat`, 1 in the cell of a face's
-    centre and falling off around it; and `known`, 0 where something is ignored.
+def to_maps(sample: dict) -> dict[str, torch.Tensor]:
+    """A mosaic as input and target of a detector.
+
+    `image`: (3, S, S) float32 in [0, 1]. Of S/8 × S/8 cells, float32: `heatmap`, 1 in the cell of a face's centre and
+    falling off around it; and of the face with the highest value there `centers` (2, …), `log_sides` and `axes` (2, …),
+    see `DetectorOutputs`. `ignore_mask`, bool: cells whose scores don't count.
     """
-    count = sample["image"].shape[0] // CELL
-    faces = (sample["faces"] + np.float32([0.5, 0.5, 0, 0])) / np.float32([CELL, CELL, CELL, 1])  # edges, in cells
-    maps = {"heat": np.zeros((count, count), np.float32), "known": np.ones((count, count), np.float32)}
-    maps |= {"centers": np.zeros((2, count, count), np.float32), "log_sides": np.zeros((count, count), np.float32)}
-    maps |= {"axes": np.zeros((2, count, count), np.float32)}
-    rows, columns = np.indices((count, count), dtype=np.float32) + 0.5
+    count = SIZE // CELL
+    heatmap, log_sides = np.zeros((2, count, count), np.float32)
+    centers, axes = np.zeros((2, 2, count, count), np.float32)
+    ignore_mask = np.zeros((count, count), bool)
+    rows, columns = np.indices((count, count), dtype=np.float32) + 0.5  # the cells' centres, from the mosaic's edge
     for x, y, side in (sample["ignored"] + np.float32([0.5, 0.5, 0])) / CELL:
-        maps["known"][(rows - y) ** 2 + (columns - x) ** 2 <= max(0.5 * side, 1) ** 2] = 0
-    for x, y, side, degrees in faces:
+        ignore_mask |= (rows - y) ** 2 + (columns - x) ** 2 <= max(0.5 * side, 1) ** 2
+    for x, y, side, degrees in (sample["faces"] + np.float32([0.5, 0.5, 0, 0])) / np.float32([CELL, CELL, CELL, 1]):
         column, row = min(int(x), count - 1), min(int(y), count - 1)
-        spread = 0.6 + 0.06 * side
-        heat = np.exp(-((rows - row - 0.5) ** 2 + (columns - column - 0.5) ** 2) / (2 * spread**2))
-        nearest = heat > maps["heat"]
-        maps["heat"][nearest] = heat[nearest]
-        maps["centers"][0][nearest], maps["centers"][1][nearest] = (x - columns)[nearest], (y - rows)[nearest]
-        maps["log_sides"][nearest] = math.log(side)
-        maps["axes"][:, nearest] = [[math.cos(math.radians(degrees))], [math.sin(math.radians(degrees))]]
-        maps["known"][row, column] = 1
+        spread = 0.6 + 0.06 * side  # in cells
+        peak = np.exp(-((rows - row - 0.5) ** 2 + (columns - column - 0.5) ** 2) / (2 * spread**2))
+        is_nearest = peak > heatmap
+        heatmap[is_nearest] = peak[is_nearest]
+        centers[:, is_nearest] = x - columns[is_nearest], y - rows[is_nearest]
+        log_sides[is_nearest] = math.log(side)
+        axes[:, is_nearest] = [[math.cos(math.radians(degrees))], [math.sin(math.radians(degrees))]]
+        ignore_mask[row, column] = False
+    maps = {"heatmap": heatmap, "ignore_mask": ignore_mask, "centers": centers, "log_sides": log_sides, "axes": axes}
     image = np.ascontiguousarray(sample["image"].transpose(2, 0, 1)).astype(np.float32) / 255
     return {name: torch.from_numpy(values) for name, values in (maps | {"image": image}).items()}

@@ -1,7 +1,8 @@
-"""What train.py can train: a network that places keypoints in faces, or one that finds faces in pictures.
+"""The two tasks that train.py can train have one protocol: keypoints in faces (keypoints.py), and faces in pictures
+(detector.py).
 
-A task brings its data, what is minimised, what is measured on people that training never saw (less is better), what a
-checkpoint holds of it, and the pictures of how it learned. The loop in train.py is the same for both.
+A task loads its data, computes its loss, validates on people that training never saw, describes itself in checkpoints,
+and draws the pictures of how the network learned. The loop in train.py is the same for both.
 """
 
 from collections.abc import Sequence
@@ -19,26 +20,27 @@ from face68.files import InputError
 from training.devices import first_here
 from training.settings import Settings
 
-SHOWN, WATCHED = 12, 5  # pictures of a sheet, and of those that are looked at as training goes on
+SHOWN, WATCHED = 12, 5  # pictures of a sheet; samples in learning.png
 
 
 class Losses(NamedTuple):
-    """Of a batch.
+    """The losses of a batch, 0-dimensional tensors.
 
-    watched: what is told while training; beside: what is minimised beside that; 0-dimensional tensors.
-    parts: by name what both are made of, before weights.
+    total: the weighted sum of the losses on keypoints and heat maps, or the detector's loss: what train.py prints.
+    auxiliary: further losses, minimised with the total but not printed.
+    parts: by name the terms of both, without weights.
     """
 
-    watched: Tensor
-    beside: Tensor
+    total: Tensor
+    auxiliary: Tensor
     parts: dict[str, Tensor]
 
 
 class Validation(Protocol):
-    """What a network is worth on people that training never saw.
+    """The result of a validation.
 
-    loss: the loss there; error: what is measured, less is better; metrics: what a checkpoint says of it, by name.
-    of_sets: the error on each data set, by its name, where there are several.
+    loss: the mean loss. error: the task's error, less is better. metrics: by name, for the checkpoint.
+    of_sets: the error on each data set by its name; empty if there is only one.
     """
 
     loss: float
@@ -48,16 +50,15 @@ class Validation(Protocol):
 
     @property
     def calibration(self) -> tuple[float, float]:
-        """Offset and slope that make what the network says of its own certainty true there."""
+        """Offset and slope that correct the network's log errors or score logits."""
         ...
 
     def __str__(self) -> str: ...
 
 
 class Task(Protocol):
-    """column, measure: what is measured, as history.csv and as people call it.
-
-    legend: what its pictures show in which colour.
+    """column: the error's column in history.csv; measure: its name in print.
+    legend: the colours in the task's pictures.
     annotators: of the labels, once they are loaded, see `models.create_model`.
     """
 
@@ -67,57 +68,53 @@ class Task(Protocol):
     annotators: Sequence[str]
 
     def load(self) -> tuple[SeededSamples, Dataset]:
-        """The training samples and the validation samples: of other people, and always the same."""
+        """The training samples, and the validation samples: of other people, and always the same."""
         ...
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses: ...
 
     def validate(self, model: nn.Module, data: Dataset, device: torch.device) -> Validation:
-        """Of all samples; where several processes ask, each asks the network about its share.
+        """Validate on all samples. Of several processes each runs the network on its share.
 
         Raises:
-            InputError: something isn't finite.
+            InputError: an output isn't finite.
         """
         ...
 
     def describe(self) -> dict:
-        """What a checkpoint holds of the task, beside the network."""
+        """The task's own entries in a checkpoint."""
         ...
 
     def finish(self, best: Path, data: Dataset, detector: str | Path) -> None:
-        """Calibrate the best checkpoint, a file, in the end.
+        """Calibrate the best checkpoint, a file, after training.
 
-        data: the validation samples. detector: what finds their faces, see `face68.detect.open_detector`.
+        data: the validation samples. detector: finds their faces, see `face68.detect.open_detector`.
 
         Raises:
-            InputError: it can't be.
+            InputError: the checkpoint or an image can't be read, or the checkpoint can't be written.
         """
         ...
 
     def sheets(self, untrained: nn.Module, best: nn.Module, data: Dataset, device: torch.device) -> list[np.ndarray]:
-        """What the network said before and after training of the same validation samples, beside the truth: a picture
-        each, (H, W, 3) uint8 RGB.
-        """
+        """Two pictures, (H, W, 3) uint8 RGB: outputs and truth of the same samples before and after training."""
         ...
 
     def answers(self, model: nn.Module, data: Dataset, device: torch.device) -> list[Tensor]:
-        """What the network says of a few validation samples, always the same ones, as a checkpoint can hold it. Draws
-        nothing from the global random numbers.
-        """
+        """The outputs for WATCHED validation samples, always the same ones. Draws no global random numbers."""
         ...
 
     def tiles(self, data: Dataset, answers: list[list[Tensor]]) -> list[list[np.ndarray]]:
-        """Those samples with each of several networks' answers beside the truth, pictures (H, W, 3) uint8 RGB."""
+        """Those samples with outputs and truth, (H, W, 3) uint8 RGB: a row for each network's `answers`."""
         ...
 
 
 def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], list[int]]:
-    """All labelled faces, and which of them are for training and for validation.
+    """All labelled faces, and the indices of those for training and for validation.
 
-    With --train-faces so many of those for training, drawn by --seed: fewer are a part of more.
+    --train-faces limits those for training to so many, drawn by --seed; a smaller number draws a subset.
 
     Raises:
-        InputError: one of the two would be empty, or there aren't so many.
+        InputError: there are too few faces for one of the two.
     """
     cache = settings.cache_dir, settings.cache_mb
     with first_here():
@@ -140,11 +137,16 @@ def open_people(settings: Settings) -> tuple[FacialKeypointsDataset, list[int], 
     return dataset, training, validation
 
 
-def say_what_is_there(training: Dataset, validation: Dataset, seconds: float) -> None:
+def print_sizes(training: Dataset, validation: Dataset, seconds: float) -> None:
     print(
         f"training: {len(training)} faces of {len(set(training.people))} people; "
         f"validation: {len(validation)} faces of {len(set(validation.people))} other people; opened in {seconds:.1f} s"
     )
+
+
+def evenly(size: int, count: int) -> np.ndarray:
+    """Up to `count` of `size` indices, evenly spaced."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).astype(int))
 
 
 def diverged() -> InputError:
