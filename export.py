@@ -1,13 +1,12 @@
-"""Make a checkpoint one .onnx file, which runs without PyTorch, and check that it says the same.
+"""Export a checkpoint as one .onnx file, which runs without PyTorch, and check that it gives the same outputs.
 
     python export.py                                   # saved_models/best.pt → saved_models/best.onnx
     python export.py --int8 --data data                # 8 bits: a quarter of the size, less than half of the time
     python export.py --checkpoint runs/wing/best.pt --output face.onnx
 
-Reading the points off the heat maps is part of the file, and all that the checkpoint says of itself is in its metadata.
-Faces of --data that the checkpoint's training kept aside are shown to both: an fp32 file that puts anything further
-than 0.05 px from the checkpoint's, or an int8 one whose NME (inter-ocular; of a detector 1 - average precision) is more
-than 0.05 percentage points higher, isn't written.
+The file reads the points off the heat maps itself; the checkpoint's description is in its metadata. Checkpoint and file
+are compared on faces of --data that training kept aside. Nothing is written if an fp32 file is more than 0.05 px off,
+or if 8 bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points.
 """
 
 import cli.launch as launch
@@ -33,17 +32,17 @@ from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import FAMILY, OnnxDetector, OnnxNetwork, Predictions, is_exported
 from face68.program import parser
-from training.checkpoint import TorchDetector, TorchNetwork
+from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 from training.detector import LEAST_SCORE, validate_detections
 from training.devices import batches
 from training.mosaics import lay, to_maps
-from training.onnx_export import NOT_STATED, check_parity, export_network, open_checkpoint, open_file, quantize
+from training.onnx_export import NOT_STATED, Exported, check_parity, export_network, open_file, quantize
 from training.task import evenly
 
-LOSS = 0.0005  # the most that 8 bits may cost
-CALIBRATION = 200  # training faces whose least and largest values give the 8-bit scales
-Exported = OnnxNetwork | OnnxDetector
+LOSS = 0.0005  # by which 8 bits may raise the error at most
+CALIBRATION = 200  # training faces at most, whose values give the 8-bit scales
 COMPARED = 256  # kept-aside faces, at most
+CPU = torch.device("cpu")
 
 
 def parse_arguments():
@@ -68,7 +67,7 @@ def parse_arguments():
 def open_faces(
     directories: list[Path], network: TorchNetwork | TorchDetector
 ) -> tuple[FacialKeypointsDataset, FacialKeypointsDataset]:
-    """Training faces, and faces of people whom the network's training kept aside; cut out by nobody yet."""
+    """Training faces, and faces of people whom the network's training kept aside, both without a transform."""
     arguments = network.checkpoint["arguments"]
     fold, folds = arguments.get("val_fold", 0), arguments.get("folds", FOLDS)
     if not (isinstance(fold, int) and isinstance(folds, int) and 0 <= fold < folds):
@@ -81,11 +80,11 @@ def open_faces(
 
 
 class Samples(NamedTuple):
-    """What 8 bits are calibrated on and compared by.
+    """Faces or mosaics to calibrate 8 bits on and to compare networks by.
 
-    kind: what they are.
+    kind: their name in print.
     calibration, compared: crops (N, S, S) or pictures (N, 3, H, W), uint8, of training and of kept-aside people.
-    error: how wrong a network is on those that are compared, less is better; measure: what people call that.
+    measure: the error's name. error: of a network, on those to compare.
     """
 
     kind: str
@@ -96,7 +95,7 @@ class Samples(NamedTuple):
 
 
 def crops_of(faces: FacialKeypointsDataset, count: int, policy: CropPolicy) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `count` faces, evenly chosen, as a network sees them, (N, S, S) uint8, and their points (N, 68, 2) px."""
+    """The crops (N, S, S) uint8 gray and points (N, 68, 2) px of up to `count` faces, evenly chosen."""
     samples = [CropFace(policy)(faces[i]) for i in evenly(len(faces), count)]
     images = [cv2.cvtColor(sample["image"], cv2.COLOR_RGB2GRAY) for sample in samples]
     return np.stack(images), np.stack([sample["keypoints"] for sample in samples])
@@ -116,17 +115,16 @@ def samples_of_faces(
 
 
 def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:
-    parts = [(training, CALIBRATION), (kept_aside, COMPARED)]
-    data = [
-        SeededSamples(lay(faces.subset(evenly(len(faces), count), None), to_maps), seed=0) for faces, count in parts
-    ]
-    calibration, compared = ([*batches(part, 0, torch.device("cpu"))] for part in data)
+    calibration, compared = (
+        list(batches(SeededSamples(lay(faces.subset(evenly(len(faces), count), None), to_maps), 0), 0, CPU))
+        for faces, count in ((training, CALIBRATION), (kept_aside, COMPARED))
+    )
 
     def error(network: OnnxDetector) -> float:
-        def find(batch: dict) -> list[Detections]:
+        def detect(batch: dict) -> list[Detections]:
             return [peaks(*maps, LEAST_SCORE) for maps in zip(*network(as_bytes([batch])), strict=True)]
 
-        return validate_detections(find, compared).error
+        return validate_detections(detect, compared).error
 
     return Samples("mosaics", as_bytes(calibration), as_bytes(compared), "1 - AP", error)
 
@@ -136,13 +134,11 @@ def as_bytes(parts: list[dict]) -> np.ndarray:
     return np.concatenate([(part["image"] * 255).round().byte().numpy() for part in parts])
 
 
-def check_int8(
-    quantized: OnnxNetwork | OnnxDetector, exact: OnnxNetwork | OnnxDetector, samples: Samples
-) -> tuple[float, float]:
-    """The error in 8 bits and exactly.
+def check_int8(quantized: Exported, exact: Exported, samples: Samples) -> tuple[float, float]:
+    """The errors in 8 bits and in fp32.
 
     Raises:
-        InputError: it grew by more than it may.
+        InputError: 8 bits raise it by more than LOSS.
     """
     after, before = samples.error(quantized), samples.error(exact)
     if not after - before <= LOSS:
@@ -153,14 +149,13 @@ def check_int8(
 
 def main() -> None:
     args = parse_arguments()
-    output = args.output or args.checkpoint.with_suffix(".onnx")  # of `fast` here, not the shipped one
+    output = args.output or args.checkpoint.with_suffix(".onnx")  # `fast` gives ./fast.onnx, not the shipped file
     checkpoint = file_of(args.checkpoint, ".pt")
     check_outputs([output], [checkpoint], args.overwrite, is_exported)
     network = open_checkpoint(checkpoint)
     faces = open_faces(args.data or [default_data()], network)
-    samples = (
-        samples_of_mosaics(*faces) if isinstance(network, TorchDetector) else samples_of_faces(*faces, network.policy)
-    )
+    is_detector = isinstance(network, TorchDetector)
+    samples = samples_of_mosaics(*faces) if is_detector else samples_of_faces(*faces, network.policy)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fp32.onnx")
         export_network(checkpoint, path, args.licence)
@@ -176,11 +171,9 @@ def main() -> None:
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")
-    if isinstance(network, TorchDetector):
-        print(f"    python predict.py --detector {output} --image photo.jpg")
-        return
-    print(f"    python predict.py --checkpoint {output} --image photo.jpg")
-    print(f'    python -c \'from face68 import Landmarker; print(Landmarker("{output}")("photo.jpg"))\'')
+    print(f"    python predict.py --{'detector' if is_detector else 'checkpoint'} {output} --image photo.jpg")
+    if not is_detector:
+        print(f'    python -c \'from face68 import Landmarker; print(Landmarker("{output}")("photo.jpg"))\'')
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The networks. Some map gray faces to keypoints, one finds faces in pictures; `create_model` builds one by its name.
+"""The networks: of keypoints in gray crops of faces, and one that finds faces in pictures. `create_model` builds them.
 
 A network of keypoints takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136),
-or `Outputs`: keypoints and what else it has to say. To add a network, write its class and give it a line in `MODELS`: a
-checkpoint stores the name and the options. Its `input_size` is S, 112 unless it says so, and `predicts_errors` tells
-whether it says how far off its points may be and whether this is a face. `finds_faces` tells detectors.
+or `Outputs`. To add a network, write its class and add it to `MODELS`; checkpoints store its name and options. Class
+attributes describe it: `input_size` is S (default 112), `predicts_errors` is True if it returns log errors and face
+logits, `finds_faces` is True for detectors.
 """
 
 import inspect
@@ -20,16 +20,16 @@ from face68.geometry import CropPolicy
 from face68.landmarks import FLIP, NUM_LANDMARKS, face_frames
 from face68.network import CELL
 
-RARE = -5.0  # the logit that a detector's scores begin with: few cells have a face's centre
+RARE = -5.0  # the initial logit of a detector's scores: few cells have a face's centre
 
 
 class Outputs(NamedTuple):
-    """What a network says about B crops; the rest is None where it says nothing of it.
+    """A network's outputs for B crops; fields that it doesn't predict are None.
 
     keypoints: (B, 68, 2), x before y, -1 and 1 are the edges of the crop.
     log_errors: (B, 68), the natural logarithm of each point's expected distance from the truth, in the same unit.
-    face_logits: (B,), the logit of the probability that the crop shows a face.
-    heatmaps: (B, 68, H, W), the logits of where each point is; only while training, for the loss.
+    face_logits: (B,), the logit of the probability that the crop shows an upright face.
+    heatmaps: (B, 68, H, W), the logits of each point's position; only in training, for the loss.
     """
 
     keypoints: Tensor
@@ -38,28 +38,27 @@ class Outputs(NamedTuple):
     heatmaps: Tensor | None = None
 
 
-def as_outputs(said: Outputs | Tensor) -> Outputs:
-    """What a network returned as `Outputs`: a tensor (B, 136) or (B, 68, 2) is the keypoints.
+def as_outputs(returned: Outputs | Tensor) -> Outputs:
+    """`Outputs` from those, or from keypoints alone, (B, 136) or (B, 68, 2).
 
     Raises:
-        InputError: it is something else.
+        InputError: the network returned something else.
     """
-    if isinstance(said, Outputs):
-        return said
-    if isinstance(said, Tensor) and said.ndim > 1 and said[0].numel() == 2 * NUM_LANDMARKS:
-        return Outputs(said.reshape(-1, NUM_LANDMARKS, 2))
-    what = f"a tensor {tuple(said.shape)}" if isinstance(said, Tensor) else f"a {type(said).__name__}"
+    if isinstance(returned, Outputs):
+        return returned
+    if isinstance(returned, Tensor) and returned.ndim > 1 and returned[0].numel() == 2 * NUM_LANDMARKS:
+        return Outputs(returned.reshape(-1, NUM_LANDMARKS, 2))
+    what = f"a tensor {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"a {type(returned).__name__}"
     raise InputError(f"--model: the network returns {what}; let it return Outputs or keypoints (B, {NUM_LANDMARKS}, 2)")
 
 
 class DetectorOutputs(NamedTuple):
-    """What a detector says of B pictures: of each cell of CELL × CELL px, and of the face that has its centre there.
+    """A detector's outputs for B pictures, for each cell of CELL × CELL px, all but the first about the nearest face.
 
-    score_logits: (B, H, W), the logit of the probability that it is the cell of a face's centre.
-    centers: (B, 2, H, W), how far right and down of the cell's own the face's centre is, in cells.
-    log_sides: (B, H, W), the natural logarithm of the side of the square around its 68 points, once they are level, in
-        cells.
-    axes: (B, 2, H, W), x and y of the direction from its right eye to its left one, about of length 1.
+    score_logits: (B, H, W), the logit of the probability that a face has its centre in the cell.
+    centers: (B, 2, H, W), x and y from the cell's centre to the face's, in cells.
+    log_sides: (B, H, W), the natural logarithm of the side, in cells, of the square around the face's level 68 points.
+    axes: (B, 2, H, W), x and y of the direction from its right eye to its left eye, a vector of about length 1.
     """
 
     score_logits: Tensor
@@ -133,13 +132,12 @@ class ResidualBlock(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """What a picture shows, at an eighth of its size and knowing its surroundings: what our networks begin with.
+    """The backbone of our networks: features at 1/8 of the picture's size, with context from coarser scales.
 
-    A stem reduces the picture to a quarter; residual stages look at 1/4, 1/8, 1/16 and 1/32 of it; a pyramid brings
-    what the coarse ones know back to the 1/8 map (Lin et al., 2017, arXiv:1612.03144).
+    A stem reduces the picture to 1/4; residual stages work at 1/4, 1/8, 1/16 and 1/32; a feature pyramid adds the
+    coarse stages' features to the 1/8 map (Lin et al., 2017, arXiv:1612.03144).
 
-    channels: of the picture.
-    widths: channels of the stem and of the four stages; the last is also that of the pyramid's top.
+    channels: of the picture. widths: channels of the stem and of the four stages.
     """
 
     def __init__(self, channels: int, widths: Sequence[int]):
@@ -155,12 +153,13 @@ class Pyramid(nn.Module):
         self.merge = nn.ModuleList(ResidualBlock(f, f) for f in finer)
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, channels, H, W) → the map at 1/8, (B, widths[2], H/8, W/8), and the coarsest stage's, at 1/32."""
-        x = self.stem(images)  # (B, C, H/4, W/4)
+        """(B, channels, H, W) → features at 1/8, (B, widths[2], H/8, W/8), and the coarsest stage's, at 1/32."""
+        x = self.stem(images)  # (B, widths[1], H/4, W/4)
         levels = []
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
+        # From the coarsest level down to 1/8
         for lateral, merge, finer in zip(
             reversed(self.lateral), reversed(self.merge), reversed(levels[1:-1]), strict=True
         ):
@@ -170,17 +169,17 @@ class Pyramid(nn.Module):
 
 
 class HeatmapNet(Pyramid):
-    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and what we ship.
+    """A heat map for each point, read out by soft-argmax: small, fast on a CPU, and the network that we ship.
 
-    The pyramid's cells each tell 2×2 cells of every landmark's heat map (sub-pixel convolution: Shi et al., 2016,
-    arXiv:1609.05158), for a wide map at 1/8 costs less than one at 1/4 and knows as much. The point is the mean
-    position under the map's softmax (Sun et al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it is
-    not tied to the grid and the loss is on coordinates.
+    Each cell of the 1/8 map predicts 2×2 cells of every point's heat map (sub-pixel convolution: Shi et al., 2016,
+    arXiv:1609.05158): a wide map at 1/8 costs less than one at 1/4 and is as accurate. The point is the mean position
+    under the map's softmax (Sun et al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it isn't bound to
+    the grid and the loss is on coordinates.
 
-    Two heads judge that work without shaping it (their gradient ends there). How far off a point may be is read from
-    how wide its heat map is: a power of the width, the exponent and a factor learned for each point. A small classifier
-    on the coarsest stage tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py
-    fits it on unseen people.
+    Two heads judge the result; their gradients don't reach the features. A point's expected error is a power of its
+    heat map's width, with an exponent and a factor learned for each point. A small classifier on the coarsest stage
+    tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py fits it on people that
+    training never saw.
 
     (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
     (B, 68, S/4, S/4). S is a multiple of 8.
@@ -189,7 +188,7 @@ class HeatmapNet(Pyramid):
     """
 
     input_size = 112
-    predicts_errors = True  # says how far off each point may be, and whether this is a face
+    predicts_errors = True
 
     def __init__(self, widths=(16, 32, 88, 112, 160)):
         super().__init__(1, widths)
@@ -205,8 +204,8 @@ class HeatmapNet(Pyramid):
         if self.training:
             heatmaps = self.heatmaps(x)  # (B, 68, S/4, S/4)
             keypoints, width = position_and_width(spatial_softmax(heatmaps))
-        else:  # the same, but for the last digits, without laying cells out as maps: that costs a third of the time
-            cells = self.heatmaps[0](x)  # (B, 4 · 68, S/8, S/8): four neighbours of a map are channels of one cell
+        else:  # the same but for rounding, in two thirds of the time: the cells aren't rearranged to maps
+            cells = self.heatmaps[0](x)  # (B, 4 · 68, S/8, S/8): 2×2 cells of a map are channels of one cell
             keypoints, width = position_and_width_of_cells(cells)
         exponent, log_factor = (
             self.calibration[1] * self.exponent,
@@ -218,11 +217,11 @@ class HeatmapNet(Pyramid):
 
 
 class DetectorNet(Pyramid):
-    """Finds faces of any roll, a face a peak of one map (Zhou et al., 2019, "Objects as Points", arXiv:1904.07850).
+    """Finds faces of any roll: each is a peak of one map (Zhou et al., 2019, "Objects as Points", arXiv:1904.07850).
 
-    Every cell of the pyramid's map tells how surely a face has its centre there, and where exactly, how large and how
-    turned it is. Small, since it sees the whole photo and the landmark network then judges what it found.
-    `calibration` (offset, slope) makes the scores' logits true ones; train.py fits it on unseen people.
+    Every cell of the 1/8 map predicts the probability that a face has its centre there, and that face's centre, size
+    and direction. It is small: it runs on whole photos, and the landmark network then judges its detections.
+    `calibration` (offset, slope) corrects the score logits; train.py fits it on people that training never saw.
 
     (B, 3, H, W) RGB in [0, 1] → `DetectorOutputs` of H/8 × W/8 cells. H and W are multiples of 32.
 
@@ -246,12 +245,12 @@ class DetectorNet(Pyramid):
 
 
 def spatial_softmax(heatmaps: Tensor) -> Tensor:
-    """Each map (B, K, H, W) as a probability that sums to 1 over its H × W cells."""
+    """Each map of logits (B, K, H, W) as probabilities that sum to 1 over its H × W cells."""
     return heatmaps.flatten(2).softmax(dim=-1).view(heatmaps.shape)
 
 
 def position_and_width(probability: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean position under maps of probabilities (B, K, H, W), and their standard deviation around it.
+    """Mean and standard deviation of the position under maps of probabilities (B, K, H, W).
 
     Returns:
         (B, K, 2), x before y, and (B, K), at least 1e-3; -1 and 1 are the edges of the map.
@@ -268,7 +267,7 @@ def position_and_width(probability: Tensor) -> tuple[Tensor, Tensor]:
 def position_and_width_of_cells(cells: Tensor) -> tuple[Tensor, Tensor]:
     """`position_and_width` of the maps that `nn.PixelShuffle(2)` would make of logits (B, 4 · K, H, W).
 
-    A mean doesn't ask in what order its terms come, so one product with all cells' centres gives all moments.
+    The order of a mean's terms is free: one product with the cells' centres gives all moments.
     """
     _, channels, height, width = cells.shape
     # Channel 2i + j of cell (h, w) is at (2h + i, 2w + j); pixel_unshuffle knows, but onnxscript 0.7.0 exports another.
@@ -287,8 +286,8 @@ def cell_centres(count: int, like: Tensor) -> Tensor:
     return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
 
 
-# The family that we ship: one definition in three sizes. Small crops lose what large photos show, so the more a network
-# may cost, the larger are the crops that it sees.
+# The family that we ship: one architecture in three sizes. Larger networks also take larger crops, which keep more of
+# a photo's detail.
 
 
 class Fast(HeatmapNet):
@@ -316,14 +315,13 @@ class Large(HeatmapNet):
         super().__init__(widths)
 
 
-# "heatmap" is what was shipped before these, and what checkpoints of that time name.
+# "heatmap" is the family's predecessor.
 MODELS = {"fast": Fast, "base": Base, "large": Large, "heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
 
 
 def create_model(name: str, annotators: Sequence[str] = (), **options) -> nn.Module:
-    """Build a network by its name in `MODELS`; `options` go to its constructor. Both are noted in the network, as
-    `name` and `options`, for checkpoints to hold. If labels follow several annotators, by the names of their
-    annotators, `annotators` learns them; else it is None.
+    """Build a network by its name in `MODELS`; `options` go to its constructor. Its `name` and `options` are kept for
+    checkpoints. Its `annotators` learn how several annotators differ, given by name; of fewer than two they are None.
 
     Raises:
         KeyError: there is no such network.
@@ -335,10 +333,10 @@ def create_model(name: str, annotators: Sequence[str] = (), **options) -> nn.Mod
 
 
 def read_option(model: str, text: str) -> tuple[str, int | float | tuple]:
-    """An option of a network of `MODELS` from "widths=16,32,88,112,160": its name, and a value like its default.
+    """Name and value of a network's option from text such as "widths=16,32,88,112,160".
 
     Raises:
-        InputError: the network has no such option, or the value is of another kind.
+        InputError: the network has no such option, or its default is of another kind than the value.
     """
     name, _, value = text.partition("=")
     defaults = {option.name: option.default for option in inspect.signature(MODELS[model]).parameters.values()}
@@ -362,25 +360,25 @@ def option_text(value: int | float | tuple) -> str:
 
 
 def input_size(name: str) -> int:
-    """The side in px of the crops that a network of `MODELS` wants."""
+    """The side in px of the input of a network of `MODELS`."""
     return getattr(MODELS[name], "input_size", CropPolicy.size)
 
 
 def predicts_errors(name: str) -> bool:
-    """Whether a network of `MODELS` says how far off its points may be, and whether it sees a face."""
+    """Whether a network of `MODELS` returns log errors and face logits."""
     return getattr(MODELS[name], "predicts_errors", False)
 
 
 def finds_faces(name: str) -> bool:
-    """Whether a network of `MODELS` finds faces in pictures, rather than keypoints in faces."""
+    """Whether a network of `MODELS` is a detector, not a network of keypoints."""
     return getattr(MODELS[name], "finds_faces", False)
 
 
 class PixelOutputs(nn.Module):
-    """A network as prediction runs it: gray bytes in, pixels of the crop out. What export.py exports.
+    """A network for prediction and export: gray bytes in, pixels of the crop out.
 
-    (B, 1, S, S) uint8 → keypoints (B, 68, 2) float32 px, x before y, pixel centres at integers; and of a network that
-    judges its own work errors (B, 68) px, each point's expected distance from the truth, and face scores (B,) in 0 … 1.
+    (B, 1, S, S) uint8 → keypoints (B, 68, 2) float32 px, x before y, pixel centres at integers; and if it predicts them
+    errors (B, 68) px, each point's expected distance from the truth, and face scores (B,) in 0 … 1.
     """
 
     def __init__(self, model: nn.Module, size: int):
@@ -396,8 +394,8 @@ class PixelOutputs(nn.Module):
 
 
 def faces_in_pixels(maps: DetectorOutputs) -> Tensor:
-    """What each cell says of its face, (B, 5, H, W): x and y of its centre and its side in px of the picture, pixel
-    centres at integers, and x and y of the direction from its right eye to its left one.
+    """Each cell's face, (B, 5, H, W): x and y of its centre and its side in px of the picture, pixel centres at
+    integers, and x and y of the direction from its right eye to its left eye.
     """
     rows, columns = maps.score_logits.shape[-2:]
     x = torch.arange(columns, dtype=torch.float32, device=maps.centers.device) + 0.5
@@ -407,7 +405,7 @@ def faces_in_pixels(maps: DetectorOutputs) -> Tensor:
 
 
 class PixelDetector(nn.Module):
-    """A detector as prediction runs it: bytes in, pixels out. What export.py exports.
+    """A detector for prediction and export: bytes in, pixels out.
 
     (B, 3, H, W) uint8 RGB → scores (B, H/8, W/8) in 0 … 1 and faces (B, 5, H/8, W/8), see `faces_in_pixels`.
     """
@@ -422,16 +420,15 @@ class PixelDetector(nn.Module):
 
 
 class Annotators(nn.Module):
-    """How far each annotator's points lie off the reference's, learned along with the network that it belongs to; see
+    """The offsets of each annotator's points from the reference's, learned together with a network; see
     face68/annotators.py.
 
-    Left and right are alike, so that mirrored faces are true ones. A difference between them is a shift of the labels,
-    see `datasets.layout.LabelShift`.
+    They are mirror-symmetric, so that mirrored faces are valid training samples. An asymmetric difference is a shift of
+    the labels, see `datasets.layout.LabelShift`.
 
     names: the annotators, at least two; the first is the reference.
 
-    `errors` (N, 2), factor and scatter of each annotator, are measured after training, see
-    `training.keypoints.calibrate`.
+    `errors` (N, 2), factor and scatter of each annotator, are fitted by `training.keypoints.calibrate`.
     """
 
     def __init__(self, names: Sequence[str]):
@@ -441,7 +438,7 @@ class Annotators(nn.Module):
         self.register_buffer("errors", torch.tensor([1.0, 0.0]).repeat(len(names), 1))
 
     def offsets(self) -> Tensor:
-        """Of each annotator and point, (N, 68, 2), see `face68.annotators.Annotator`."""
+        """Each annotator's offsets, (N, 68, 2), see `face68.annotators.Annotator`."""
         mirrored = self.others[:, FLIP] * self.others.new_tensor([-1.0, 1.0])
         return torch.cat([torch.zeros_like(self.others[:1]), (self.others + mirrored) / 2])
 
@@ -454,7 +451,7 @@ class Annotators(nn.Module):
         }
 
     def to_reference(self, labels: Tensor, annotators: Tensor) -> Tensor:
-        """Labels (B, 68, 2) as the reference would have put them; annotators: (B,), the index of each face's."""
+        """Labels (B, 68, 2) as the reference would have put them; annotators: (B,) indices, of each face's."""
         return labels - self._moves(labels, annotators)
 
     def to_annotator(self, points: Tensor, annotators: Tensor) -> Tensor:
@@ -462,6 +459,6 @@ class Annotators(nn.Module):
         return points + self._moves(points, annotators)
 
     def _moves(self, points: Tensor, annotators: Tensor) -> Tensor:
-        """The offsets (B, 68, 2) in the frame and unit of the points (B, 68, 2)."""
+        """The annotators' offsets (B, 68, 2), turned and scaled to the points (B, 68, 2)."""
         axes, _, sides = (torch.from_numpy(v).to(points) for v in face_frames(points.detach().cpu().numpy()))
         return self.offsets()[annotators] @ axes * sides[:, None, None]

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
+from conftest import PRETRAINED, SAMPLE, SHIPPED
 from hypothesis import given
 from hypothesis import strategies as st
 
+import evaluate
+import train
 from data_load import FacialKeypointsDataset, join, open_split
 from datasets.labels import write_csv
 from face68 import geometry
@@ -19,7 +23,7 @@ from face68.formats import write_pts
 from face68.landmarks import FLIP, REGIONS, face_frames, upright_frame
 from face68.network import OnnxNetwork, Predictions
 from models import Annotators, create_model
-from training import onnx_export
+from training import inspection, onnx_export
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 
 
@@ -151,9 +155,7 @@ def test_an_exported_file_that_tells_nonsense_is_named(tmp_path):
 
     model = onnx.load(SHIPPED)
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
-    onnx_export._write(
-        model.__class__.FromString(model.SerializeToString()), tmp_path / "a.onnx", entries | {"annotators": "[]"}
-    )
+    onnx_export._write(model, tmp_path / "a.onnx", entries | {"annotators": "[]"})
     with pytest.raises(InputError, match=r"a\.onnx: its annotators can't be read"):
         annotators_of(OnnxNetwork(tmp_path / "a.onnx"))
 
@@ -178,44 +180,29 @@ def lower_noses(tmp_path):
     return root
 
 
-def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, command):
+def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, trained, monkeypatch, capsys):
     """The same pictures with two kinds of labels: one network, right about both; as one annotator it can't be."""
-    line = (
-        "--recipe",
-        "best",
-        "--model",
-        "fast",
-        "--epochs",
-        4,
-        "--batch-size",
-        8,
-        "--data",
-        SAMPLE,
-        "--data",
-        lower_noses,
-    )
+    monkeypatch.chdir(tmp_path)
+    options = "--recipe best --model fast --init fast --epochs 3 --batch-size 4 --train-faces 64"
+    line = [*options.split(), "--data", str(SAMPLE), "--data", str(lower_noses)]
     noses = {}
-    for name, more in {"learned": (), "one": ("--one-annotator",)}.items():
-        result = command("train.py", *line, *more, "--output-dir", tmp_path / name)
-        assert result.returncode == 0, result.stderr
+    for name, more in {"learned": [], "one": ["--one-annotator"]}.items():
+        trained(train.parse_arguments([*line, *more, "--output-dir", name]))
         for data in (SAMPLE, lower_noses):
-            arguments = ("--checkpoint", tmp_path / name / "best.onnx", "--data", data, "--split", "training")
-            told = command("evaluate.py", *arguments, "--val-fold", 0, "--json", "a.json", "--overwrite")
+            arguments = f"evaluate.py --checkpoint {name}/best.pt --data {data} --split training --val-fold 0"
+            monkeypatch.setattr(sys, "argv", [*arguments.split(), "--json", "a.json", "--overwrite"])
+            evaluate.main()
             # The points are the first set's; evaluation adds what the other one's annotators do.
-            added = "the annotator of lower" in told.stdout
-            assert added == (name == "learned" and data == lower_noses), told.stdout + told.stderr
-            noses[name, data] = json.loads((tmp_path / "a.json").read_text())["nme_by_region"]["nose"]
+            is_added = "the annotator of lower" in capsys.readouterr().out
+            assert is_added == (name == "learned" and data == lower_noses)
+            noses[name, data] = json.loads(Path("a.json").read_text())["nme_by_region"]["nose"]
     for data in (SAMPLE, lower_noses):
         assert noses["learned", data] < 0.8 * noses["one", data], noses
 
-    network = TorchNetwork(tmp_path / "learned" / "best.pt")
+    network = TorchNetwork("learned/best.pt")
     assert list(network.annotators) == ["sample", "lower"]
     down = network.annotators["lower"].offsets[:, 1]
     assert down[REGIONS["nose"]] == pytest.approx(0.1, abs=0.03)
     assert np.abs(np.delete(down, REGIONS["nose"])).mean() < 0.01
-    assert TorchNetwork(tmp_path / "one" / "best.pt").annotators == {}
-
-    picture = command("visualize.py", "annotators", "--checkpoint", tmp_path / "learned" / "best.pt")
-    assert picture.returncode == 0, picture.stderr
-    refused = command("visualize.py", "annotators", "--checkpoint", tmp_path / "one" / "best.pt")
-    assert "one kind of labels" in one_line_error(refused)
+    with pytest.raises(InputError, match="one kind of labels"):
+        inspection.other_annotators(TorchNetwork("one/best.pt"), np.zeros((112, 112), np.uint8))

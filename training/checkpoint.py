@@ -1,16 +1,14 @@
-"""Checkpoints that describe themselves: the network's name and options, its weights and its crop policy; and what runs
-one.
+"""Checkpoints, which describe themselves, and what runs their networks.
 
-A checkpoint is a dict of plain values and tensors, so `torch.load(..., weights_only=True)` reads it and nothing in
-it can run code. Written to a temporary name first: a crash never leaves half a file under the real name. Read, it is
-looked at before it may take memory or time: see `load_checkpoint` and `build_model`.
+A checkpoint is a dict of plain values and tensors: `torch.load(..., weights_only=True)` reads it and no code in it can
+run. It is written to a temporary name first, so a crash never leaves half a file. It may come from strangers: before
+its values take memory or time they are checked, see `load_checkpoint` and `build_model`.
 """
 
 import io
 import subprocess
 import warnings
 import zipfile
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,20 +20,18 @@ from torch import Tensor, nn
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import BATCH, Predictions, check_maps, check_predictions, concatenated, try_out
-from models import PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
+from models import MODELS, PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
+
+# What every checkpoint holds, by key. Of keypoints also `policy` (how faces are cropped) and `annotators`.
+KINDS = {"model": str, "epoch": int}
+KINDS |= dict.fromkeys(("options", "weights", "metrics", "arguments", "versions"), dict)
+MOST_VALUES, MOST_OPTIONS = 100_000, 100  # in a checkpoint, and in its options; ours have 1,000 and 6
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with "+" where files differ from it; "unknown" outside of a git checkout."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).resolve().parent),
-        "describe",
-        "--always",
-        "--dirty=+",
-        "--abbrev=12",
-    ]
+    """The commit of this checkout, with "+" if files differ from it; "unknown" outside of a git checkout."""
+    options = ("describe", "--always", "--dirty=+", "--abbrev=12")
+    command = ["git", "-C", str(Path(__file__).resolve().parent), *options]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -43,50 +39,33 @@ def git_commit() -> str:
 
 
 def describe_versions() -> dict[str, str]:
-    """What made a checkpoint: library versions and the git commit."""
-    # The modules' own word, since cv2 comes from any of four distributions.
+    """Library versions and the git commit, for a checkpoint."""
+    # From the modules: cv2 comes from any of four distributions.
     versions = {"torch": str(torch.__version__), "numpy": np.__version__, "opencv": cv2.__version__}
     return versions | {"git_commit": git_commit()}
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict) -> None:
-    """Write a checkpoint whole or not at all.
-
-    Keys that every one has: model (its name), options, weights, epoch, metrics, arguments, versions. One of keypoints
-    has policy, how faces are cropped for it.
-    """
+    """Write a checkpoint, see `KINDS`, whole or not at all."""
     content = io.BytesIO()
-    torch.save(checkpoint, content)  # torch's own writing to files doesn't tell a full disk from a fault of ours
+    torch.save(checkpoint, content)  # not to a file: torch reports a full disk as an error of its own
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
-# What every checkpoint holds, by key.
-KINDS = {
-    "model": str,
-    "options": dict,
-    "weights": dict,
-    "epoch": int,
-    "metrics": dict,
-    "arguments": dict,
-    "versions": dict,
-}
-MOST_VALUES, MOST_OPTIONS = 100_000, 100  # in a checkpoint, and among its network's options; ours have 1,000 and 6
-
-
 def load_checkpoint(path: str | Path) -> dict:
-    """Read a checkpoint onto the CPU: bytes as they were written, values of the right kinds, no more than the file has
-    room for. Whether they make sense is for those to say who use them.
+    """Read a checkpoint onto the CPU. Its bytes are undamaged, its values of the right kinds and no larger than the
+    file; whether they make sense is checked where they are used.
 
     Raises:
-        InputError: there is none, the file is damaged, or something else.
+        InputError: the file is missing, damaged, or no checkpoint.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint; train one (python train.py --epochs 30) or name another")
     try:
         _check_archive(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tensors that are refused then
+            warnings.simplefilter("ignore")  # about tensors that are refused next
             _check_kinds(torch.load(path, map_location="meta", weights_only=True), Path(path).stat().st_size)
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
@@ -96,29 +75,29 @@ def load_checkpoint(path: str | Path) -> dict:
 
 
 def _check_archive(path: str | Path) -> None:
-    """See that a zip file is one as torch writes them, nothing in it is compressed, and all is as it was written: their
-    CRC-32 is for the reader to look at, which torch doesn't.
+    """Check that a zip file is uncompressed and no larger unpacked, as torch writes them, and its CRC-32 checksums,
+    which torch doesn't check.
 
     Raises:
-        InputError: something is damaged, or larger than the file.
+        InputError: it isn't, or an entry is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-        distinct = len({entry.filename for entry in entries}) == len(entries)
-        if not (stored and distinct and sum(entry.file_size for entry in entries) <= Path(path).stat().st_size):
+        is_stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        is_distinct = len({entry.filename for entry in entries}) == len(entries)
+        if not (is_stored and is_distinct and sum(entry.file_size for entry in entries) <= Path(path).stat().st_size):
             raise InputError(f"{path}: isn't packed as torch does; give a checkpoint that train.py wrote")
         try:
-            damaged = archive.testzip()
+            is_damaged = archive.testzip() is not None
         except (EOFError, zipfile.BadZipFile):
-            damaged = True
-    if damaged:
+            is_damaged = True
+    if is_damaged:
         raise InputError(f"{path}: is damaged; copy it again, or train anew")
 
 
 def _check_kinds(checkpoint: object, room: int) -> None:
-    """See that a checkpoint is a dict of `KINDS`, in it plain values and tensors of at most `room` bytes. It may lie on
-    the meta device, where a tensor has a size and takes no memory.
+    """Check that a checkpoint is a dict of `KINDS`, with plain values and tensors of at most `room` bytes each. On the
+    meta device its tensors have sizes but take no memory.
 
     Raises:
         ValueError: it isn't.
@@ -132,40 +111,37 @@ def _check_kinds(checkpoint: object, room: int) -> None:
     wrong = [key for key, kind in KINDS.items() if not isinstance(checkpoint.get(key), kind)]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} missing or wrong")
-    deque(_values(checkpoint["options"], MOST_OPTIONS), maxlen=0)
+    list(_values(checkpoint["options"], MOST_OPTIONS))
 
 
 def _values(of: object, most: int) -> Iterator[object]:
-    """All values in nested containers, and these. One list may stand in a million places.
+    """All values in nested containers, and the containers. (A file can name one list in a million positions.)
 
     Raises:
         ValueError: there are more than `most`.
     """
-    waiting, seen = [of], 0
+    waiting, count = [of], 0
     while waiting:
-        value, seen = waiting.pop(), seen + 1
+        value, count = waiting.pop(), count + 1
         if isinstance(value, dict | list | tuple):
             waiting += value.values() if isinstance(value, dict) else value
-        if seen + len(waiting) > most:
+        if count + len(waiting) > most:
             raise ValueError(f"more than {most} values")
         yield value
 
 
 def check_finite(values: object, path: str | Path, remedy: str = "train it again") -> None:
-    """See that all numbers of all tensors in nested containers are finite.
+    """Check that all tensors in nested containers are finite.
 
     Raises:
         InputError: one isn't.
     """
-    tensors = [value for value in _values(values, MOST_VALUES) if isinstance(value, Tensor)]
-    if not all(tensor.isfinite().all() for tensor in tensors):
+    if not all(value.isfinite().all() for value in _values(values, MOST_VALUES) if isinstance(value, Tensor)):
         raise InputError(f"{path}: holds numbers that aren't finite; {remedy}")
 
 
 def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
-    """The checkpoint's network in evaluation mode.
-
-    Its sizes are compared with the weights' before it takes memory.
+    """The checkpoint's network in evaluation mode. Its sizes are compared with the weights' before it takes memory.
 
     Raises:
         InputError: the weights don't belong to the network that it names, or aren't finite.
@@ -181,28 +157,59 @@ def build_model(checkpoint: dict, path: str | Path) -> nn.Module:
 
 
 def _create(checkpoint: dict) -> nn.Module:
-    """The network that a checkpoint is of, with other weights. Those of earlier versions name no annotators."""
-    annotators = checkpoint.get("annotators", [])
+    """The network that a checkpoint names, with initial weights."""
+    annotators = checkpoint.get("annotators", [])  # a detector has none
     if not (isinstance(annotators, list) and all(isinstance(name, str) for name in annotators)):
         raise ValueError("annotators that have no names")
     return create_model(checkpoint["model"], annotators, **checkpoint["options"])
 
 
-def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
-    """Give a network a checkpoint's weights, layer by layer: those of which all tensors are there and of its shape.
-
-    `calibration` stays as it was: it belongs to what the checkpoint's network says of itself in the end.
-
-    Returns:
-        The other layers' names, in a line; "" where all fit.
+def _check_sizes(checkpoint: dict) -> None:
+    """Compare the weights' sizes with those of the network on the meta device, where it takes no memory.
 
     Raises:
-        InputError: none fits.
+        ValueError, or any error of its constructor: they differ.
+    """
+    weights = checkpoint["weights"]
+    if any(tensor.is_complex() for tensor in weights.values()):
+        raise ValueError("complex weights")
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about networks that are refused next
+            needed = _create(checkpoint).state_dict()
+    except (RuntimeError, TypeError) as error:
+        if "meta" not in str(error):
+            raise
+        return  # its constructor computes with numbers, which the meta device doesn't have
+    wrong = [
+        str(name)
+        for name in needed | weights
+        if name not in needed or name not in weights or needed[name].shape != weights[name].shape
+    ]
+    if wrong:
+        raise ValueError(f"{len(wrong)} weights are missing or of other sizes, {wrong[0]} among them")
+
+
+def misfit(path: str | Path, error: Exception) -> InputError:
+    reason = str(error).partition("\n")[0][:200]
+    return InputError(f"{path}: does not fit this version of models.py ({reason}); train it again")
+
+
+def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
+    """Give a network a checkpoint's weights, for fine-tuning: those of each layer whose tensors all have equal shapes.
+
+    `calibration` isn't taken over; it is fitted after training. Nor are offsets that were learned of other annotators.
+
+    Returns:
+        The names of the layers that keep their initial weights, in a line; "" if there are none.
+
+    Raises:
+        InputError: no layer fits.
     """
     own, given = model.state_dict(), checkpoint["weights"]
     if model.annotators is not None and list(model.annotators.names) != checkpoint.get("annotators"):
-        given = {name: tensor for name, tensor in given.items() if not name.startswith("annotators.")}  # of others
-    layers: dict[str, list[str]] = {}
+        given = {name: tensor for name, tensor in given.items() if not name.startswith("annotators.")}
+    layers: dict[str, list[str]] = {}  # by their names the names of their tensors
     for name in own:
         if name != "calibration":
             layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
@@ -218,42 +225,12 @@ def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
     return ", ".join(anew)
 
 
-def _check_sizes(checkpoint: dict) -> None:
-    """See that the weights have the sizes of the network's own, which takes no memory on the meta device.
-
-    Raises:
-        ValueError, RuntimeError or whatever its constructor raises: they haven't.
-    """
-    if any(tensor.is_complex() for tensor in checkpoint["weights"].values()):
-        raise ValueError("complex weights")
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of networks that are refused then
-            model = _create(checkpoint)
-    except (RuntimeError, TypeError) as error:
-        if "meta" not in str(error):
-            raise
-        return  # a network that computes while it is made can't be made without numbers
-    needed, given = (
-        {name: tensor.shape for name, tensor in weights.items()}
-        for weights in (model.state_dict(), checkpoint["weights"])
-    )
-    wrong = [str(name) for name in needed | given if needed.get(name) != given.get(name)]
-    if wrong:
-        raise ValueError(f"{len(wrong)} weights are missing or of other sizes, {wrong[0]} among them")
-
-
-def misfit(path: str | Path, error: Exception) -> InputError:
-    reason = str(error).partition("\n")[0][:200]
-    return InputError(f"{path}: does not fit this version of models.py ({reason}); train it again")
-
-
 class TorchNetwork:
-    """A checkpoint's network run by torch: what prediction takes in an exported file's place, see face68/network.py.
+    """A checkpoint's network in torch: a `face68.network.Network`, as an exported file is.
 
     device: where it runs, as torch names it.
 
-    `checkpoint` is what the file holds, but for the weights.
+    `checkpoint` is the file's content without the weights.
 
     Raises:
         InputError: the checkpoint can't be used.
@@ -261,8 +238,7 @@ class TorchNetwork:
 
     def __init__(self, path: str | Path, device: str | torch.device = "cpu"):
         self.path, self.device = Path(path), device
-        self.checkpoint = load_checkpoint(path)
-        model = build_model(self.checkpoint, path)
+        self.checkpoint, model = _open(path)
         if finds_faces(self.checkpoint["model"]):
             raise InputError(f"{path}: places no keypoints, it finds faces; give a network of keypoints")
         try:
@@ -272,7 +248,6 @@ class TorchNetwork:
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
         self.annotators = {} if model.annotators is None else model.annotators.learned()
         self.model = PixelOutputs(model, self.policy.size).to(device).eval()
-        del self.checkpoint["weights"]
         try:
             try_out(self)
         except RuntimeError as error:  # its crops are of another size than the network takes
@@ -283,15 +258,15 @@ class TorchNetwork:
         """crops: (B, S, S) uint8 gray."""
         parts = []
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
-            said = [values.cpu().numpy() for values in self.model(part.to(self.device))]
-            parts.append(Predictions(*said, *[None] * (3 - len(said))))
+            outputs = [values.cpu().numpy() for values in self.model(part.to(self.device))]
+            parts.append(Predictions(*outputs, *[None] * (3 - len(outputs))))
         return check_predictions(concatenated(parts), len(crops), self.path)
 
 
 class TorchDetector:
-    """A checkpoint's detector run by torch on the CPU, as `face68.network.OnnxDetector` runs an exported one.
+    """A checkpoint's detector in torch on the CPU; called as a `face68.network.OnnxDetector` is.
 
-    `checkpoint` is what the file holds, but for the weights.
+    `checkpoint` is the file's content without the weights.
 
     Raises:
         InputError: the checkpoint can't be used.
@@ -299,16 +274,31 @@ class TorchDetector:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.checkpoint = load_checkpoint(path)
-        model = build_model(self.checkpoint, path)
+        self.checkpoint, model = _open(path)
         if not finds_faces(self.checkpoint["model"]):
             raise InputError(f"{path}: finds no faces, it places keypoints; give a detector")
         self.model = PixelDetector(model).eval()
-        del self.checkpoint["weights"]
         try_out(self)
 
     @torch.inference_mode()
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `OnnxDetector`."""
         maps = tuple(values.numpy() for values in self.model(torch.from_numpy(pictures)))
         return check_maps(maps, pictures.shape, self.path)
+
+
+def _open(path: str | Path) -> tuple[dict, nn.Module]:
+    """A checkpoint's content without its weights, and its network."""
+    checkpoint = load_checkpoint(path)
+    model = build_model(checkpoint, path)
+    del checkpoint["weights"]
+    return checkpoint, model
+
+
+def open_checkpoint(path: str | Path) -> TorchNetwork | TorchDetector:
+    """A checkpoint's network in torch, of either kind.
+
+    Raises:
+        InputError: the checkpoint can't be used.
+    """
+    name = load_checkpoint(path)["model"]
+    return (TorchDetector if name in MODELS and finds_faces(name) else TorchNetwork)(path)

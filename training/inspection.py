@@ -1,8 +1,8 @@
-"""What a network sees: its first filters, the maps of its layers, its heat maps, and which parts of a face its points
-hang on; and the way of a photo to its points, pass by pass. `visualize.py` draws them.
+"""What a network sees: its filters, its feature maps, its heat maps, how hiding parts of a face moves its points, and a
+photo's way through detector and passes. `visualize.py` draws them.
 
-For any network of `MODELS`, one of your own too: layers are watched from outside, with forward hooks. Pictures are what
-prediction shows the network: a face's crop, (S, S) uint8 gray, or for one that finds faces (H, W, 3) uint8 RGB.
+It works for any network of `MODELS`: forward hooks record the layers. Pictures are the network's input: a crop, (S, S)
+uint8 gray, or for a detector (H, W, 3) uint8 RGB.
 """
 
 from pathlib import Path
@@ -22,57 +22,53 @@ from face68.landmarker import Landmarker, upright_frames
 from face68.landmarks import Face, inter_ocular
 from face68.network import Network, Predictions
 from models import as_outputs, spatial_softmax
-from training.checkpoint import TorchDetector, TorchNetwork
-from training.onnx_export import open_checkpoint
+from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 
-STEPS = 28  # places of the hiding square, across and down
+STEPS = 28  # positions of the hiding square, across and down
 HIDDEN = 1 / 4  # its side, as a share of the crop's
+Inspected = TorchNetwork | TorchDetector
 
 
-def open_network(path: Path, keypoints: bool = False) -> TorchNetwork | TorchDetector:
-    """A checkpoint's network to look into.
-
-    keypoints: whether only one that places keypoints will do, none that finds faces.
+def open_network(path: Path, keypoints: bool = False) -> Inspected:
+    """A checkpoint's network, or with `keypoints` only a network of keypoints.
 
     Raises:
-        InputError: the file is exported, no checkpoint that can be used, or of a network that won't do.
+        InputError: the file is an exported one, no usable checkpoint, or a detector's where that won't do.
     """
     if path.suffix.lower() == ".onnx":
         raise InputError(f"{path}: an exported network hides its layers; give the .pt that it was made from")
     return TorchNetwork(path) if keypoints else open_checkpoint(path)
 
 
-# --- What it is shown -----------------------------------------------------------------------------------------
+# --- Input ----------------------------------------------------------------------------------------------------
 
 
 def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> FaceBoxes:
-    """The largest face of a photo (H, W, 3) uint8 RGB, where a detector finds it, see `open_detector`.
+    """The detector's box of the largest face in a photo (H, W, 3) uint8 RGB; see `open_detector`.
 
-    What the shipped network takes for no face doesn't count: whatever network is looked into, it sees the same face.
+    The shipped network judges whether it is a face, so that every inspected network sees the same one.
 
     Raises:
-        InputError: there is none in the photo of that name.
+        InputError: there is no face in the photo of that name.
     """
     landmarker = Landmarker(detector=detector, largest=True)
-    found = landmarker.detect(image)
-    (faces,) = landmarker.faces([image], [found])
+    boxes = landmarker.detect(image)
+    (faces,) = landmarker.faces([image], [boxes])
     if not faces:
         raise InputError(f"{name}: no face was found; give a photo with a larger or clearer one")
-    (chosen,) = np.flatnonzero((found.boxes == faces[0].box).all(axis=1))[:1]
-    return FaceBoxes(*(values[[chosen]] for values in found))
+    (chosen,) = np.flatnonzero((boxes.boxes == faces[0].box).all(axis=1))[:1]
+    return FaceBoxes(*(values[[chosen]] for values in boxes))
 
 
 def first_crop(image: np.ndarray, found: FaceBoxes, policy: CropPolicy) -> np.ndarray:
-    """A face that was found as a network's first pass sees it, but in colour: (S, S, 3) uint8 RGB."""
+    """The crop of a network's first pass, but in colour: (S, S, 3) uint8 RGB."""
     matrix = geometry.crop_matrix(found.boxes[0], policy, degrees=found.degrees[0])
     return geometry.warp(image, matrix, policy.size, policy.size)
 
 
-def shown_to(
-    network: TorchNetwork | TorchDetector, image: np.ndarray, name: str | Path, detector: str | Path
-) -> np.ndarray:
-    """What a network is shown of a photo (H, W, 3) uint8 RGB: the largest face's crop, (S, S) uint8 gray, or of one
-    that finds faces the photo as it is first searched.
+def shown_to(network: Inspected, image: np.ndarray, name: str | Path, detector: str | Path) -> np.ndarray:
+    """A network's input for a photo (H, W, 3) uint8 RGB: the largest face's crop, (S, S) uint8 gray, or for a detector
+    the photo as it is first searched, (H, W, 3) uint8.
 
     Raises:
         InputError: there is no face in the photo of that name.
@@ -83,7 +79,7 @@ def shown_to(
 
 
 def as_batch(picture: np.ndarray) -> Tensor:
-    """A picture as a network takes it: (1, C, H, W) float32 in [0, 1]."""
+    """A picture as a batch (1, C, H, W) float32 in [0, 1]."""
     channels = picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
     return torch.from_numpy(channels[None].astype(np.float32) / 255)
 
@@ -94,9 +90,8 @@ def as_batch(picture: np.ndarray) -> Tensor:
 class Filters(NamedTuple):
     """The filters of a network's first convolution.
 
-    layer: its name.
-    weights: (F, C, K, K), C being the channels of the picture.
-    responses: (F, H, W), what each makes of the picture, before any normalisation.
+    layer: its name. weights: (F, C, K, K), of a picture with C channels.
+    responses: (F, H, W), the convolution's output, before any normalisation.
     """
 
     layer: str
@@ -105,17 +100,17 @@ class Filters(NamedTuple):
 
 
 @torch.inference_mode()
-def layer_maps(network: TorchNetwork | TorchDetector, picture: np.ndarray) -> dict[str, np.ndarray]:
-    """The maps (C, H, W) of every layer that makes some, by the layer's name, in the order in which they come about.
+def layer_maps(network: Inspected, picture: np.ndarray) -> dict[str, np.ndarray]:
+    """The maps (C, H, W) of every layer that has some, by the layer's name, in the order of computation.
 
-    Layers are the modules within the network, however deep: "stages.1" is one, and "stages.1.body.0" a part of it.
+    Layers are the network's modules at any depth: "stages.1" is one, and so is "stages.1.body.0" within it.
     """
     model, maps = network.model.model, {}
 
     def keep(name: str):
         def hook(_module, _inputs, output) -> None:
             if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
-                maps[name] = output[0].float().numpy().copy()  # what comes next may work in place
+                maps[name] = output[0].float().numpy().copy()  # the next layer may work in place
 
         return hook
 
@@ -129,11 +124,11 @@ def layer_maps(network: TorchNetwork | TorchDetector, picture: np.ndarray) -> di
 
 
 def choose_layer(maps: dict[str, np.ndarray], picture: np.ndarray, name: str | None = None) -> str:
-    """The layer of that name; by default the last whose maps are still a quarter as wide as the picture: there most
-    networks see edges and parts of a face, and a reader still sees the face.
+    """The layer of that name. By default the last one whose maps are at least a quarter as wide as the picture: most
+    networks detect edges and parts of a face there, and the face is still recognisable.
 
     Raises:
-        InputError: there is no such layer, or none makes maps.
+        InputError: there is no such layer, or none has maps.
     """
     if not maps:
         raise InputError("--checkpoint: no layer of this network makes maps; name another, with convolutions")
@@ -146,8 +141,8 @@ def choose_layer(maps: dict[str, np.ndarray], picture: np.ndarray, name: str | N
     return name
 
 
-def first_filters(network: TorchNetwork | TorchDetector, picture: np.ndarray) -> Filters:
-    """The filters of the convolution that works first, and what they make of the picture.
+def first_filters(network: Inspected, picture: np.ndarray) -> Filters:
+    """The filters of the first convolution, and their responses to the picture.
 
     Raises:
         InputError: the network has no convolution.
@@ -165,21 +160,18 @@ def first_filters(network: TorchNetwork | TorchDetector, picture: np.ndarray) ->
 
 @torch.inference_mode()
 def heat_maps(network: TorchNetwork, crop: np.ndarray) -> np.ndarray | None:
-    """Where each point may be: (68, H, W), probabilities that sum to 1 over the cells of a map; None of a network that
-    has no heat maps.
+    """The probability of each point's position: (68, H, W), each map sums to 1; None if the network has no heat maps.
 
-    Ours returns them while training alone: then only its outermost module is told that it trains, and all layers work
-    as in prediction.
+    Our networks return heat maps only in training mode. It is set on the outermost module alone, so that all layers
+    work as in prediction.
     """
-    model, batch = network.model.model, as_batch(crop)
-    said = as_outputs(model(batch))
-    if said.heatmaps is None:
-        model.training = True
-        try:
-            said = as_outputs(model(batch))
-        finally:
-            model.training = False
-    return None if said.heatmaps is None else spatial_softmax(said.heatmaps.float())[0].numpy()
+    model = network.model.model
+    model.training = True
+    try:
+        heatmaps = as_outputs(model(as_batch(crop))).heatmaps
+    finally:
+        model.training = False
+    return None if heatmaps is None else spatial_softmax(heatmaps.float())[0].numpy()
 
 
 def needed_heat_maps(network: TorchNetwork, crop: np.ndarray) -> np.ndarray:
@@ -194,17 +186,16 @@ def needed_heat_maps(network: TorchNetwork, crop: np.ndarray) -> np.ndarray:
     return heat
 
 
-# --- What points hang on --------------------------------------------------------------------------------------
+# --- Occlusion ------------------------------------------------------------------------------------------------
 
 
 class Occlusion(NamedTuple):
-    """Where the points go while a gray square hides a part of the crop.
+    """The points while a gray square hides a part of the crop.
 
-    centers: (G,) px of the crop, of the square, across as well as down.
-    side: px, of the square.
-    fill: its gray, 0 … 255.
-    plain: (68, 2) px of the crop, the points while nothing is hidden.
-    moved: (G, G, 68, 2), the points while the square is at a row and column of `centers`.
+    centers: (G,) px of the crop, the square's positions across and down.
+    side: px, of the square. fill: its gray level.
+    plain: (68, 2) px of the crop, the points without the square.
+    moved: (G, G, 68, 2) px, the points with the square at a row and column of `centers`.
     """
 
     centers: np.ndarray
@@ -214,7 +205,7 @@ class Occlusion(NamedTuple):
     moved: np.ndarray
 
     def shifts(self, points: list[int]) -> np.ndarray:
-        """(G, G): how far these points are moved on average, as a fraction of the inter-ocular distance."""
+        """The mean shift of these points, (G, G), as a fraction of the inter-ocular distance."""
         distances = np.linalg.norm(self.moved - self.plain, axis=-1)[..., points]
         return distances.mean(axis=-1) / inter_ocular(self.plain)
 
@@ -227,10 +218,8 @@ class Occlusion(NamedTuple):
 
 
 def occlude(network: Network, crop: np.ndarray) -> Occlusion:
-    """Hide one place of a crop (S, S) uint8 after the other behind a gray square and watch the points: what they hang
-    on moves them when it is gone (Zeiler & Fergus, 2014, "Visualizing and Understanding Convolutional Networks").
-
-    The square has the crop's mean gray, so that it adds as little as it can.
+    """Hide each part of a crop (S, S) uint8 in turn behind a square of its mean gray. The parts that the points depend
+    on move them (Zeiler & Fergus, 2014, "Visualizing and Understanding Convolutional Networks").
     """
     size = network.policy.size
     centers = (np.arange(STEPS) + 0.5) * size / STEPS - 0.5
@@ -247,11 +236,11 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
 
 
 def other_annotators(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarray, list[str], dict]:
-    """A network's points (68, 2) px of a crop (S, S) uint8; the annotators that it knows, its own first; and by each
-    other one where they would have put the points, (68, 2) px, with their offsets (68, 2), see `Annotator`.
+    """A network's points (68, 2) px of a crop (S, S) uint8; the names of its annotators, the reference first; and for
+    each other one, by name, the points as it would have put them, (68, 2) px, and its offsets, see `Annotator`.
 
     Raises:
-        InputError: it was trained on the labels of one alone.
+        InputError: it was trained on the labels of one annotator.
     """
     names = list(network.annotators)
     if not names:
@@ -263,11 +252,11 @@ def other_annotators(network: TorchNetwork, crop: np.ndarray) -> tuple[np.ndarra
     return points.keypoints[0], names, others
 
 
-# --- The way of a photo ---------------------------------------------------------------------------------------
+# --- A photo's way --------------------------------------------------------------------------------------------
 
 
 class RecordingNetwork:
-    """A network of keypoints that keeps what it was shown and what it said, crop by crop."""
+    """A network of keypoints that records its inputs and its points, crop by crop."""
 
     def __init__(self, network: Network):
         self.network = network
@@ -275,24 +264,24 @@ class RecordingNetwork:
         self.crops, self.keypoints = [], []
 
     def __call__(self, crops: np.ndarray) -> Predictions:
-        said = self.network(crops)
+        outputs = self.network(crops)
         self.crops += list(crops)
-        self.keypoints += list(said.keypoints)
-        return said
+        self.keypoints += list(outputs.keypoints)
+        return outputs
 
 
 class PredictionTrace(NamedTuple):
-    """How a photo became points.
+    """The steps of a photo's prediction.
 
     image: (H, W, 3) uint8 RGB.
-    searched: (height, width) px of the picture in which the detector looked first.
-    found: what the detector said of the face.
-    colour: (S, S, 3) uint8 RGB, what was cut out first.
-    crops: (3, S, S) uint8 gray, what the network saw in each pass; the last one is mirrored.
+    searched: (height, width) px of the picture that the detector searched first.
+    found: the detector's box of the face.
+    colour: (S, S, 3) uint8 RGB, the first crop.
+    crops: (3, S, S) uint8 gray, the network's input in each pass; the last one is mirrored.
     keypoints: (3, 68, 2) px of these crops.
-    heat: (68, H, W), the first crop's heat maps, see `heat_maps`; None where there are none.
-    points: (3, 68, 2) px of the photo, what each pass made of it. Each but the last frames the face for the next one.
-    face: what came of it.
+    heat: the first crop's `heat_maps`.
+    points: (3, 68, 2) px of the photo, the points of each pass; the next pass is framed by them.
+    face: the result.
     """
 
     image: np.ndarray
@@ -307,13 +296,13 @@ class PredictionTrace(NamedTuple):
 
 
 def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector: str | Path) -> PredictionTrace:
-    """Predict the largest face of a photo (H, W, 3) uint8 RGB as `Landmarker` does, and keep all that happened.
+    """Predict the largest face of a photo (H, W, 3) uint8 RGB as `Landmarker` does, and record the steps.
 
     Raises:
         InputError: there is no face in the photo of that name.
     """
-    found, watched = find_face(image, name, detector), RecordingNetwork(network)
-    landmarker = Landmarker(watched)
+    found, recording = find_face(image, name, detector), RecordingNetwork(network)
+    landmarker = Landmarker(recording)
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):
         passes.append(landmarker.predict([image], *upright_frames(passes[-1].keypoints), mirror=mirror))
@@ -324,9 +313,9 @@ def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector:
         searched=tuple(round(factor * side) for side in image.shape[:2]),
         found=found,
         colour=first_crop(image, found, network.policy),
-        crops=np.stack(watched.crops),
-        keypoints=np.stack(watched.keypoints),
-        heat=heat_maps(network, watched.crops[0]),
+        crops=np.stack(recording.crops),
+        keypoints=np.stack(recording.keypoints),
+        heat=heat_maps(network, recording.crops[0]),
         points=np.concatenate([one.keypoints for one in passes]),
         face=face,
     )
