@@ -33,8 +33,8 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
         "--detector",
         metavar="|".join((*DETECTORS, "FILE.onnx")),
         default="auto",
-        help="auto: our own, for faces at any angle in the image plane; none: the whole picture is one face; FILE.onnx: "
-        "one that train.py --model detector trained",
+        help="auto: our own, for faces at any angle in the image plane; none: the whole picture is one face; "
+        "FILE.onnx: one that train.py --model detector trained",
     )
     finding.add_argument(
         "--min-face",

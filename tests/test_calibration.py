@@ -36,7 +36,7 @@ def test_neither_is_negative():
 
 def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_path):
     """On drawn faces, which are nothing that the shipped network was calibrated on."""
-    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
+    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test").subset(range(0, 50, 3), None)
     data.source_annotators = ["ibug"]
     shutil.copy(PRETRAINED, path)
     calibrate(path, data, "auto")
@@ -51,23 +51,17 @@ def test_it_makes_errors_true_of_found_faces_and_twice_is_as_good_as_once(tmp_pa
             torch.testing.assert_close(weights, before[name], rtol=0, atol=0)
 
 
-def test_nothing_is_done_where_nothing_can_be_learned(tmp_path):
-    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
-    shutil.copy(PRETRAINED, path)
-    calibrate(path, data.subset([0, 1], None), "auto")  # too few
-    assert path.read_bytes() == PRETRAINED.read_bytes()
-
-
-def test_nothing_is_done_where_no_face_is_found(tmp_path):
-    """Gray pictures, labelled all the same."""
-    points = open_split(SAMPLE, "test").keypoints[0]
+def test_nothing_is_written_where_faces_are_too_few_or_none(tmp_path):
+    """None is found on gray pictures, which are labelled all the same."""
+    test = open_split(SAMPLE, "test")
     for i in range(10):
         write_image(tmp_path / "gray" / f"{i}.png", np.full((240, 240, 3), 128, np.uint8))
-        write_pts(tmp_path / "gray" / f"{i}.pts", points)
+        write_pts(tmp_path / "gray" / f"{i}.pts", test.keypoints[0])
     path = tmp_path / "a.pt"
     shutil.copy(PRETRAINED, path)
-    calibrate(path, open_split(tmp_path / "gray", "training"), "auto")
-    assert path.read_bytes() == PRETRAINED.read_bytes()
+    for data in (test.subset([0, 1], None), open_split(tmp_path / "gray", "training")):
+        calibrate(path, data, "auto")
+        assert path.read_bytes() == PRETRAINED.read_bytes()
 
 
 def test_a_barely_trained_network_is_calibrated_and_runs(tmp_path):
@@ -85,7 +79,7 @@ def test_a_barely_trained_network_is_calibrated_and_runs(tmp_path):
         TorchNetwork(path)
     network.calibration.copy_(torch.tensor([0.0, 1.0]))
     save_checkpoint(path, load_checkpoint(PRETRAINED) | {"annotators": []} | whole)
-    calibrate(path, open_split(SAMPLE, "test").subset(range(9), None))
+    calibrate(path, open_split(SAMPLE, "test").subset(range(9), None), "auto")
     assert load_checkpoint(path)["weights"]["calibration"].tolist() != [0, 1]
     faces = Landmarker(TorchNetwork(path), min_face_score=0)(open_split(SAMPLE, "test").image(0))
     assert faces and all(np.isfinite(face.errors).all() for face in faces)

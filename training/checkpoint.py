@@ -181,11 +181,8 @@ def _check_sizes(checkpoint: dict) -> None:
         if "meta" not in str(error):
             raise
         return  # its constructor computes with numbers, which the meta device doesn't have
-    wrong = [
-        str(name)
-        for name in needed | weights
-        if name not in needed or name not in weights or needed[name].shape != weights[name].shape
-    ]
+    needed, given = ({name: tensor.shape for name, tensor in one.items()} for one in (needed, weights))
+    wrong = [str(name) for name in needed | given if needed.get(name) != given.get(name)]
     if wrong:
         raise ValueError(f"{len(wrong)} weights are missing or of other sizes, {wrong[0]} among them")
 
@@ -213,11 +210,11 @@ def start_from(model: nn.Module, checkpoint: dict, path: str | Path) -> str:
     for name in own:
         if name != "calibration":
             layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
-    anew = [
-        layer
-        for layer, names in layers.items()
-        if not all(name in given and given[name].shape == own[name].shape for name in names)
-    ]
+
+    def fits(name: str) -> bool:
+        return name in given and given[name].shape == own[name].shape
+
+    anew = [layer for layer, names in layers.items() if not all(map(fits, names))]
     if len(anew) == len(layers):
         raise InputError(f"{path}: no layer fits --model {model.name}; it is a checkpoint of {checkpoint['model']}")
     fitting = {name: given[name] for layer in layers if layer not in anew for name in layers[layer]}

@@ -303,6 +303,7 @@ def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector:
     """
     found, recording = find_face(image, name, detector), RecordingNetwork(network)
     landmarker = Landmarker(recording)
+    # The passes: in the detector's box, upright, and upright in the mirror
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):
         passes.append(landmarker.predict([image], *upright_frames(passes[-1].keypoints), mirror=mirror))

@@ -30,7 +30,10 @@ from models import DetectorNet
 
 SIZE = DetectorNet.input_size  # px, the side of a mosaic
 SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces to find
-SEEN, HIDDEN = 0.5, 0.2  # visible share of a face: to be found from the first on, background below the second
+SEEN, HIDDEN = (
+    0.5,
+    0.2,
+)  # visible share of a face from which it must be detected, and below which it is background
 SURROUNDINGS = 1.35  # × the side of a face's frame: outside of that a photo is background
 WHOLE = 0.35  # the share of mosaics that are one whole photo
 NARROWEST = 24  # px, the narrowest piece of background
@@ -74,15 +77,15 @@ def look_around(dataset: FacialKeypointsDataset) -> list[Photo]:
     network divides them into unlabelled people and decoys.
     """
     landmarker, photos = Landmarker(detector=open_detector(min_face=SMALLEST), min_face_score=0), []
-    for i in tqdm(range(len(dataset)), desc="looking for others", unit="image", leave=False, disable=None):
+    for i in tqdm(range(len(dataset)), desc="further faces", unit="image", leave=False, disable=None):
         box, degrees = upright_frame(dataset.keypoints[i])
         (faces,) = landmarker.faces([dataset.image(i)], [landmarker.detect(dataset.image(i))])
         boxes = np.array([box, *(face.box for face in faces)])
-        frame, *found = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2] - boxes[:, 0]])
-        found = np.reshape(found, (-1, 3))
-        is_other = np.linalg.norm(found[:, :2] - frame[:2], axis=1) > 0.5 * np.maximum(found[:, 2], frame[2])
+        circles = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2] - boxes[:, 0]])  # x, y, side
+        frame, others = circles[0], circles[1:]
+        is_apart = np.linalg.norm(others[:, :2] - frame[:2], axis=1) > 0.5 * np.maximum(others[:, 2], frame[2])
         is_person = np.array([face.face_score >= PEOPLE for face in faces], dtype=bool)
-        photos.append(Photo(frame, -degrees, found[is_other & is_person], found[is_other & ~is_person]))
+        photos.append(Photo(frame, -degrees, others[is_apart & is_person], others[is_apart & ~is_person]))
     return photos
 
 
