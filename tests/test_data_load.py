@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLE, SHARED, one_line_error
+from conftest import SAMPLE, SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import Compose
@@ -87,7 +87,7 @@ def test_rescale_keeps_the_aspect_and_resize_does_not():
     assert Resize(100)(dotted())["image"].shape == (100, 100, 3)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
 def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
     policy = CropPolicy(200, 2.2)  # wide enough for the dots at every draw
@@ -109,7 +109,7 @@ def test_mirroring_renumbers():
 def test_random_crop_keeps_the_points_on_the_dots():
     sample = dotted()
     seen = set()
-    for seed in range(20):
+    for seed in range(15):
         torch.manual_seed(seed)
         cropped = RandomCrop((190, 225))(sample)
         assert cropped["image"].shape == (190, 225, 3)
@@ -192,11 +192,11 @@ def test_a_face_that_lies_is_levelled(degrees, levelled, mirror):
 def test_random_crop_face_respects_its_limits():
     policy = CropPolicy(100, 1.5)
     transform = RandomCropFace(policy, degrees=10, scale=0, shift=0.05, mirror=0)
-    base = crop_face(dotted(), policy)["keypoints"]
-    turns = []
+    whole, turns = dotted(), []
+    base = crop_face(whole, policy)["keypoints"]
     for seed in range(400):
         torch.manual_seed(seed)
-        moved = transform(dotted())["keypoints"]
+        moved = transform(whole)["keypoints"]
         before, after = base[16] - base[0], moved[16] - moved[0]
         turns.append(np.degrees(np.arctan2(*after[::-1]) - np.arctan2(*before[::-1])))
         assert np.linalg.norm(after) == pytest.approx(np.linalg.norm(before), rel=1e-4)
@@ -217,7 +217,7 @@ def test_a_sample_of_the_data_set(tiny):
     np.testing.assert_array_equal(data[3]["image"], sample["image"])
 
 
-def test_images_without_a_row_are_no_error_and_rows_without_an_image_are(tiny, command):
+def test_images_without_a_row_are_no_error_and_rows_without_an_image_are(tiny):
     (tiny / "training" / "Nobody_00.jpg").write_bytes(b"unlabelled")
     assert len(open_split(tiny, "training")) == 12
     path = tiny / "training_frames_keypoints.csv"
@@ -225,8 +225,8 @@ def test_images_without_a_row_are_no_error_and_rows_without_an_image_are(tiny, c
     name = lines[4].split(",")[0]
     path.write_text("\n".join([lines[0], "", *lines[1:4], "  ", "", *lines[4:]]))  # blank lines are rows of the file
     (tiny / "training" / name).unlink()
-    error = one_line_error(command("train.py", "--data", tiny, "--dry-run"))
-    assert name in error and "row 8, column 1" in error
+    with pytest.raises(InputError, match=rf"row 8, column 1: .*{name}"):
+        open_split(tiny, "training")
 
 
 def rewritten(root, row, change):
@@ -279,15 +279,9 @@ def test_labels_that_cannot_be_a_faces_are_named(tiny, pts_folder, kind):
         open_split(pts_folder, "training")
 
 
-def test_an_unreadable_image_is_one_line(tiny, command):
-    victim = sorted((tiny / "training").iterdir())[2]
-    victim.write_bytes(b"not an image")
-    assert victim.name in one_line_error(command("train.py", "--data", tiny, "--dry-run"))
-
-
-def test_given_data_never_falls_back(tmp_path, command):
-    error = one_line_error(command("train.py", "--data", tmp_path / "nowhere", "--dry-run"))
-    assert "nowhere" in error and "prepare.py download" in error
+def test_given_data_never_falls_back(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: .*prepare\.py download"):
+        open_split(tmp_path / "nowhere", "training")
 
 
 @pytest.mark.parametrize("kind", ["csv", "pts", "nothing"])
@@ -479,9 +473,9 @@ def test_there_is_no_background_of_a_face_without_extent(face):
 
 def test_keypoints_lie_on_the_dots_in_a_crop_without_an_upright_face_too():
     torch.manual_seed(0)
-    transform, seen = RandomCropFace(CropPolicy(), background=1.0), 0
+    transform, whole, seen = RandomCropFace(CropPolicy(), background=1.0), dotted(), 0
     for _ in range(200):
-        sample = transform(dotted())
+        sample = transform(whole)
         for x, y in sample["keypoints"][[0, 16, 8, 27]].round().astype(int):
             if 0 <= x < 112 and 0 <= y < 112:
                 assert sample["image"][y, x].min() > 150
