@@ -537,7 +537,12 @@ def lay_out(folder: Path) -> None:
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    small_set(folder / "data", count=6)
+    for split in ("training", "test"):
+        rows = (SAMPLE / f"{split}_frames_keypoints.csv").read_text().splitlines()[:7]
+        (folder / "data" / split).mkdir(parents=True)
+        (folder / "data" / f"{split}_frames_keypoints.csv").write_text("\n".join(rows) + "\n")
+        for name in (row.split(",")[0] for row in rows[1:]):
+            shutil.copy(SAMPLE / split / name, folder / "data" / split / name)
 
 
 @functools.cache
