@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -371,33 +372,34 @@ def contact_sheet(
     """
     if not images:
         raise ValueError("a contact sheet needs at least one image")
-    if captions is not None and len(captions) != len(images):
-        raise ValueError(f"{len(images)} images but {len(captions)} captions")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    if labels is not None and len(labels) != rows:
-        raise ValueError(f"{rows} rows but {len(labels)} labels")
-    gap, line = max(2, tile // 32), max(14, tile // (10 if labels is None else 7))  # `line`: the height of one of text
-    strip, font = 0 if captions is None else line, _font(0.62 * line)
+    for texts, name, count, of in ((captions, "captions", len(images), "images"), (labels, "labels", rows, "rows")):
+        if texts is not None and len(texts) != count:
+            raise ValueError(f"{count} {of} but {len(texts)} {name}")
+
+    # Sizes in px: `line` of a line of text, `row` of a row, `margin` left of the tiles, `head` above them.
+    gap, line = max(2, tile // 32), max(14, tile // (10 if labels is None else 7))
+    row, font = tile + gap + (0 if captions is None else line), _font(0.62 * line)
     beside = [label.split("\n") for label in labels or ()]
     margin = gap + round(max((font.getlength(text) + 2 * gap for text in itertools.chain(*beside)), default=0))
     width = margin + columns * (tile + gap)
     titles = [] if title is None else _wrap(title, font, width - 2 * gap)
     head = gap + len(titles) * line
-    sheet = Image.new("RGB", (width, head + rows * (tile + strip + gap)), WHITE)
-    draw = ImageDraw.Draw(sheet)
+
+    sheet = Image.new("RGB", (width, head + rows * row), WHITE)
+    write = partial(ImageDraw.Draw(sheet).text, fill=INK, font=font)
     for i, text in enumerate(titles):
-        draw.text((gap, gap / 2 + (i + 0.5) * line), text, INK, font, anchor="lm")
+        write((gap, gap / 2 + (i + 0.5) * line), text, anchor="lm")
     for i, image in enumerate(images):
-        left, top = margin + i % columns * (tile + gap), head + i // columns * (tile + strip + gap)
+        left, top = margin + i % columns * (tile + gap), head + i // columns * row
         sheet.paste(Image.fromarray(_letterbox(image, tile)), (left, top))
         if captions is not None:
-            text = _shorten(captions[i], font, tile)
-            draw.text((left + tile / 2, top + tile + strip / 2), text, INK, font, anchor="mm")
+            write((left + tile / 2, top + tile + line / 2), _shorten(captions[i], font, tile), anchor="mm")
     for i, texts in enumerate(beside):
-        middle = head + i * (tile + strip + gap) + tile / 2
         for j, text in enumerate(texts):
-            draw.text((2 * gap, middle + (j - (len(texts) - 1) / 2) * line), text, INK, font, anchor="lm")
+            y = head + i * row + tile / 2 + (j - (len(texts) - 1) / 2) * line
+            write((2 * gap, y), text, anchor="lm")
     return np.array(sheet)
 
 

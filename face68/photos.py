@@ -77,12 +77,7 @@ def find_faces(
         try:
             return Photo(source, image, factor=factor), detect(image)
         except Exception as error:
-            return failed(source, error), NOTHING
-
-    def failed(source: str, error: Exception) -> Photo:
-        """The detector or the network names itself and not the photo."""
-        problem = InputError(f"{source}: {error}") if isinstance(error, InputError) else as_problem(source, error)
-        return Photo(source, problem=problem)
+            return _failed(source, error), NOTHING
 
     def predict(group: list[tuple[Photo, FaceBoxes]]) -> list[Photo]:
         photos, boxes = [photo for photo, _ in group], [(p, b) for p, b in group if p.problem is None]
@@ -91,7 +86,7 @@ def find_faces(
         except Exception as error:
             if len(group) > 1:  # one by one: the others are in order
                 return [photo for one in group for photo in predict([one])]
-            return [failed(photos[0].source, error)]
+            return [_failed(photos[0].source, error)]
         for (photo, _), faces in zip(boxes, faces_of_all, strict=True):
             photo.faces = faces
         return [in_full(photo) if photo.factor > 1 else photo for photo in photos]
@@ -106,11 +101,17 @@ def find_faces(
         return photo
 
     searched = prefetch(search, sources, weigh=weigh)
-    groups = in_groups(searched, lambda looked: looked[0].pixels)
+    groups = in_groups(searched, lambda searched_photo: searched_photo[0].pixels)
     for photos in prefetch(predict, groups, 1, lambda group: sum(photo.pixels for photo, _ in group)):
         photos.reverse()
         while photos:  # none is held here that has left
             yield photos.pop()
+
+
+def _failed(source: str, error: Exception) -> Photo:
+    """A photo with an error of the detector or the network, which names those and not the photo."""
+    problem = InputError(f"{source}: {error}") if isinstance(error, InputError) else as_problem(source, error)
+    return Photo(source, problem=problem)
 
 
 def prefetch(
