@@ -67,7 +67,6 @@ def find_faces(
     glance: gives a smaller picture. It is searched first, and is enough where its faces are large.
     weigh: gives the number of pixels of a source's picture without reading it, 0 if unknown: see AHEAD_PIXELS.
     """
-    detect = landmarker.detect  # opened here and not in each thread
 
     def search(source: str, whole: bool = glance is None) -> tuple[Photo, FaceBoxes]:
         try:
@@ -75,7 +74,7 @@ def find_faces(
         except Exception as error:
             return Photo(source, problem=as_problem(source, error)), NOTHING
         try:
-            return Photo(source, image, factor=factor), detect(image)
+            return Photo(source, image, factor=factor), landmarker.detect(image)
         except Exception as error:
             return _failed(source, error), NOTHING
 
