@@ -74,7 +74,20 @@ def parse_arguments():
         default=PASSES,
         help="times that each face is predicted; more is more exact and slower",
     )
-    files = p.add_argument_group("results")
+    add_results(p.add_argument_group("results"))
+    add_pictures(p.add_argument_group("pictures"))
+    p.usage = p.format_usage().removeprefix("usage: ").replace("%", "%%")  # as the next line does, but for the %
+    args = p.parse_intermixed_args()  # photos may stand before and after options
+    if args.resume and not args.jsonl:
+        p.error("--resume goes on with a --jsonl file; name it")
+    if args.overlay and (args.boxes or args.numbers or args.confidence):
+        p.error("--overlay draws no points; leave out --boxes, --numbers and --confidence")
+    if args.show and args.no_pictures:
+        p.error("--show has nothing to show with --no-pictures")
+    return args
+
+
+def add_results(files: argparse._ActionsContainer) -> None:
     files.add_argument("--output", type=Path, help="the picture, or a folder for pictures (default: outputs)")
     files.add_argument("--no-pictures", action="store_true", help="write no pictures and no contact sheets")
     files.add_argument("--json", type=Path, help="file for boxes, scores and keypoints of all photos, in pixels")
@@ -85,7 +98,9 @@ def parse_arguments():
     files.add_argument("--resume", action="store_true", help="skip photos that are in --jsonl, append the others")
     add_measures(files)
     add_overwrite(files)
-    drawing = p.add_argument_group("pictures")
+
+
+def add_pictures(drawing: argparse._ActionsContainer) -> None:
     drawing.add_argument("--boxes", action="store_true", help="draw the box of each face")
     drawing.add_argument(
         "--numbers",
@@ -94,15 +109,6 @@ def parse_arguments():
     )
     add_drawing(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with each picture")
-    p.usage = p.format_usage().removeprefix("usage: ").replace("%", "%%")  # as the next line does, but for the %
-    args = p.parse_intermixed_args()  # photos may stand before and after options
-    if args.resume and not args.jsonl:
-        p.error("--resume goes on with a --jsonl file; name it")
-    if args.overlay and (args.boxes or args.numbers or args.confidence):
-        p.error("--overlay draws no points; leave out --boxes, --numbers and --confidence")
-    if args.show and args.no_pictures:
-        p.error("--show has nothing to show with --no-pictures")
-    return args
 
 
 def box(text: str) -> tuple[float, ...]:

@@ -19,6 +19,7 @@ From Python:
 
 import cli.launch as launch
 
+import argparse
 import contextlib
 import itertools
 import math
@@ -61,6 +62,7 @@ from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_a
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
 WINDOW = "face68"
 ESCAPE = 27  # the key
+Seen = tuple[Frame, list[Face]]  # a frame and its faces
 
 
 class DrawnFrame(NamedTuple):
@@ -96,7 +98,19 @@ def parse_arguments():
         default="live",
         help="reduce jitter: live from past frames; offline from later ones too, without lag; off: not at all",
     )
-    files = p.add_argument_group("results")
+    add_results(p.add_argument_group("results"))
+    add_pictures(p.add_argument_group("pictures"))
+    args = p.parse_args()
+    if args.overlay and (args.identities or args.confidence):
+        p.error("--overlay draws no points; leave out --identities and --confidence")
+    if args.end is not None and args.end <= args.start:
+        p.error("--end comes after --start; give a later one")
+    if args.output is None and not (args.show or args.jsonl or args.csv):
+        args.output = OUTPUTS / f"{Path(args.video).stem or 'camera'}_keypoints.mp4"
+    return args
+
+
+def add_results(files: argparse._ActionsContainer) -> None:
     files.add_argument(
         "--output",
         type=Path,
@@ -109,21 +123,15 @@ def parse_arguments():
     files.add_argument("--csv", type=Path, help="the same, one row per face")
     add_measures(files)
     add_overwrite(files)
-    drawing = p.add_argument_group("pictures")
+
+
+def add_pictures(drawing: argparse._ActionsContainer) -> None:
     drawing.add_argument("--identities", action="store_true", help="write each face's identity above it")
     add_drawing(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with the film as it is read")
-    args = p.parse_args()
-    if args.overlay and (args.identities or args.confidence):
-        p.error("--overlay draws no points; leave out --identities and --confidence")
-    if args.end is not None and args.end <= args.start:
-        p.error("--end comes after --start; give a later one")
-    if args.output is None and not (args.show or args.jsonl or args.csv):
-        args.output = OUTPUTS / f"{Path(args.video).stem or 'camera'}_keypoints.mp4"
-    return args
 
 
-def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, list[Face]]]:
+def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[Seen]:
     """Raises: InputError: the network or the detector fails, and in which frame."""
     for frame in frames:
         try:
@@ -133,7 +141,7 @@ def follow(frames: Iterable[Frame], tracker: Tracker) -> Iterator[tuple[Frame, l
         yield frame, faces
 
 
-def count_blinks(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+def count_blinks(seen: Iterable[Seen]) -> Iterator[Seen]:
     """Add each face's number of blinks so far, of unfiltered points, since filtering hides blinks."""
     blinks: dict[int, tuple[Blinks, float]] = {}  # by identity; with the second in which it was seen last
     for frame, faces in seen:
@@ -147,16 +155,15 @@ def count_blinks(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Fra
         yield frame, counted
 
 
-def smooth_live(seen: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, list[Face]]]:
+def smooth_live(seen: Iterable[Seen]) -> Iterator[Seen]:
     steady = SteadyFaces()
-    for frame, faces in seen:
-        yield frame, steady(faces, frame.time)
+    return ((frame, steady(faces, frame.time)) for frame, faces in seen)
 
 
 SMOOTHING = {"live": smooth_live, "offline": smooth_ahead, "off": iter}
 
 
-def open_drawing(args) -> Callable[[tuple[Frame, list[Face]]], DrawnFrame]:
+def open_drawing(args) -> Callable[[Seen], DrawnFrame]:
     """The function that draws the faces on a frame, if a picture is needed."""
     if not (args.output or args.show):
         return lambda seen: DrawnFrame(*seen)

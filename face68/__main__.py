@@ -24,13 +24,9 @@ def parse_arguments():
     p.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="files, folders, patterns as 'a/*.jpg', or - for standard input"
     )
-    p.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="also write each photo with its points into this folder"
-    )
+    p.add_argument("--output", type=Path, metavar="FOLDER", help="also write each photo with its points there")
     networks = "|".join((*FAMILY, "FILE.onnx"))
-    p.add_argument(
-        "--network", default=FOR_PHOTOS, metavar=networks, help="from the fastest to the most exact; or a file"
-    )
+    p.add_argument("--network", default=FOR_PHOTOS, metavar=networks, help="from fast to exact; or a file")
     p.add_argument("--version", action="version", version=f"face68 {__version__}")
     return p.parse_args()
 

@@ -88,15 +88,16 @@ def test_a_pipe_is_written_to(tmp_path):
     assert fifo.is_fifo() and list(tmp_path.iterdir()) == [fifo]
 
 
-@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-@pytest.mark.parametrize("redirected", [False, True])
-def test_standard_output_is_written_to(tmp_path, place, redirected):
+@pytest.mark.parametrize(
+    ("stream", "redirected"), [("/dev/stdout", False), ("/dev/fd/1", True), ("/proc/self/fd/1", True)]
+)
+def test_standard_output_is_written_to(tmp_path, stream, redirected):
     """Through a pipe, or into the file that a shell opened, behind what is there already."""
     code = f"""
 from face68.files import atomic_path, check_writable
 print("first", flush=True)
-check_writable({place!r})
-with atomic_path({place!r}) as path:
+check_writable({stream!r})
+with atomic_path({stream!r}) as path:
     path.write_text("second\\n")
 """
     line = [sys.executable, "-c", code]
@@ -120,7 +121,7 @@ def test_files_folders_and_nothing_are_no_streams(tmp_path):
         assert not is_stream(path)
 
 
-def test_places_that_cannot_be_written_to_are_told_before_and_after(tmp_path):
+def test_what_cannot_be_written_is_refused_before_and_after(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "a.txt", tmp_path / "file" / "deep" / "a.txt", "/proc/nothing/a.txt"):
         for attempt in (check_writable, write):
@@ -129,7 +130,7 @@ def test_places_that_cannot_be_written_to_are_told_before_and_after(tmp_path):
             assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_looking_at_a_place_leaves_nothing(tmp_path):
+def test_a_check_leaves_nothing(tmp_path):
     check_writable(tmp_path / "new" / "folder" / "a.txt")
     assert list(tmp_path.iterdir()) == []
 

@@ -223,6 +223,7 @@ with only_writer(Path({str(folder)!r}), {name!r}):
     if os.fork():
         print("in", flush=True)
     sys.stdin.read()
+    os._exit(0)
 """
     other = subprocess.Popen(
         [sys.executable, "-c", code], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -238,7 +239,8 @@ with only_writer(Path({str(folder)!r}), {name!r}):
     with only_writer(folder, name):
         assert len(list(folder.iterdir())) == 1
     assert list(folder.iterdir()) == []
-    other.communicate()
+    other.stdin.close()  # which ends the child
+    other.stdout.close()
 
 
 def test_a_folder_that_can_t_be_locked_is_a_line(tmp_path):

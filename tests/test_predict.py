@@ -16,7 +16,6 @@ from conftest import PRETRAINED, REPOSITORY, SHIPPED, Terminal, digests, encoded
 from PIL import Image
 
 import predict
-from cli import results
 from cli.outputs import only_writer
 from evaluation.metrics import nme
 from face68.files import InputError
@@ -80,14 +79,6 @@ def test_every_kind_of_image_among_bad_files_through_the_real_command(tmp_path, 
             assert nme(image.faces[0].keypoints[None], expected[None])[0] < limit, name
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not an image"])
-def test_an_unusable_image_is_one_line(tmp_path, call, content):
-    if content is not None:
-        (tmp_path / "photo.jpg").write_bytes(content)
-    assert "photo.jpg" in one_line_error(call("--image", "photo.jpg", "--json", "points.json"))
-    assert not (tmp_path / "points.json").exists()
-
-
 def test_a_photo_from_standard_input(tmp_path, hopper):
     line = [sys.executable, REPOSITORY / "predict.py", "--image", "-", "--checkpoint", SHIPPED]
     data = encoded(Image.fromarray(hopper), "PNG")
@@ -135,19 +126,6 @@ def test_a_photo_and_the_network_are_never_overwritten(tmp_path, photos, call, o
     assert digests(tmp_path) == before
 
 
-def test_a_folder_of_photos_takes_no_results_of_theirs(photos, call):
-    """Nor does a folder of it: the labels of nested sets are what stands beside the photos."""
-    (photos / "lfpw").mkdir()
-    (photos / "0.jpg").rename(photos / "lfpw" / "0.jpg")
-    (photos / "lfpw" / "0.pts").write_text("somebody's labels")
-    (photos / "1.pts").write_text("somebody's labels")
-    before = digests(photos)
-    for option in ("--output", "--pts"):
-        for more in ((), ("--recursive",), ("--recursive", "--overwrite")):
-            assert "photos" in one_line_error(call("photos", option, "photos", *more, detector="none"))
-    assert digests(photos) == before
-
-
 def test_a_command_that_is_run_again_replaces_what_it_wrote(tmp_path, call, photos):
     (photos / "0.jpg").rename(photos / "0.bmp")  # the content decides; a BMP of ours couldn't say whose it is
     files = ("--json", "all.json", "--csv", "all.csv", "--coco", "all.coco", "--jsonl", "all.jsonl", "--pts", "pts")
@@ -160,35 +138,18 @@ def test_a_command_that_is_run_again_replaces_what_it_wrote(tmp_path, call, phot
     assert digests(tmp_path) == before
 
 
-def test_what_somebody_else_wrote_is_not_replaced(tmp_path, call, photos):
-    somebodys = {
-        "out/1.jpg": (photos / "2.jpg").read_bytes(),
-        "ck.pt": b"weights",
-        "labels.csv": b"name,x0\na.jpg,1\n",
-        "pts/3.pts": b"version: 1\nn_points: 68\n{\n",
-    }
-    for name, content in somebodys.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [("out/1.jpg", "--output", "out"), ("labels.csv", "--csv", "labels.csv"), ("pts/3.pts", "--pts", "pts")],
+)
+def test_what_somebody_else_wrote_is_replaced_only_with_overwrite(tmp_path, call, photos, name, option, value):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("somebody's")
     before = digests(tmp_path)
-    places = {"out/1.jpg": ("--output", "out"), "ck.pt": ("--json", "ck.pt"), "labels.csv": ("--csv", "labels.csv")}
-    for name, place in (places | {"pts/3.pts": ("--pts", "pts")}).items():
-        line = one_line_error(call("photos", *place, detector="none"))
-        assert f"error: {name}: " in line and "--overwrite" in line
-        assert digests(tmp_path) == before
-        assert call("photos", *place, "--overwrite", detector="none").returncode == 0
-        assert (tmp_path / name).read_bytes() != somebodys[name]
-        for path in set(digests(tmp_path)) - set(before):
-            path.unlink()
-        (tmp_path / name).write_bytes(somebodys[name])
-
-
-def test_a_place_that_will_not_do_is_told_before_the_work(tmp_path, call, photos):
-    (tmp_path / "file").touch()
-    for option in ("--json", "--csv", "--coco", "--jsonl", "--output", "--pts"):
-        result = call("photos", option, "file/deep/all.x", detector="none")
-        assert "file/deep/all.x" in one_line_error(result) and result.stdout == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
+    line = one_line_error(call("photos", option, value, detector="none"))
+    assert f"error: {name}: " in line and "--overwrite" in line and digests(tmp_path) == before
+    assert call("photos", option, value, "--overwrite", detector="none").returncode == 0
+    assert (tmp_path / name).read_bytes() != b"somebody's"
 
 
 def test_one_photo_that_fails_costs_no_other(tmp_path, call, photos, monkeypatch):
@@ -337,15 +298,6 @@ def test_pts_files_are_named_after_photo_and_face(tmp_path, call, hopper):
     assert found == ["a.jpg.pts", "a.png.pts", "sub/a.pts", "two.face2.pts", "two.pts"]
     second = read_json(tmp_path / "all.json")[-1].faces[1]
     np.testing.assert_allclose(read_pts(tmp_path / "pts" / "two.face2.pts"), second.keypoints, atol=0.01)
-
-
-def test_contact_sheets_have_pages_named_after_their_first_photo(tmp_path, call, photos, monkeypatch):
-    monkeypatch.setattr(results, "PAGE", 4)
-    call("photos", "--output", "out", detector="none")
-    pages = sorted((tmp_path / "out").glob("contact_sheet_*.jpg"))
-    assert [page.name for page in pages] == ["contact_sheet_1.jpg", "contact_sheet_5.jpg"]
-    first, second = (read_image(page) for page in pages)
-    assert first.shape[1] > 1.8 * second.shape[1], "four photos are wider than two"
 
 
 def test_a_run_that_cannot_begin_spoils_nothing(tmp_path, call, photos):

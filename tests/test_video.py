@@ -1,21 +1,19 @@
 """video.py as a user runs it: films in, films and points out, and whatever is wrong in a line."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 
-import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SHARED, one_line_error
+from conftest import REPOSITORY, one_line_error
 
 import video
 from cli.outputs import only_writer
 from datasets.synthetic.films import truth
-from face68 import FilmReader, InputError, Landmarker, Tracker
+from face68 import FilmReader, InputError, Tracker
 from face68.formats import read_faces_csv, read_jsonl
 from face68.frames import film_writer, is_marked_film
 from face68.landmarks import inter_ocular
@@ -92,13 +90,6 @@ def test_an_animated_picture_and_overlays(follow, tmp_path, short):
     result = follow("--video", short, "--end", "0.2", "--output", "a.webp", "--overlay", "sunglasses")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "a.webp").read_bytes()[8:12] == b"WEBP"
-
-
-def test_from_python_as_the_readme_says(short):
-    tracker, seen = Tracker(Landmarker()), []
-    for frame in FilmReader(short):
-        seen.append([face.identity for face in tracker(frame.image, frame.time)])
-    assert seen == [[1]] * 45 and tracker.searches <= 3
 
 
 def test_a_film_without_faces(follow, tmp_path):
@@ -247,14 +238,3 @@ def test_memory_does_not_grow_with_the_film(tmp_path):
         )
         peaks[count] = int(out.stdout) / (1024 if sys.platform == "linux" else 1024**2)
     assert peaks[240] < peaks[60] + 60, peaks
-
-
-def test_a_real_clip(follow, tmp_path):
-    path = SHARED / "video" / "sbr.mp4"
-    if not path.is_file():
-        pytest.skip("the clip is not here")
-    result = follow("--video", path, "--end", "1", "--jsonl", "a.jsonl")
-    assert result.returncode == 0, result.stderr
-    frames = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert len(frames) == 30 and all(len(frame["faces"]) == 1 for frame in frames)
-    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == 30
