@@ -20,14 +20,10 @@ def photo(name="a.jpg", faces=1, side=100) -> Photo:
     return Photo(name, np.full((side, side * max(faces, 1), 3), 128, np.uint8), found)
 
 
-def opened(**places) -> Results:
-    return Results(draw_faces, **{"pictures": {}, "pts": {}, "sheets": {}, "summaries": {}} | places)
-
-
 def test_a_picture_takes_the_place_of_the_image_and_the_size_stays(tmp_path):
     one = photo(faces=2)
     before = one.image.copy()
-    opened(pictures={"a.jpg": tmp_path / "a.png"}).write(one)
+    Results(draw_faces, pictures={"a.jpg": tmp_path / "a.png"}).write(one)
     assert one.image is None and one.size == (200, 100)
     np.testing.assert_array_equal(one.picture, read_image(tmp_path / "a.png"))
     np.testing.assert_array_equal(one.picture, draw_faces(before, one.faces))
@@ -38,7 +34,7 @@ def test_faces_of_a_large_photo_are_seen_on_the_contact_sheet(tmp_path):
     """Points are drawn at the size of the sheet: drawn before reducing they would be too small to have a colour."""
     large = photo(side=3000)
     small = Photo("b.jpg", np.zeros((5, 5, 3), np.uint8))
-    run = opened(sheets={"a.jpg": tmp_path / "sheet.png"})
+    run = Results(draw_faces, sheets={"a.jpg": tmp_path / "sheet.png"})
     assert [run.add(run.write(one)) for one in (large, small)] == [[], []]
     assert run.close() == []
     sheet = read_image(tmp_path / "sheet.png")
@@ -64,8 +60,11 @@ def test_one_file_that_cannot_be_written_costs_no_other(tmp_path):
         tmp_path / "worse": lambda path, results: 1 / 0,
         tmp_path / "all.csv": write_faces_csv,
     }
-    run = opened(
-        summaries=summaries, sheets={"a.jpg": tmp_path / "file" / "s.jpg"}, jsonl=tmp_path / "file" / "all.jsonl"
+    run = Results(
+        draw_faces,
+        summaries=summaries,
+        sheets={"a.jpg": tmp_path / "file" / "s.jpg"},
+        jsonl=tmp_path / "file" / "all.jsonl",
     )
     names = ("a.jpg", "b.jpg")
     problems = [problem for name in names for problem in run.add(run.write(photo(name)))]
@@ -83,7 +82,7 @@ def test_what_goes_wrong_with_a_photo_is_its_problem(tmp_path):
     def draw(image, faces, numbers=True):
         raise ValueError("no\nink")
 
-    run = Results(draw, pictures={"a.jpg": tmp_path / "a.png"}, pts={}, sheets={}, summaries={})
+    run = Results(draw, pictures={"a.jpg": tmp_path / "a.png"})
     assert str(run.write(photo()).problem).startswith("a.jpg: failed (ValueError: no ink)")
     known = Photo("a.jpg", problem=InputError("a.jpg: is empty"))
     assert str(run.write(known).problem) == "a.jpg: is empty"
@@ -92,22 +91,22 @@ def test_what_goes_wrong_with_a_photo_is_its_problem(tmp_path):
 def test_a_face_more_than_planned_takes_no_labels(tmp_path):
     """How many faces a photo has is not known when its files are planned."""
     (tmp_path / "a.face2.pts").write_text("somebody's labels")
-    places = {"pts": {"a.jpg": tmp_path / "a.pts"}}
-    told = str(opened(**places).write(photo(faces=3)).problem)
+    paths = {"pts": {"a.jpg": tmp_path / "a.pts"}}
+    told = str(Results(draw_faces, **paths).write(photo(faces=3)).problem)
     assert "a.face2.pts" in told and "--overwrite" in told
     assert [path.name for path in tmp_path.iterdir()] == ["a.face2.pts"], "nothing of a photo, if not all"
-    assert opened(**places, overwrite=True).write(photo(faces=3)).problem is None
-    assert opened(**places).write(photo(faces=3)).problem is None, "they are ours now"
+    assert Results(draw_faces, **paths, overwrite=True).write(photo(faces=3)).problem is None
+    assert Results(draw_faces, **paths).write(photo(faces=3)).problem is None, "they are ours now"
     read_pts(tmp_path / "a.face3.pts")
 
 
 def test_lines_are_there_as_soon_as_a_photo_is_done(tmp_path):
     path = tmp_path / "all.jsonl"
     earlier = photo("z.jpg")
-    first = opened(jsonl=path)
+    first = Results(draw_faces, jsonl=path)
     first.add(earlier)
     path.write_text(path.read_text() + '{"image": "cut o')
-    run = opened(jsonl=path, earlier=read_jsonl(path), summaries={tmp_path / "all.json": write_json})
+    run = Results(draw_faces, jsonl=path, earlier=read_jsonl(path), summaries={tmp_path / "all.json": write_json})
     assert '{"image": "cut o' in path.read_text(), "untouched until there is something to add"
     run.add(photo("a.jpg", faces=0))
     assert [result.image for result in read_jsonl(path)] == ["z.jpg", "a.jpg"]
@@ -118,11 +117,11 @@ def test_lines_are_there_as_soon_as_a_photo_is_done(tmp_path):
 def test_a_sheet_of_any_names_has_as_many_photos_as_a_page(tmp_path, monkeypatch):
     monkeypatch.setattr(cli_results, "PAGE", 2)
     names = ["a\nb.jpg", "\x1b[31m.jpg", "caf\udce9.jpg"]
-    run = opened(sheets={name: tmp_path / f"{i}.png" for i, name in enumerate(names)})
+    run = Results(draw_faces, sheets={name: tmp_path / f"{i}.png" for i, name in enumerate(names)})
     assert [run.add(run.write(photo(name))) for name in names] == [[], [], []] and run.close() == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "2.png"]
 
 
 def test_a_run_without_photos_writes_nothing(tmp_path):
-    run = opened(summaries={tmp_path / "all.json": write_json}, jsonl=tmp_path / "all.jsonl")
+    run = Results(draw_faces, summaries={tmp_path / "all.json": write_json}, jsonl=tmp_path / "all.jsonl")
     assert run.close() == [] and list(tmp_path.iterdir()) == []

@@ -41,7 +41,7 @@ def follow(in_process):
 def test_a_film_becomes_a_film_with_points(command, tmp_path, short):
     result = command("video.py", "--video", short)
     assert result.returncode == 0, result.stderr
-    assert f"network: fast, {shipped_network('fast')}" in result.stdout
+    assert f"network: base, {shipped_network('base')}" in result.stdout
     assert result.stderr == "" and "45 frames" in result.stdout and "1 face ->" in result.stdout
     before, after = FilmReader(short), FilmReader(tmp_path / "outputs" / "short_keypoints.mp4")
     assert after.rate == before.rate == pytest.approx(30000 / 1001, rel=1e-6) and after.size == before.size
