@@ -438,7 +438,7 @@ def read_coco(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
-_JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": ".*", "width": \d+, "height": \d+, "faces": \[')
+_JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": ".*"width": \d+, "height": \d+, "faces": \[')
 _HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ")
 
 
