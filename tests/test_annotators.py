@@ -205,6 +205,6 @@ def test_training_learns_how_two_sets_differ(lower_noses, tmp_path, trained):
     assert list(annotators) == ["sample", "lower"] and networks["one"].annotators == {}
     down = annotators["lower"].offsets[:, 1]
     assert down[REGIONS["nose"]] == pytest.approx(0.07, abs=0.03), "on the way to 0.1, after 48 steps"
-    assert np.abs(np.delete(down, REGIONS["nose"])).mean() < 0.01
+    assert np.abs(np.delete(down, REGIONS["nose"])).mean() < 0.02
     with pytest.raises(InputError, match="one kind of labels"):
         inspection.other_annotators(networks["one"], np.zeros((112, 112), np.uint8))
