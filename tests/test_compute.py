@@ -1,4 +1,4 @@
-"""The device by its name, and what torch doesn't see here."""
+"""Devices, precision and memory."""
 
 import pytest
 import torch

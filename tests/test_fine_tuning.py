@@ -9,9 +9,8 @@ from cli.weights import file_of
 from face68.files import InputError
 from models import create_model
 from training import run
-from training.checkpoint import load_checkpoint, save_checkpoint, start_from
+from training.checkpoint import load_checkpoint, start_from
 from training.settings import as_plain
-from training.state import load_state
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +44,6 @@ def test_a_layer_that_does_not_fit_starts_anew_as_a_whole(shipped):
 def test_a_checkpoint_of_another_network_is_refused(shipped):
     with pytest.raises(InputError, match="no layer fits --model net; it is a checkpoint of base"):
         start_from(create_model("net"), shipped, PRETRAINED)
-
-
-def test_a_longer_training_goes_on_from_the_best_weights(tmp_path, shipped):
-    save_checkpoint(tmp_path / "last.pt", shipped | {"arguments": {"epochs": 3, "lr": 0.1}, "training": {}})
-    with pytest.raises(InputError, match=r"was begun with --epochs 3.*--init .*best\.pt --output-dir") as error:
-        load_state(tmp_path, {"epochs": 6, "lr": 0.1}, "mine", 3)
-    assert "\n" not in str(error.value)
-    save_checkpoint(tmp_path / "last.pt", shipped | {"arguments": {"init": "c.pt", "epochs": 3}, "training": {}})
-    with pytest.raises(InputError, match=r"with --init c\.pt, not without --init"):
-        load_state(tmp_path, {"init": None, "epochs": 3}, "mine", 3)
 
 
 def test_shipped_networks_go_by_their_names(settings, tmp_path, capsys):
