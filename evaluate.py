@@ -45,18 +45,17 @@ from cli.weights import default_detector, default_network, file_of, open_coarse_
 from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
 from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
-from evaluation import metrics
-from evaluation import report as evaluation_report
-from evaluation import tables as evaluation_tables
-from evaluation.predictions import confidence_report, predict_all, read_predictions
+from evaluation import metrics, tables
+from evaluation.predictions import background_scores, confidence_report, predict_all, read_predictions
 from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from face68.network import FAMILY, FOR_PHOTOS, Predictions, concatenated
 from face68.program import log, parser, positive_int, whole_number
-from plots import errors as plots_errors
-from plots import page, style
+from plots import page
+from plots.errors import plot_report, ranked_sheet
+from plots.style import save_figure
 from training import devices
 from training.checkpoint import git_commit
 
@@ -70,82 +69,62 @@ PICTURES = {  # what they show
 }
 PAGE = "report.html"
 REPORT_HEAD = b'{\n  "faces": '
-TABLES = {
-    "markdown": evaluation_tables.write_markdown,
-    "latex": evaluation_tables.write_latex,
-    "csv": evaluation_tables.write_csv,
-}
+TABLES = {"markdown": tables.write_markdown, "latex": tables.write_latex, "csv": tables.write_csv}
 
 
 class Named(NamedTuple):
-    """What is measured: a network's file, or predictions; without a name it gets that of its file or size."""
+    """A network's file, or one of predictions; without a name it gets that of its file or size."""
 
     name: str
     path: Path
 
 
+class Measurement(NamedTuple):
+    """The points to measure, as the set's annotators put them.
+
+    landmarker: what predicted them; None: a file holds them.
+    backgrounds: its scores of pieces without a face, (N,); None where it gives none.
+    """
+
+    predictions: Predictions
+    landmarker: Landmarker | None = None
+    backgrounds: np.ndarray | None = None
+
+
 def parse_arguments():
     p = parser(__doc__)
-    p.add_argument(
-        "--checkpoint",
-        type=named,
-        nargs="+",
-        action="extend",
-        metavar="[NAME=]FILE",
-        help=f"networks to measure, {', '.join(FAMILY)} or files (default, without --predictions: "
-        f"saved_models/best.pt, else {FOR_PHOTOS})",
-    )
-    p.add_argument(
-        "--predictions",
-        type=named,
-        nargs="+",
-        action="extend",
-        metavar="[NAME=]PLACE",
-        help="points to measure: .json, .jsonl or .csv of predict.py, a .csv as --data has, or a folder of .pts files",
-    )
+    several = {"type": named, "nargs": "+", "action": "extend"}
+    help_ = f"networks to measure, {', '.join(FAMILY)} or files (default, without --predictions: "
+    help_ += f"saved_models/best.pt, else {FOR_PHOTOS})"
+    p.add_argument("--checkpoint", **several, metavar="[NAME=]FILE", help=help_)
+    help_ = "points to measure: .json, .jsonl or .csv of predict.py, a .csv as --data has, or a folder of .pts files"
+    p.add_argument("--predictions", **several, metavar="[NAME=]PLACE", help=help_)
     p.add_argument("--data", type=Path, default=default_data(), help="folder of the data set")
     p.add_argument("--cache-dir", type=Path, default=image_cache.default_folder(), help="where decoded images are kept")
     p.add_argument("--cache-mb", type=whole_number, default=image_cache.BUDGET, help="MB of them to keep")
     p.add_argument("--split", choices=(*SPLITS, *SETS_300W), default="test", help="which images")
     p.add_argument("--val-fold", type=whole_number, help="only the people of this fold (default: all)")
     p.add_argument("--folds", type=positive_int, default=FOLDS, help="of how many folds, as in training")
-    p.add_argument(
-        "--boxes",
-        choices=("truth", "detector", "frame"),
-        default="truth",
-        help="where networks crop faces: around the true points, where the detector finds them, or a fixed part of the "
-        "frame",
+    help_ = (
+        "where networks crop faces: around the true points, where the detector finds them, or a fixed part of the frame"
     )
+    p.add_argument("--boxes", choices=("truth", "detector", "frame"), default="truth", help=help_)
     p.add_argument("--detector", default="auto", help="which one, as predict.py takes it")
-    p.add_argument(
-        "--published-labels",
-        action="store_true",
-        help="compare with labels as their files have them; otherwise a shift of the labels that is known (see the "
-        "README) is added to all predictions",
+    help_ = (
+        "compare with labels as their files have them; otherwise a shift of the labels that is known (see the README) "
     )
-    p.add_argument(
-        "--norm", choices=metrics.NORMS, default=metrics.INTER_OCULAR, help="what errors are divided by, of the labels"
-    )
-    p.add_argument(
-        "--threshold",
-        type=positive_float,
-        nargs="+",
-        default=[100 * threshold for threshold in metrics.THRESHOLDS],
-        metavar="PERCENT",
-        help="NME above which a face has failed (FR) and up to which AUC counts; the curve ends at the first",
-    )
+    p.add_argument("--published-labels", action="store_true", help=f"{help_}is added to all predictions")
+    help_ = "what errors are divided by, of the labels"
+    p.add_argument("--norm", choices=metrics.NORMS, default=metrics.INTER_OCULAR, help=help_)
+    thresholds = {"nargs": "+", "default": [100 * threshold for threshold in metrics.THRESHOLDS]}
+    help_ = "NME above which a face has failed (FR) and up to which AUC counts; the curve ends at the first"
+    p.add_argument("--threshold", type=positive_float, **thresholds, metavar="PERCENT", help=help_)
     p.add_argument("--json", type=Path, help="also write the figures to this file")
     p.add_argument("--markdown", type=Path, help="also write the table to this file, as Markdown")
     p.add_argument("--latex", type=Path, help="the same, as LaTeX")
     p.add_argument("--csv", type=Path, help="the same, as fractions with all intervals")
-    p.add_argument(
-        "--against",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE.json",
-        help="files that --json wrote earlier, whose curves are drawn beside this one",
-    )
+    help_ = "files that --json wrote earlier, whose curves are drawn beside this one"
+    p.add_argument("--against", type=Path, nargs="+", default=[], metavar="FILE.json", help=help_)
     p.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where the pictures and their page go")
     add_overwrite(p)
     args = p.parse_args()
@@ -164,25 +143,21 @@ def named(text: str) -> Named:
     return Named("", Path(text))
 
 
-def with_names(places: Sequence[Named]) -> list[Named]:
-    """The same, each with a name of its own: that of its file where none is given, as short as tells it from others.
+def with_names(sources: Sequence[Named]) -> list[Named]:
+    """The same, each with a name of its own: where none is given the shortest of its path that no other has.
 
     Raises:
         InputError: a name is given twice, or a file without one is.
     """
-    chosen = []
-    for place in places:
-        taken = {name for other in places if other is not place for name in _possible_names(other)}
-        free = (name for name in _possible_names(place) if name not in taken)
-        chosen.append(place.name or next(free, str(place.path)))
+    candidates = [
+        [source.name] if source.name else [source.path.stem, source.path.name, str(source.path)] for source in sources
+    ]
+    counts = Counter(name for names in candidates for name in set(names))
+    chosen = [next((name for name in names if counts[name] == 1), names[-1]) for names in candidates]
     for name, count in Counter(chosen).items():
         if count > 1:
             raise InputError(f"{name}: names {count} of --checkpoint and --predictions; give each another: NAME=FILE")
-    return [place._replace(name=name) for place, name in zip(places, chosen, strict=True)]
-
-
-def _possible_names(place: Named) -> list[str]:
-    return [place.name] if place.name else [place.path.stem, place.path.name, str(place.path)]
+    return [source._replace(name=name) for source, name in zip(sources, chosen, strict=True)]
 
 
 def open_data(args) -> FacialKeypointsDataset:
@@ -206,10 +181,10 @@ def open_data(args) -> FacialKeypointsDataset:
 
 
 def describe_labels(data: FacialKeypointsDataset, landmarker: Landmarker | None) -> str:
-    """Of which labels a score is.
+    """Which labels the errors are measured against, in words.
 
-    It is against the labels as published: a prediction sits on the face, so it gets their shift, where one is known,
-    and where the network knows that these annotators put points elsewhere, that difference.
+    They are the published ones. A prediction sits on the face, so the labels' known shift is added to it, and the
+    difference that the network learned of these annotators.
     """
     added = []
     if data.label_shifts.any():
@@ -220,81 +195,71 @@ def describe_labels(data: FacialKeypointsDataset, landmarker: Landmarker | None)
     return "as published" + (f", {' and '.join(added)} added to predictions" if added else "")
 
 
-def predict(place: Named, data: FacialKeypointsDataset, args) -> tuple[Predictions, Landmarker | None]:
-    """The points to measure, and what predicted them if no file holds them: points as the set's annotators put them."""
-    if place in args.predictions:
-        predicted, unnamed = read_predictions(place.path, data)
+def predict(source: Named, data: FacialKeypointsDataset, args) -> Measurement:
+    """The points of a file, or those of a network, for which all processes share the images."""
+    if source in args.predictions:
+        predictions, unnamed = read_predictions(source.path, data)
         if unnamed:
-            log(f"{place.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
-        return predicted, None
+            log(f"{source.path}: doesn't name {unnamed} of {len(data)} images, which count as missed")
+        return Measurement(predictions)
     threads = max(1, (os.cpu_count() or 1) // devices.count())
-    network, coarse_network = open_network(place.path, threads), open_coarse_network(place.path, threads)
+    network, coarse_network = open_network(source.path, threads), open_coarse_network(source.path, threads)
     landmarker = Landmarker(network, default_detector(args.detector), coarse_network=coarse_network)
     rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
-    predicted = concatenated(devices.gather(part))
-    return to_annotator(predicted, network, data.labelled_by), landmarker
+    predictions = to_annotator(concatenated(devices.gather(part)), network, data.labelled_by)
+    judges = predictions.errors is not None
+    backgrounds = devices.on_main(background_scores, landmarker, data) if judges else None
+    return Measurement(predictions, landmarker, backgrounds)
 
 
-def measure(
-    predicted: Predictions, landmarker: Landmarker | None, data: FacialKeypointsDataset, args
-) -> tuple[dict, np.ndarray]:
+def measure(measurement: Measurement, data: FacialKeypointsDataset, args) -> tuple[dict, np.ndarray]:
     """The report on what `predict` returned, and its points (N, 68, 2) px, with the labels' shift."""
+    predictions, landmarker, backgrounds = measurement
     boxes = "file" if landmarker is None else args.boxes
     if boxes == "detector":
         boxes = f"detector ({landmarker.detect.name})"
-    points, labels = (keypoints + data.label_shifts for keypoints in (predicted.keypoints, data.keypoints))
+    points, labels = (keypoints + data.label_shifts for keypoints in (predictions.keypoints, data.keypoints))
     thresholds = [threshold / 100 for threshold in args.threshold]
-    found = metrics.summary(points, labels, data.people, args.norm, thresholds)
+    report = metrics.summary(points, labels, data.people, args.norm, thresholds)
     fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
-    found |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data, landmarker)}
-    if landmarker is not None and predicted.errors is not None:
+    report |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data, landmarker)}
+    if backgrounds is not None:
         measured = metrics.point_errors(points, labels, args.norm)
-        found |= confidence_report(landmarker, data, predicted, measured, args.norm)
+        report |= confidence_report(predictions, backgrounds, measured, metrics.NORMS[args.norm](data.keypoints))
     errors = metrics.all_point_errors(points, labels, args.norm).mean(axis=1)
-    return found | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
+    return report | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
 
 
-def write_pictures(folder: Path, figures: dict, faces: np.ndarray) -> None:
-    for name, figure in figures.items():
-        style.save_figure(figure, folder / name)
-    write_image(folder / FACES, faces)
-
-
-def write_page(path: Path, places: Sequence[Named], reports: dict, pairs: Sequence[dict], shown: Sequence[str]) -> None:
-    """The page of what `measure` found of each place; shown: the files of its pictures, which are of the first."""
+def write_page(
+    path: Path, sources: Sequence[Named], reports: dict, pairs: Sequence[dict], shown: Sequence[str]
+) -> None:
+    """The page of all reports; shown: the files of its pictures, which are of the first one."""
     (first, report), *rest = reports.items()
-    made = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "commit": git_commit()}
-    for name, place in places:
-        made[f"points of {name}"] = str(place) + (f", SHA-256 {sha256(place)}" if place.is_file() else "")
-    notes = [*evaluation_tables.notes(report, bool(rest)), *evaluation_tables.difference_lines(reports, pairs)]
+    facts = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "commit": git_commit()}
+    for name, source in sources:
+        facts[f"points of {name}"] = str(source) + (f", SHA-256 {sha256(source)}" if source.is_file() else "")
+    notes = [*tables.notes(report, bool(rest)), *tables.difference_lines(reports, pairs)]
     if rest:
         notes.append(f"The pictures are of {first}, the curves of all.")
-    page.write_page(
-        path,
-        f"{', '.join(reports)} on {report['data']}",
-        [evaluation_tables.rows(reports, pairs), evaluation_tables.region_rows(reports)],
-        notes,
-        {name: PICTURES[name] for name in shown},
-        made,
-    )
+    title, of_regions = f"{', '.join(reports)} on {report['data']}", tables.region_rows(reports)
+    pictures = {name: PICTURES[name] for name in shown}
+    page.write_page(path, title, [tables.rows(reports, pairs), of_regions], notes, pictures, facts)
 
 
 def is_known(path: Path) -> bool:
     """Whether a file begins as what this command writes."""
     with path.open("rb") as file:
         is_report = file.read(len(REPORT_HEAD)) == REPORT_HEAD
-    return is_report or is_ours(path) or page.is_page(path) or evaluation_tables.is_table(path)
+    return is_report or is_ours(path) or page.is_page(path) or tables.is_table(path)
 
 
-def check_files(args, places: Sequence[Named]) -> dict[Path, str]:
-    """See that all results can be written; returns the tables' files, and what kind each one is."""
-    tables = {path: kind for kind in TABLES if (path := getattr(args, kind))}
-    files = [args.output_dir / name for name in (*PICTURES, PAGE)]
-    files += [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
-    check_outputs(files, [*(place.path for place in places), *args.against], args.overwrite, is_known)
-    log_new_folders(path for path in (args.json, args.markdown, args.latex, args.csv) if path)
-    return tables
+def check_files(args, sources: Sequence[Named]) -> None:
+    """See that all results can be written."""
+    named = [path for path in (args.json, args.markdown, args.latex, args.csv) if path]
+    files = [args.output_dir / name for name in (*PICTURES, PAGE)] + named
+    check_outputs(files, [*(source.path for source in sources), *args.against], args.overwrite, is_known)
+    log_new_folders(named)
 
 
 def main() -> None:
@@ -304,39 +269,45 @@ def main() -> None:
 
 def evaluate(args) -> None:
     """The whole command by its arguments."""
-    places = with_names([*args.checkpoint, *args.predictions])
-    args.checkpoint, args.predictions = places[: len(args.checkpoint)], places[len(args.checkpoint) :]
-    args.checkpoint = [place._replace(path=file_of(place.path)) for place in args.checkpoint]
-    places = [*args.checkpoint, *args.predictions]
-    tables = devices.on_main(check_files, args, places)
+    sources = with_names([*args.checkpoint, *args.predictions])
+    networks, args.predictions = sources[: len(args.checkpoint)], sources[len(args.checkpoint) :]
+    sources = [*(network._replace(path=file_of(network.path)) for network in networks), *args.predictions]
+    devices.on_main(check_files, args, sources)
     data = open_data(args)
-    others = evaluation_report.stored_curves(args.against, data.names, args.norm, [place.name for place in places])
-    predicted = {place.name: predict(place, data, args) for place in places}
-    devices.on_main(tell, args, places, data, predicted, others, tables)
+    earlier = tables.stored_curves(args.against, data.names, args.norm, [source.name for source in sources])
+    measurements = {source.name: predict(source, data, args) for source in sources}
+    devices.on_main(write_results, args, sources, data, measurements, earlier)
 
 
-def tell(
-    args, places: Sequence[Named], data: FacialKeypointsDataset, predicted: dict, others: dict, tables: dict[Path, str]
+def write_results(
+    args,
+    sources: Sequence[Named],
+    data: FacialKeypointsDataset,
+    measurements: dict[str, Measurement],
+    earlier: dict[str, np.ndarray],
 ) -> None:
-    """Print and write what predictions are worth.
-
-    predicted: by name what `predict` returned; others: by name the errors of earlier ones; tables: see `check_files`.
-    """
+    """Print and write the figures of all measurements; earlier: the errors of earlier ones, (N,), by name."""
+    # The report of each, and what any two differ by
     reports, points = {}, {}
-    for place in places:
-        reports[place.name], points[place.name] = measure(*predicted[place.name], data, args)
-        log("{} on {data}, boxes: {boxes}".format(place.path, **reports[place.name]))
-    errors = {name: np.array(list(found["nme_by_face"].values())) for name, found in reports.items()}
+    for source in sources:
+        reports[source.name], points[source.name] = measure(measurements[source.name], data, args)
+        log("{} on {data}, boxes: {boxes}".format(source.path, **reports[source.name]))
+    errors = {name: np.array(list(report["nme_by_face"].values())) for name, report in reports.items()}
     pairs = metrics.differences(errors, data.people)
     (first, report), *rest = reports.items()
-    print(evaluation_tables.as_text(reports, pairs) if rest else evaluation_report.as_text(report))
-    curves, labels = {**errors, **others}, data.keypoints + data.label_shifts
-    figures = plots_errors.figures(report, curves)
-    write_pictures(args.output_dir, figures, plots_errors.ranked_sheet(data, points[first], labels, args.norm))
-    write_page(args.output_dir / PAGE, places, reports, pairs, [*figures, FACES])
+    print(tables.comparison_text(reports, pairs) if rest else tables.report_text(report))
+    # Pictures, and their page
+    figures = plot_report(report, errors | earlier)
+    for name, figure in figures.items():
+        save_figure(figure, args.output_dir / name)
+    labels = data.keypoints + data.label_shifts
+    write_image(args.output_dir / FACES, ranked_sheet(data, points[first], labels, args.norm))
+    write_page(args.output_dir / PAGE, sources, reports, pairs, [*figures, FACES])
     log(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")
-    for path, kind in tables.items():
-        TABLES[kind](path, reports, pairs)
+    # Tables, and the report as JSON
+    for kind, write in TABLES.items():
+        if path := getattr(args, kind):
+            write(path, reports, pairs)
     if args.json:
         compared = {"name": first, "compared_with": dict(rest), "differences": pairs} if rest else {}
         with atomic_path(args.json) as temporary:

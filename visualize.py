@@ -11,7 +11,7 @@ python visualize.py filters                  # the filters that a network begins
 python visualize.py features --layer stem.1  # the maps of a layer
 python visualize.py heatmaps --points 8,30   # where a network believes that points are
 python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
-python visualize.py annotators              # how the annotators of its data sets differ, as a network learned it
+python visualize.py annotators               # how the annotators of its data sets differ, as a network learned it
 """
 
 import cli.launch as launch
@@ -19,7 +19,6 @@ import cli.launch as launch
 import argparse
 import inspect
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,14 +28,7 @@ from cli.arguments import add_overwrite, seed
 from cli.outputs import check_outputs
 from cli.weights import default_checkpoint, default_detector, file_of, open_network
 from face68 import geometry
-from face68.draw import (
-    WHITE,
-    contact_sheet,
-    draw_landmarks,
-    draw_squares,
-    face_tile,
-    stack_sheets,
-)
+from face68.draw import WHITE, contact_sheet, draw_landmarks, draw_squares, face_tile, stack_sheets
 from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.inputs import demonstration_photo
@@ -44,32 +36,13 @@ from face68.landmarker import Landmarker
 from face68.landmarks import NUM_LANDMARKS, REGIONS
 from face68.network import FAMILY
 from face68.program import parser, positive_int
+from plots import networks
 from plots.curves import plot_histories
 from plots.data import audit_picture
 from plots.errors import error_sheet
-from plots.networks import (
-    plot_annotators,
-    plot_features,
-    plot_filters,
-    plot_heat_maps,
-    plot_occlusion,
-    plot_way,
-    rendered,
-)
 from plots.style import COLORS, as_picture, show
 
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
-SEEING = {
-    "photo": "how a photo becomes points, step by step",
-    "filters": "the filters that a network begins with, and what they find",
-    "features": "the maps of a layer",
-    "heatmaps": "where a network believes that points are",
-    "occlusion": "which parts of a face move its points when they are hidden",
-    "annotators": "how the annotators of its data sets differ, as a network learned it",
-}
-POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # what is looked at unless somebody asks for others
-
-
 # --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
@@ -107,10 +80,9 @@ def find_face(dataset, face: str) -> int:
 
 def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
     """One face through each transform, which the titles name with its parameters: the classic chain, step by step; the
-    crop that evaluation sees; those that draw at random, and how far ours may go; and mosaics, on which a detector is
-    trained.
+    crop that evaluation sees; the random ones, and how far ours may go; and mosaics, on which a detector is trained.
 
-    face: its row; None: chance takes one.
+    face: its row; None: a random one.
     """
     import torch
 
@@ -119,20 +91,17 @@ def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
     sample = dataset[int(np.random.default_rng(seed).integers(len(dataset))) if face is None else face]
     torch.manual_seed(seed)
     policy = geometry.CropPolicy()
-    cut, random_face = data_load.CropFace(policy)(sample), data_load.RandomCropFace(policy)
-    light, erase = data_load.RandomLight(), data_load.RandomErase(probability=1)
+    crop, random_face = data_load.CropFace(policy), data_load.RandomCropFace(policy)
+    cut, light, erase = crop(sample), data_load.RandomLight(), data_load.RandomErase(probability=1)
     lit = sorted((light(cut) for _ in range(25)), key=lambda one: cv2.norm(one["image"], cut["image"], cv2.NORM_L1))
-    resized = [
-        (described(one), one(sample))
-        for one in (data_load.Rescale(64), data_load.Resize((96, 160)), data_load.Resize(128))
-    ]
-    crop, cropped = (
-        described(data_load.CropFace(policy)),
-        [("CropFace", cut), ("→ Normalize()", as_shown(data_load.Normalize()(cut)))],
-    )
-    sections = {
+    resizes = data_load.Rescale(64), data_load.Resize((96, 160)), data_load.Resize(128)
+    cropped = [("CropFace", cut), ("→ Normalize()", as_shown(data_load.Normalize()(cut)))]
+    sections = {  # titles, and the captions and samples below them
         "The classic chain, each on what the one before it made": _chain(sample),
-        f"{crop}: what evaluation sees of a face. And other sizes of the whole picture": cropped + resized,
+        f"{described(crop)}: what evaluation sees of a face. And other sizes of the whole picture": [
+            *cropped,
+            *((described(resize), resize(sample)) for resize in resizes),
+        ],
         "RandomCropFace as far as it may go; and what it shows as no upright face": extremes(random_face, sample),
         f"{described(random_face)}: one warp, mostly mild": [("", random_face(sample)) for _ in range(5)],
         f"{described(light)}: of 25 draws, from little to much": [("", one) for one in lit[::6]],
@@ -160,31 +129,26 @@ def described(transform) -> str:
 
 
 def _chain(sample: dict) -> list[tuple[str, dict]]:
-    """The transforms that the course of this data set composes, and what each of them makes of a sample."""
+    """The transforms that the course of this data set composes, and the sample behind each."""
     import data_load
 
-    steps = [(f"image, {_size(sample)}", sample)]
+    steps = [("image, {1}×{0}".format(*sample["image"].shape), sample)]
     for transform in (data_load.Rescale(250), data_load.RandomCrop(224)):
         sample = transform(sample)
-        steps.append((f"→ {described(transform)}: {_size(sample)}", sample))
+        steps.append(("→ {0}: {2}×{1}".format(described(transform), *sample["image"].shape), sample))
     normal = data_load.Normalize()(sample)
     shape, gray = tuple(data_load.ToTensor()(normal)["image"].shape), as_shown(normal)
     return [*steps, ("→ Normalize(): gray, 0 … 1", gray), (f"→ ToTensor(): {shape}", gray)]
 
 
-def _size(sample: dict) -> str:
-    height, width = sample["image"].shape[:2]
-    return f"{width}×{height}"
-
-
 def as_shown(sample: dict) -> dict:
-    """What `Normalize()` made of a sample as a picture with keypoints in pixels."""
+    """A normalised sample as a picture with keypoints in pixels."""
     image = np.repeat(np.round(sample["image"][..., None] * 255).astype(np.uint8), 3, axis=2)
     return {"image": image, "keypoints": geometry.denormalize_keypoints(sample["keypoints"], *image.shape[:2])}
 
 
 def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
-    """A sample at each end of what a `RandomCropFace` may draw, by the name of what was done to it."""
+    """A sample at each end of a `RandomCropFace`'s ranges, and as no upright face; by the change's name."""
     import data_load
 
     turn, zoom, shift = 2 * transform.degrees, math.exp(2 * transform.scale), transform.shift
@@ -206,7 +170,7 @@ def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
 
 
 def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
-    """`count` mosaics of the first photos that chance takes, with the faces that a detector is to find in them."""
+    """`count` mosaics of random photos, with the faces that a detector is to find in them."""
     import torch
 
     from training.mosaics import lay
@@ -218,21 +182,6 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
         x, y, sides, rolls = mosaic["faces"].T
         tiles.append(draw_squares(mosaic["image"], np.column_stack([x, y]), sides, rolls, WHITE))
     return tiles
-
-
-def history_picture(folders: Sequence[Path]) -> np.ndarray:
-    """Several trainings over each other, (H, W, 3) uint8 RGB.
-
-    Raises:
-        InputError: a folder holds no history that can be compared, or they are too many to be told apart.
-    """
-    from training.run import read_histories  # here: those who only draw shouldn't wait for torch
-    from training.settings import MEASURES
-
-    if len(folders) > len(COLORS):
-        raise InputError(f"history: {len(folders)} trainings can't be told apart by colour; name {len(COLORS)} at most")
-    histories, column = read_histories(folders)
-    return as_picture(plot_histories(histories, column, MEASURES[column]))
 
 
 def points_of(text: str) -> list[int]:
@@ -251,15 +200,147 @@ def points_of(text: str) -> list[int]:
     return list(dict.fromkeys(points))
 
 
-def add_seeing(command: argparse.ArgumentParser, name: str) -> None:
-    """The options of a command of SEEING."""
-    command.add_argument("--image", type=Path, help="a photo with a face (default: one that matplotlib ships)")
-    command.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="|".join((*FAMILY, "FILE.pt")),
-        help="the network (default: saved_models/best.pt, else base)",
-    )
+# --- The commands: each gives its picture by its arguments ----------------------------------------------------
+# Torch and pandas are imported in those that need them: who draws the landmarks shouldn't wait for them.
+
+
+def samples(args) -> np.ndarray:
+    import data_load
+
+    dataset = data_load.open_split(args.data, args.split)
+    return sample_sheet(dataset, args.count, args.seed, args.checkpoint and file_of(args.checkpoint))
+
+
+def transforms(args) -> np.ndarray:
+    import data_load
+
+    dataset = data_load.open_split(args.data, args.split)
+    return transform_sheet(dataset, args.seed, None if args.face is None else find_face(dataset, args.face))
+
+
+def history(args) -> np.ndarray:
+    from training.run import read_histories
+    from training.settings import MEASURES
+
+    if len(args.runs) > len(COLORS):
+        most = len(COLORS)
+        raise InputError(f"history: {len(args.runs)} trainings can't be told apart by colour; name {most} at most")
+    histories, column = read_histories(args.runs)
+    return as_picture(plot_histories(histories, column, MEASURES[column]))
+
+
+def photo(args) -> np.ndarray:
+    from training import inspection
+
+    network, name = opened(args)
+    trace = inspection.follow(network, read_image(args.image), args.image, default_detector())
+    return networks.rendered(networks.plot_way(trace, name))
+
+
+def filters(args) -> np.ndarray:
+    from training.inspection import first_filters
+
+    network, name = opened(args, keypoints=False)
+    return networks.rendered(networks.plot_filters(first_filters(network, shown(network, args)), name))
+
+
+def features(args) -> np.ndarray:
+    from training.inspection import choose_layer, layer_maps
+
+    network, name = opened(args, keypoints=False)
+    picture = shown(network, args)
+    maps = layer_maps(network, picture)
+    layer = choose_layer(maps, picture, args.layer)
+    return networks.rendered(networks.plot_features(layer, maps[layer], picture, name))
+
+
+def heatmaps(args) -> np.ndarray:
+    from training.inspection import needed_heat_maps
+
+    network, name = opened(args)
+    crop = shown(network, args)
+    maps = needed_heat_maps(network, crop)
+    return networks.rendered(networks.plot_heat_maps(crop, maps, network(crop[None]), args.points, name))
+
+
+def occlusion(args) -> np.ndarray:
+    from training.inspection import occlude
+
+    network, name = opened(args)
+    crop = shown(network, args)
+    return networks.rendered(networks.plot_occlusion(crop, occlude(network, crop), args.points, name))
+
+
+def annotators(args) -> np.ndarray:
+    from training.inspection import other_annotators
+
+    network, name = opened(args)
+    crop = shown(network, args)
+    points, (own, *_), others = other_annotators(network, crop)
+    return networks.rendered(networks.plot_annotators(crop, points, others, own, name))
+
+
+def opened(args, keypoints: bool = True):
+    """The network to look into, and its name in titles; keypoints: whether a detector of faces won't do."""
+    from training import inspection
+
+    network = inspection.open_network(args.checkpoint, keypoints=keypoints)
+    return network, f"{network.checkpoint['model']} ({args.checkpoint.name})"
+
+
+def shown(network, args) -> np.ndarray:
+    """The part of the photo that a network is shown: (S, S) uint8 gray, or of a detector (H, W, 3) uint8 RGB."""
+    from training.inspection import shown_to
+
+    return shown_to(network, read_image(args.image), args.image, default_detector())
+
+
+SEEING = {  # a network's work on a photo
+    "photo": ("how a photo becomes points, step by step", photo),
+    "filters": ("the filters that a network begins with, and what they find", filters),
+    "features": ("the maps of a layer", features),
+    "heatmaps": ("where a network believes that points are", heatmaps),
+    "occlusion": ("which parts of a face move its points when they are hidden", occlusion),
+    "annotators": ("how the annotators of its data sets differ, as a network learned it", annotators),
+}
+COMMANDS = {
+    "samples": ("faces of a data set with their keypoints", samples),
+    "audit": ("what a data set holds", lambda args: audit_picture(args.data)),
+    "transforms": ("one face through each transform", transforms),
+    "landmarks": ("the numbered picture of the 68 points", lambda args: draw_landmarks()),
+    "history": ("the curves of several trainings over each other", history),
+    **SEEING,
+}
+POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # the default of --points
+
+
+# --- The command line -----------------------------------------------------------------------------------------
+
+
+def add_options(command: argparse.ArgumentParser, name: str) -> None:
+    """The options of a command."""
+    from datasets import layout
+
+    command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
+    add_overwrite(command)
+    command.add_argument("--show", action="store_true", help="open it in a window too")
+    if name == "history":
+        command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
+    if name in ("samples", "audit", "transforms"):
+        command.add_argument("--data", type=Path, default=layout.default_data(), help="folder of the data set")
+    if name in ("samples", "transforms"):
+        command.add_argument("--split", choices=layout.SPLITS, default="training", help="part of the data set")
+        command.add_argument("--seed", type=seed, default=0, help="of all that is random")
+    if name == "samples":
+        command.add_argument("--count", type=positive_int, default=12, help="number of faces")
+        help_ = "also what this network predicts"
+        command.add_argument("--checkpoint", type=Path, metavar="|".join((*FAMILY, "FILE")), help=help_)
+    if name == "transforms":
+        command.add_argument("--face", metavar="NUMBER|NAME", help="of the data set (default: chance takes one)")
+    if name in SEEING:
+        command.add_argument("--image", type=Path, help="a photo with a face (default: one that matplotlib ships)")
+        help_ = "the network (default: saved_models/best.pt, else base)"
+        command.add_argument("--checkpoint", type=Path, metavar="|".join((*FAMILY, "FILE.pt")), help=help_)
     if name == "features":
         help_ = "its name; any other lists them (default: the last that still has a quarter of the picture's width)"
         command.add_argument("--layer", help=help_)
@@ -268,95 +349,20 @@ def add_seeing(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--points", type=points_of, default=POINTS[name], help=help_)
 
 
-def see(args, photo: Path, checkpoint: Path):
-    """The figure of a command of SEEING.
-
-    Raises:
-        InputError: the photo has no face, or the network not what is asked for.
-    """
-    from training import inspection  # here: torch is needed for these alone
-
-    network = inspection.open_network(checkpoint, keypoints=args.command not in ("filters", "features"))
-    image, name = read_image(photo), f"{network.checkpoint['model']} ({checkpoint.name})"
-    if args.command == "photo":
-        return plot_way(inspection.follow(network, image, photo, default_detector()), name)
-    picture = inspection.shown_to(network, image, photo, default_detector())
-    if args.command == "filters":
-        return plot_filters(inspection.first_filters(network, picture), name)
-    if args.command == "features":
-        maps = inspection.layer_maps(network, picture)
-        layer = inspection.choose_layer(maps, picture, args.layer)
-        return plot_features(layer, maps[layer], picture, name)
-    if args.command == "heatmaps":
-        heat = inspection.needed_heat_maps(network, picture)
-        return plot_heat_maps(picture, heat, network(picture[None]), args.points, name)
-    if args.command == "annotators":
-        points, (own, *_), others = inspection.other_annotators(network, picture)
-        return plot_annotators(picture, points, others, own, name)
-    return plot_occlusion(picture, inspection.occlude(network, picture), args.points, name)
-
-
 def main() -> None:
-    import data_load
-    from datasets import layout  # here: those who only draw shouldn't wait for torch
-
     arguments = parser(__doc__)
-    helps = {
-        "samples": "faces of a data set with their keypoints",
-        "audit": "what a data set holds",
-        "transforms": "one face through each transform",
-        "landmarks": "the numbered picture of the 68 points",
-        "history": "the curves of several trainings over each other",
-        **SEEING,
-    }
-    commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(helps)}}}")
-    for name, text in helps.items():
-        command = commands.add_parser(name, help=text, formatter_class=arguments.formatter_class)
-        command.add_argument("--output", type=Path, default=Path(f"outputs/{name}.png"), help="the picture to write")
-        add_overwrite(command)
-        command.add_argument("--show", action="store_true", help="open it in a window too")
-        if name == "history":
-            command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder that train.py wrote into")
-        if name in ("landmarks", "history"):
-            continue
-        if name in SEEING:
-            add_seeing(command, name)
-            continue
-        default = layout.default_data()
-        command.add_argument("--data", type=Path, default=default, help="folder of the data set")
-        if name == "audit":
-            continue
-        command.add_argument("--split", choices=layout.SPLITS, default="training", help="part of the data set")
-        command.add_argument("--seed", type=seed, default=0, help="of all that is random")
-        if name == "samples":
-            command.add_argument("--count", type=positive_int, default=12, help="number of faces")
-            metavar = "|".join((*FAMILY, "FILE"))
-            command.add_argument("--checkpoint", type=Path, metavar=metavar, help="also what this network predicts")
-        else:
-            command.add_argument("--face", metavar="NUMBER|NAME", help="of the data set (default: chance takes one)")
+    commands = arguments.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}")
+    for name, (help_, _) in COMMANDS.items():
+        add_options(commands.add_parser(name, help=help_, formatter_class=arguments.formatter_class), name)
     args = arguments.parse_args()
     reads = []
     if args.command in SEEING:
-        checkpoint = file_of(args.checkpoint, ".pt") if args.checkpoint else default_checkpoint()
-        reads = [args.image or demonstration_photo(), checkpoint]
+        args.checkpoint = file_of(args.checkpoint, ".pt") if args.checkpoint else default_checkpoint()
+        args.image = args.image or demonstration_photo()
+        reads = [args.image, args.checkpoint]
     check_outputs([args.output], reads, args.overwrite)
-
-    if args.command in SEEING:
-        picture = rendered(see(args, *reads))
-    elif args.command == "landmarks":
-        picture = draw_landmarks()
-    elif args.command == "audit":
-        picture = audit_picture(args.data)
-    elif args.command == "history":
-        picture = history_picture(args.runs)
-    else:
-        dataset = data_load.open_split(args.data, args.split)
-        if args.command == "samples":
-            network = args.checkpoint and file_of(args.checkpoint)
-            picture = sample_sheet(dataset, args.count, args.seed, network)
-        else:
-            face = None if args.face is None else find_face(dataset, args.face)
-            picture = transform_sheet(dataset, args.seed, face)
+    _, draw = COMMANDS[args.command]
+    picture = draw(args)
     write_image(args.output, picture)
     print(args.output)
     if args.show:

@@ -1,7 +1,7 @@
 """How good keypoints are: NME, failure rate, AUC and the cumulative error curve. NumPy only.
 
-Every number is a fraction (0.05 is 5%) of a distance in the labels, its normaliser, see `NORMS`. Where none is said it
-is that between the outer eye corners (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild
+Every error is a fraction (0.05 is 5%) of a distance in the labels, its normaliser, see `NORMS`. The default is the
+distance between the outer eye corners (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild
 Challenge", 2013/2016).
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.landmarks import REGIONS, Face, inter_ocular
+from face68.landmarks import LEFT_EYE, REGIONS, RIGHT_EYE, Face, inter_ocular
 from face68.measures import measure
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
 THRESHOLDS = (FAILURE, 0.1)  # those that the field reports
-MISSED = 0.3  # what each point of a face that was not found is off by, in inter-ocular distances
+MISSED = 0.3  # the error of each point of a missed face, in inter-ocular distances
 YAWS, ROLLS = (-45, -30, -15, 15, 30, 45), (-20, -7, 7, 20)  # degrees at which `errors_by` cuts the faces
 
 
@@ -28,8 +28,8 @@ def inter_pupil(keypoints: np.ndarray) -> np.ndarray:
 
     The middles stand for the pupils, which have no point (Ren et al., "Face alignment at 3000 FPS", 2014).
     """
-    eyes = [keypoints[..., first : first + 6, :].mean(axis=-2) for first in (36, 42)]
-    return np.linalg.norm(eyes[0] - eyes[1], axis=-1)
+    right, left = (keypoints[..., eye, :].mean(axis=-2) for eye in (RIGHT_EYE, LEFT_EYE))
+    return np.linalg.norm(right - left, axis=-1)
 
 
 def box_side(keypoints: np.ndarray) -> np.ndarray:
@@ -147,19 +147,19 @@ def errors_by(values: np.ndarray, cuts: Sequence[float], errors: np.ndarray, peo
         from (included; None: no end), to, faces, nme, interval (None, or its ends) of each range.
     """
     ranges = np.searchsorted(cuts, values, side="right")
-    found = []
+    groups = []
     for i, (low, high) in enumerate(zip((None, *cuts), (*cuts, None), strict=True)):
         rows = np.flatnonzero((ranges == i) & np.isfinite(values))
         if len(rows):
             whose = np.asarray(people)[rows]
             interval = bootstrap_interval(errors[rows], whose) if len(set(whose)) > 1 else None
             mean = float(errors[rows].mean())
-            found.append({"from": low, "to": high, "faces": len(rows), "nme": mean, "interval": interval})
-    return found
+            groups.append({"from": low, "to": high, "faces": len(rows), "nme": mean, "interval": interval})
+    return groups
 
 
 def errors_by_look(truth: np.ndarray, errors: np.ndarray, people) -> dict[str, list[dict]]:
-    """Where errors (N,) lie, by what faces with labels (N, 68, 2) px look like: `errors_by` of "size", "yaw", "roll".
+    """`errors_by` "size", "yaw" and "roll" of faces with labels (N, 68, 2) px and errors (N,).
 
     The size is the inter-ocular distance in px, cut at its quartiles; yaw and roll are degrees, see face68/measures.py.
     """
@@ -177,9 +177,8 @@ def fit_calibration(log_errors: np.ndarray, distances: np.ndarray, bins: int = 2
     """Offset and slope that turn a network's log errors into true ones on average.
 
     log_errors: any shape, natural logarithms of expected distances; distances: the measured ones, in the same unit.
-    The points are sorted by expectation and cut into `bins` equal parts; the line goes through the parts' means. It
-    never falls, and rises by STEEPEST at most: a network that says nearly the same of all points has a line through
-    noise, which would tell of an error of 1e-24 px elsewhere.
+    A line is fitted to the means of a `calibration_table`, its slope limited to 0 … STEEPEST: where a network expects
+    nearly the same error of all points, the fit follows noise, and a steep line would expect 1e-24 px of other points.
     """
     expected, measured = np.log(calibration_table(np.exp(log_errors), distances, bins)).T
     centred = expected - expected.mean()
@@ -188,10 +187,11 @@ def fit_calibration(log_errors: np.ndarray, distances: np.ndarray, bins: int = 2
 
 
 def fit_scatter(expected: np.ndarray, measured: np.ndarray, bins: int = 20) -> tuple[float, float]:
-    """Factor f and scatter s with which errors √((f e)² + s²) are as large as measured ones; neither is negative.
+    """Factor f and scatter s, neither negative, with which √((f e)² + s²) of expected errors e fits measured ones.
 
-    Both are of any shape, in the scatter's unit. By least squares of relative differences of the means of `bins` parts,
-    as `calibration_table` makes them.
+    Least squares over the relative differences of squares in a `calibration_table`.
+
+    expected, measured: of any one shape, in one unit, which is the scatter's too.
     """
     table = calibration_table(expected, measured, bins) ** 2
     terms = np.column_stack([table[:, 0], np.ones(bins)]) / table[:, 1:]
@@ -225,12 +225,12 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray, count: int) -> fl
 
 
 def nearest_free(distances: np.ndarray) -> np.ndarray:
-    """Of N things, in turn, each one's nearest of K others that none before it took: indices (N,), -1 where none is.
+    """Greedy matching: each of N detections takes the nearest of K faces that is still free, (N,); -1: there is none.
 
-    distances: (N, K), infinite where two can't belong together.
+    distances: (N, K), infinite where a detection can't be of a face.
     """
     distances, nearest = distances.copy(), np.full(len(distances), -1)
-    for i, row in enumerate(distances):  # a view: what is taken is gone for those that follow
+    for i, row in enumerate(distances):  # a view: a face that was taken is infinitely far from the next detections
         if np.isfinite(row).any():
             nearest[i] = row.argmin()
             distances[:, nearest[i]] = np.inf
@@ -238,9 +238,9 @@ def nearest_free(distances: np.ndarray) -> np.ndarray:
 
 
 def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tuple[float, float]:
-    """Offset and slope that make logits (N,) those of the probability of being true (Platt, 1999), by Newton's method.
+    """Offset and slope that calibrate logits (N,) to probabilities (Platt, 1999), by Newton's method.
 
-    A weak prior, one true and one false at either end, keeps it finite where the two are apart.
+    A weak prior, a true and a false case at the lowest logit and at the highest, keeps both finite.
     """
     logits, is_true = np.asarray(logits, np.float64), np.asarray(is_true, np.float64)
     ends = [logits.min(), logits.max()] if len(logits) else [0.0, 0.0]
@@ -297,8 +297,8 @@ def at(figure: str, threshold: float) -> str:
 def differences(errors: dict[str, np.ndarray], people) -> list[dict]:
     """By how much any two differ on the same faces, with the 95% interval by paired bootstrap over people.
 
-    The differences of each person's faces are drawn together (see `bootstrap`), so what makes a face hard for both
-    counts for neither. It tells of each pair alone: of twenty that are equal, one differs all the same.
+    Each face's difference is taken first (see `bootstrap`), so a face that is hard for both counts for neither. Each
+    interval is of one pair alone: of twenty pairs of equals, one counts as different by chance.
 
     errors: NME of each face (N,), by name; people: whose face each one is, (N,).
 
@@ -317,9 +317,9 @@ def differences(errors: dict[str, np.ndarray], people) -> list[dict]:
 
 
 def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
-    """The surest of the faces found where points (68, 2) px say that one is; None: it was missed.
+    """The surest of the faces at labelled points (68, 2) px; None: it was missed.
 
-    A face is where it was looked for, or where its points are: a detector frames a turned face badly.
+    Its box or its points are near the labels: a detector frames a turned face badly.
     """
     near = [face for face in faces if is_near(face.box, points) or is_near(geometry.box_of(face.keypoints), points)]
     return max(near, key=lambda face: face.score or 0.0, default=None)

@@ -86,17 +86,21 @@ def background_scores(landmarker: Landmarker, data: FacialKeypointsDataset) -> n
         ).face_scores
 
 
-def confidence_report(landmarker: Landmarker, data, predictions: Predictions, measured: np.ndarray, norm: str) -> dict:
-    """How true the network's judgement is; measured (N, 68): `metrics.point_errors` with that normaliser."""
+def confidence_report(
+    predictions: Predictions, backgrounds: np.ndarray, measured: np.ndarray, normalisers: np.ndarray
+) -> dict:
+    """How true the network's own judgement is: expected beside measured errors, and its face score.
+
+    backgrounds: `background_scores`; measured: `metrics.point_errors`, (N, 68); normalisers: (N,) px.
+    """
     found = np.isfinite(measured).all(axis=1)
-    expected = predictions.errors / metrics.NORMS[norm](data.keypoints)[:, None]
-    backgrounds = background_scores(landmarker, data)
+    expected = predictions.errors / normalisers[:, None]
     accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
     wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
     return {
         "expected_and_measured_errors": metrics.calibration_table(expected[found], measured[found]).tolist(),
         "face_scores": {
-            "recall": accepted / len(data),
+            "recall": accepted / len(measured),
             "precision": accepted / max(1, accepted + wrong),
         },
     }

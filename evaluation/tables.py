@@ -1,14 +1,18 @@
-"""Several sets of points on the same faces, side by side in one table: as text, Markdown, LaTeX and CSV.
+"""The tables of an evaluation: text for the terminal, Markdown, LaTeX and CSV; and the reports of earlier ones.
 
 Reports are those of evaluate.py, by name; the others are compared with the first. Pairs are `metrics.differences`.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from evaluation import metrics
-from face68.files import atomic_path, printable
+from face68.files import InputError, atomic_path, printable
 from face68.formats import csv_writer
+from face68.landmarker import MIN_FACE_SCORE
 
 MARKDOWN_HEAD, LATEX_HEAD = "<!-- face68 evaluate.py -->\n", "% face68 evaluate.py; needs \\usepackage{booktabs}\n"
 CSV_COLUMNS = ("name", "boxes", "faces", "people", "missed", "normaliser", "labels", "nme", "nme_low", "nme_high")
@@ -25,8 +29,7 @@ def text_table(rows: Sequence[dict[str, str]]) -> str:
 def rows(reports: dict[str, dict], pairs: Sequence[dict]) -> list[dict[str, str]]:
     """A row of text a report, by heading: what it is, NME, median, FR and AUC, and its difference from the first."""
     (first, top), *_ = reports.items()
-    norm, found = top["normaliser"], []
-    from_first = {pair["minus"]: pair for pair in pairs if pair["of"] == first}
+    norm, lines, from_first = top["normaliser"], [], _from_first(first, pairs)
     for name, report in reports.items():
         low, high = report["nme_95_interval_over_people"]
         row = {
@@ -42,8 +45,12 @@ def rows(reports: dict[str, dict], pairs: Sequence[dict]) -> list[dict[str, str]
             row[f"AUC@{100 * threshold:g}%"] = f"{report[metrics.at('auc', threshold)]:.3f}"
         if from_first:
             row[f"NME − {printable(first)}"] = _difference(from_first[name], -1) if name in from_first else ""
-        found.append(row)
-    return found
+        lines.append(row)
+    return lines
+
+
+def _from_first(first: str, pairs: Sequence[dict]) -> dict[str, dict]:
+    return {pair["minus"]: pair for pair in pairs if pair["of"] == first}
 
 
 def region_rows(reports: dict[str, dict]) -> list[dict[str, str]]:
@@ -87,6 +94,40 @@ def _difference(pair: dict, sign: int = 1) -> str:
     mean, *ends = (f"{round(value, 3) + 0.0:+.3f}".replace("-", "−") for value in values)  # and no −0.000
     star = f" {STARRED}" if pair["more_than_noise"] else ""
     return mean + (f" ({ends[0]} to {ends[1]})" if ends else "") + star
+
+
+# --- On the terminal ------------------------------------------------------------------------------------------
+
+
+def report_text(report: dict) -> str:
+    """The main figures of a report of evaluate.py, a line each, for the terminal."""
+    (low, high), norm = report["nme_95_interval_over_people"], report["normaliser"]
+    figures = {
+        "faces": f"{report['faces']} of {report['people']} people, {report['missed']} missed",
+        f"NME ({norm})": f"{report['nme']:.2%}  (95% interval {low:.2%} to {high:.2%})",
+        f"median ({norm})": f"{report['nme_median']:.2%}",
+    }
+    for threshold in report["thresholds"]:
+        failed, area = (report[metrics.at(figure, threshold)] for figure in ("failure_rate", "auc"))
+        end = f"{100 * threshold:g}% ({norm})"
+        figures |= {f"FR@{end}": f"{failed:.2%}", f"AUC@{end}": f"{area:.3f}"}
+    figures |= {f"NME ({norm}), {region}": f"{error:.2%}" for region, error in report["nme_by_region"].items()}
+    if "expected_and_measured_errors" in report:
+        ratios = [measured / expected for expected, measured in report["expected_and_measured_errors"]]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f} in ten bins of points"
+        recall, precision = (report["face_scores"][name] for name in ("recall", "precision"))
+        figures |= {
+            "expected errors": f"measured / expected: {spread}",
+            "face score": f"at {MIN_FACE_SCORE}: recall {recall:.2%} of faces, precision {precision:.2%} beside as "
+            "many pieces of background",
+        }
+    return "\n".join(f"{name:<26} {figure}" for name, figure in (figures | {"labels": report["labels"]}).items())
+
+
+def comparison_text(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
+    """The table, what it means and how any two differ, for the terminal."""
+    lines = [text_table(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
+    return "\n".join(lines + difference_lines(reports, pairs))
 
 
 # --- Files ----------------------------------------------------------------------------------------------------
@@ -134,7 +175,7 @@ def write_csv(path: Path, reports: dict[str, dict], pairs: Sequence[dict]) -> No
         InputError: the file can't be written.
     """
     (first, top), *_ = reports.items()
-    from_first = {pair["minus"]: pair for pair in pairs if pair["of"] == first}
+    from_first = _from_first(first, pairs)
     figures = ["nme_median", *(metrics.at(f, t) for t in top["thresholds"] for f in ("failure_rate", "auc"))]
     behind = ["difference", "difference_low", "difference_high"]
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -161,7 +202,33 @@ def is_table(path: Path) -> bool:
         return file.read(max(map(len, heads))).startswith(tuple(heads))
 
 
-def as_text(reports: dict[str, dict], pairs: Sequence[dict]) -> str:
-    """The table, what it means and how any two differ, for the terminal."""
-    lines = [text_table(rows(reports, pairs)), *notes(next(iter(reports.values())), bool(pairs))]
-    return "\n".join(lines + difference_lines(reports, pairs))
+# --- Earlier reports ------------------------------------------------------------------------------------------
+
+
+def stored_curves(paths: list[Path], names: list[str], norm: str, taken: Sequence[str]) -> dict[str, np.ndarray]:
+    """The NME of each face in earlier reports of --json, labelled by the file's stem, or its path where that is taken.
+
+    names: the faces measured now; a label says where a file has other faces. norm: the normaliser.
+    taken: labels of other curves.
+
+    Raises:
+        InputError: a file can't be read, is no report, or has another normaliser.
+    """
+    curves = {}
+    for path in paths:
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            errors, other = stored["nme_by_face"], stored["normaliser"]
+            values = np.array([float(error) for error in errors.values()])
+            if not len(values) or not np.isfinite(values).all():
+                raise ValueError
+        except OSError as error:
+            raise InputError(f"{path}: can't be read ({error.strerror}); check the path") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: holds no errors by face; give a file that evaluate.py --json wrote") from error
+        if other != norm:
+            raise InputError(f"{path}: its errors are {other}, not {norm}; write it anew with --norm {norm}")
+        others = "" if errors.keys() == set(names) else " (other faces)"
+        label = f"{path.stem}{others}"
+        curves[label if label not in (*taken, *curves) else f"{path}{others}"] = values
+    return curves

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from face68.draw import (
-    BLUE,
-    INK,
-    VERMILION,
-    contact_sheet,
-)
-from plots.style import COLORS, LOSSES_OF, new_figure, plain_log_ticks, to_hex
+from face68.draw import BLUE, INK, VERMILION, contact_sheet
+from plots.style import COLORS, new_figure, plain_log_ticks, to_hex
+
+# The curves of the losses by what is measured: why that of training may lie above that of validation.
+LOSSES_OF = {"val_nme": ("training: changed faces, all parts", "validation: faces as they are, points alone")}
 
 
 def plot_training_curves(history: dict[str, list[float]], column: str, measure: str):

@@ -7,7 +7,7 @@ import numpy as np
 
 from face68.draw import VERMILION, schematic_face
 from face68.files import InputError
-from plots.style import COLORS, GRAY, _draw_schematic, _plain, as_picture, new_figure, to_hex
+from plots.style import COLORS, GRAY, as_picture, draw_schematic, new_figure, plain_name, to_hex
 
 
 def plot_audit(splits: Sequence[dict], title: str):
@@ -32,13 +32,13 @@ def plot_audit(splits: Sequence[dict], title: str):
         ("Pitch: turned up or down", "degrees", [one["poses"][:, 1] for one in splits]),
         ("Roll: tilted", "degrees", [one["poses"][:, 2] for one in splits]),
     ]
-    for place, (heading, xlabel, columns) in zip(axes[:2].flat, histograms, strict=True):
-        _histograms(place, [one["name"] for one in splits], columns, heading, xlabel)
+    for panel, (heading, xlabel, columns) in zip(axes[:2].flat, histograms, strict=True):
+        _histograms(panel, [one["name"] for one in splits], columns, heading, xlabel)
     _people(people, splits)
     faces = [one for one in splits if one["outside"] is not None]
     _points_outside(figure, outside, faces)
     _label_shift(shift, faces)
-    figure.suptitle(_plain(title))
+    figure.suptitle(plain_name(title))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
@@ -87,7 +87,7 @@ def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
     if splits:
         shares = 100 * np.average([split["outside"] for split in splits], axis=0, weights=weights)
     highest = shares.max()
-    dots = _draw_schematic(axes, shares, 20 if highest > 0 else 0)
+    dots = draw_schematic(axes, shares, 20 if highest > 0 else 0)
     axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")
     if highest > 0:
         bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, label="% of the faces")
@@ -98,7 +98,7 @@ def _label_shift(axes, splits: Sequence[dict]) -> None:
     """The shift that is taken off the labels, as arrows from where the labels lie, enlarged."""
     shift = splits[0]["shift"] if splits else np.zeros((68, 2))
     face = schematic_face()
-    _draw_schematic(axes, np.zeros(68), 0)
+    draw_schematic(axes, np.zeros(68), 0)
     longest = np.linalg.norm(shift, axis=1).max()
     if longest > 0:
         enlarged = 5

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from evaluation import metrics
-from evaluation.report import ranked
 from face68 import geometry
 from face68.detect import Detections
 from face68.draw import (
@@ -21,7 +20,16 @@ from face68.draw import (
     stack_sheets,
 )
 from face68.landmarks import REGIONS
-from plots.style import COLORS, GRAY, _draw_schematic, _plain, new_figure, plain_log_ticks, shortened, to_hex
+from plots.style import COLORS, GRAY, draw_schematic, new_figure, plain_log_ticks, plain_name, to_hex
+
+LOOKS = {  # by which faces are grouped: title, axis
+    "size": ("By the size of the face", "inter-ocular distance, px (number of faces)"),
+    "yaw": ("By yaw: the head turned sideways", "yaw, degrees (number of faces)"),
+    "roll": ("By roll: the head tilted", "roll, degrees (number of faces)"),
+}
+
+POINTS = "in colour what was predicted, white crosses are the truth"
+SQUARES = "what was found in colour, what is there in white; the thick side is the forehead's"
 
 
 def plot_ced(
@@ -41,8 +49,9 @@ def plot_ced(
         figures = f"NME {100 * np.mean(errors):.2f}%, AUC@{end:g}% {metrics.auc(errors, threshold):.3f}"
         figures += f", FR@{end:g}% {100 * metrics.failure_rate(errors, threshold):.1f}%"
         space = " " if len(name) + len(figures) < 66 else "\n"  # what the figure is wide enough for
+        shown = name if len(name) <= 62 else f"…{name[-61:]}"  # paths differ at their ends
         style = {"color": color, "linestyle": "-" if i < len(COLORS) else "--"}
-        axes.plot(100 * thresholds, 100 * shares, label=f"{_plain(shortened(name, 62))}:{space}{figures}", **style)
+        axes.plot(100 * thresholds, 100 * shares, label=f"{plain_name(shown)}:{space}{figures}", **style)
         if i == 0:
             axes.fill_between(100 * thresholds, 100 * shares, color=color, alpha=0.1, linewidth=0)
         step = min(0.012, 0.055 / len(errors_by_name))  # bars of many take no more room
@@ -62,7 +71,7 @@ def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
     """
     figure, axes = new_figure(5.4, 4.6)
     percent = 100 * np.asarray(errors, dtype=np.float64)
-    dots = _draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9))
+    dots = draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9))
     label = f"mean error ({norm}), %; the worst point of each region is named"
     bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=40, pad=0.02)
     bar.set_label(label, fontsize=9)
@@ -85,38 +94,48 @@ def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
     return figure
 
 
-def plot_groups(
-    panels: Sequence[dict], mean: float, highest: float, columns: int = 2, norm: str = metrics.INTER_OCULAR
-):
-    """The error of groups of faces or points, a panel for each way to group them. A matplotlib Figure.
-
-    panels: title, xlabel, and groups: label, nme, interval (its ends, or None) of each one, fractions.
-    mean: the NME of all, drawn as a line. highest: the largest error that fits, of panels that are to be compared.
-    """
+def plot_groups(report: dict):
+    """The error by region, size, yaw and roll in a report of evaluate.py, a panel each. A matplotlib Figure."""
     from matplotlib.ticker import MaxNLocator
 
-    rows = -(-len(panels) // columns)
-    figure, axes = new_figure(4.6 * columns, 3.4 * rows, columns, rows, sharey=True)
-    places = np.ravel(axes)
-    for place, panel in zip(places, panels, strict=False):
-        groups = panel["groups"]
-        place.axhline(100 * mean, color=to_hex(VERMILION), linewidth=1, label="all faces")
+    intervals = report["nme_by_region_95_intervals"]
+    regions = [
+        {"label": name, "nme": error, "interval": intervals[name]} for name, error in report["nme_by_region"].items()
+    ]
+    panels = [("By region of the face", "region", regions)]
+    for name, (title, xlabel) in LOOKS.items():
+        groups = report["nme_by_look"][name]
+        panels.append((title, xlabel, [group | {"label": _range_label(group, len(groups) > 5)} for group in groups]))
+    figure, axes = new_figure(9.2, 6.8, 2, 2, sharey=True)
+    highest = 0.001  # an axis needs some length
+    for panel, (title, xlabel, groups) in zip(axes.flat, panels, strict=True):
+        panel.axhline(100 * report["nme"], color=to_hex(VERMILION), linewidth=1, label="all faces")
         for i, group in enumerate(groups):
-            if group["interval"] is not None:
-                ends = [100 * end for end in group["interval"]]
-                place.plot([i, i], ends, color=to_hex(BLUE), linewidth=1.5)
+            ends = group["interval"] or ()
+            highest = max(highest, group["nme"], *ends)
+            if ends:
+                panel.plot([i, i], [100 * end for end in ends], color=to_hex(BLUE), linewidth=1.5)
         values = [100 * group["nme"] for group in groups]
-        place.plot(range(len(groups)), values, "o", color=to_hex(BLUE), markersize=4.5, label="mean and 95% interval")
-        place.set_xticks(range(len(groups)), [group["label"] for group in groups])
-        place.set(title=panel["title"], xlabel=panel["xlabel"], ylim=(0, 105 * highest), xlim=(-0.5, len(groups) - 0.5))
-        place.grid(visible=False, axis="x")
-    for place in places[::columns]:
-        place.set(ylabel=f"NME ({norm}), %")
-        place.yaxis.set_major_locator(MaxNLocator(6))  # the same in figures of other heights
-    for place in places[len(panels) :]:
-        place.set_axis_off()
-    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        panel.plot(range(len(groups)), values, "o", color=to_hex(BLUE), markersize=4.5, label="mean and 95% interval")
+        panel.set_xticks(range(len(groups)), [group["label"] for group in groups])
+        panel.set(title=title, xlabel=xlabel, xlim=(-0.5, len(groups) - 0.5))
+        panel.grid(visible=False, axis="x")
+    axes[0, 0].set_ylim(0, 105 * highest)  # of all: they share it
+    for left in axes[:, 0]:
+        left.set(ylabel=f"NME ({report['normaliser']}), %")
+        left.yaxis.set_major_locator(MaxNLocator(6))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _range_label(group: dict, narrow: bool) -> str:
+    """The range of one of `metrics.errors_by` and the number of its faces below; `narrow` breaks the range, too."""
+    low, high = (None if end is None else f"{end:g}".replace("-", "−") for end in (group["from"], group["to"]))
+    if low is None:
+        text = "all" if high is None else f"< {high}"
+    else:
+        text = f"≥ {low}" if high is None else f"{low} to{chr(10) if narrow else ' '}{high}"
+    return f"{text}\n({group['faces']})"
 
 
 def plot_calibration(table, norm: str = metrics.INTER_OCULAR):
@@ -139,61 +158,23 @@ def plot_calibration(table, norm: str = metrics.INTER_OCULAR):
     return figure
 
 
-LOOKS = {  # by which faces are grouped: title, axis
-    "size": ("By the size of the face", "inter-ocular distance, px (number of faces)"),
-    "yaw": ("By yaw: the head turned sideways", "yaw, degrees (number of faces)"),
-    "roll": ("By roll: the head tilted", "roll, degrees (number of faces)"),
-}
-
-POINTS = "in colour what was predicted, white crosses are the truth"
-KEY = "NME ({}); " + POINTS
-SQUARES = "what was found in colour, what is there in white; the thick side is the forehead's"
-
-
-def group_panels(report: dict) -> dict[str, dict]:
-    """What `plots.plot_groups` shows of a report of evaluate.py, by name: region, size, yaw, roll."""
-    intervals = report["nme_by_region_95_intervals"]
-    regions = [
-        {"label": name, "nme": error, "interval": intervals[name]} for name, error in report["nme_by_region"].items()
-    ]
-    panels = {"region": {"title": "By region of the face", "xlabel": "region", "groups": regions}}
-    for name, (title, xlabel) in LOOKS.items():
-        groups, space = report["nme_by_look"][name], "\n" if len(report["nme_by_look"][name]) > 5 else " "
-        labels = [f"{range_label(group, space)}\n({group['faces']})" for group in groups]
-        groups = [group | {"label": label} for group, label in zip(groups, labels, strict=True)]
-        panels[name] = {"title": title, "xlabel": xlabel, "groups": groups}
-    return panels
-
-
-def highest_error(panels: dict[str, dict]) -> float:
-    """The largest error, or end of an interval, in `group_panels`; at least 0.1%, for an axis needs some length."""
-    groups = [group for panel in panels.values() for group in panel["groups"]]
-    return max(0.001, *(max(group["nme"], *(group["interval"] or [0])) for group in groups))
-
-
-def range_label(group: dict, space: str = " ") -> str:
-    """The range of one of `metrics.errors_by`, as "< 30", "30 to 45" or "≥ 45"; `space` is that behind "to"."""
-    low, high = (None if end is None else f"{end:g}".replace("-", "−") for end in (group["from"], group["to"]))
-    if low is None:
-        return "all" if high is None else f"< {high}"
-    return f"≥ {low}" if high is None else f"{low} to{space}{high}"
-
-
-def figures(report: dict, curves: dict[str, np.ndarray]) -> dict:
+def plot_report(report: dict, curves: dict[str, np.ndarray]) -> dict:
     """The plots of a report of evaluate.py, by the names of their files: matplotlib Figures.
 
     curves: NME of each face (N,) by name, the report's own first.
     """
-    panels, norm = group_panels(report), report["normaliser"]
-    groups = plot_groups(list(panels.values()), report["nme"], highest_error(panels), norm=norm)
-    shown = {
+    norm = report["normaliser"]
+    figures = {
         "ced.png": plot_ced(curves, report["thresholds"][0], norm),
         "points.png": plot_points(report["nme_by_point"], norm),
-        "groups.png": groups,
+        "groups.png": plot_groups(report),
     }
     if "expected_and_measured_errors" in report:
-        shown["calibration.png"] = plot_calibration(report["expected_and_measured_errors"], norm)
-    return shown
+        figures["calibration.png"] = plot_calibration(report["expected_and_measured_errors"], norm)
+    return figures
+
+
+# --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
 def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
@@ -209,25 +190,32 @@ def error_sheet(
     dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm=metrics.INTER_OCULAR
 ) -> np.ndarray:
     """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name."""
-    return _sheet(dataset, chosen, predicted, truth, f"{title}: {KEY.format(norm)}", norm)
+    return _captioned(dataset, chosen, predicted, truth, f"{title}: NME ({norm}); {POINTS}", norm)
 
 
-def _sheet(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
+def _captioned(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
     errors = metrics.nme(predicted, truth, norm)
-    captions = [f"{error_label(errors[i])}  {Path(dataset.names[i]).stem}" for i in chosen]
+    names = [Path(dataset.names[i]).stem for i in chosen]
+    labels = ["missed" if np.isnan(error) else f"{error:.1%}" for error in errors[list(chosen)]]
+    captions = [f"{label}  {name}" for label, name in zip(labels, names, strict=True)]
     return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
 
 
-def error_label(error: float) -> str:
-    """The error of a face, NaN where it was missed, as a caption says it."""
-    return "missed" if np.isnan(error) else f"{error:.1%}"
+def rank_faces(errors: np.ndarray) -> dict[str, np.ndarray]:
+    """The rows of the best faces, those in the middle and the worst, of errors (N,), by heading; no face twice."""
+    order, middle = np.argsort(errors, kind="stable"), min(4, len(errors) // 3)
+    start = -(-(len(errors) - middle) // 2)
+    best, median, worst = np.split(order, [start, start + middle])
+    rows = {"The best": best[:4], "In the middle": median, "The worst, worst first": worst[::-1][:12]}
+    return {heading: of_kind for heading, of_kind in rows.items() if len(of_kind)}
 
 
 def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = metrics.INTER_OCULAR) -> np.ndarray:
     """The best faces, those in the middle and the worst, missed ones first, one below the other."""
-    (best, *others) = ranked(metrics.nme(predicted, truth, norm)).items()
-    sheets = [error_sheet(dataset, best[1], predicted, truth, f"{best[0]} of {len(dataset)} faces", norm)]
-    return stack_sheets(sheets + [_sheet(dataset, rows, predicted, truth, heading, norm) for heading, rows in others])
+    ((heading, rows), *others) = rank_faces(metrics.nme(predicted, truth, norm)).items()
+    best = error_sheet(dataset, rows, predicted, truth, f"{heading} of {len(dataset)} faces", norm)
+    below = [_captioned(dataset, rows, predicted, truth, heading, norm) for heading, rows in others]
+    return stack_sheets([best, *below])
 
 
 def detection_sheet(

@@ -1,7 +1,6 @@
-"""Plots of trainings, errors, times and data sets; and the style of every plot. Figures of matplotlib.
+"""The style of every plot, figures made and written. Matplotlib without pyplot: nothing global is touched.
 
-They are figures of their own, without pyplot: nothing global is touched. Matplotlib is imported where it is needed:
-those who train or look at samples shouldn't wait for it.
+Matplotlib is imported in functions, for start-up time: those who train or look at samples shouldn't wait for it.
 """
 
 from pathlib import Path
@@ -17,22 +16,7 @@ DPI = 150
 GRAY, GRID = "#bfbfbf", "#e5e5e5"  # of what only frames the data
 
 
-# --- Trainings ------------------------------------------------------------------------------------------------
-
-
-# What the curves of the losses are of, by what is measured: why the one of training may lie above that of validation.
-LOSSES_OF = {"val_nme": ("training: changed faces, all parts", "validation: faces as they are, points alone")}
-
-
-def shortened(name: str, length: int) -> str:
-    """A name without its beginning, where it has more letters than `length`: paths differ at their ends."""
-    return name if len(name) <= length else f"…{name[1 - length :]}"
-
-
-# --- The style ------------------------------------------------------------------------------------------------
-
-
-def _draw_schematic(axes, values: np.ndarray, sizes):
+def draw_schematic(axes, values: np.ndarray, sizes):
     """The schematic face with a dot a point, coloured by values (68,); returns the dots."""
     face = schematic_face()
     for _, points, closed in SKELETON:
@@ -48,7 +32,7 @@ def save_figure(figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix chooses the format.
 
     Raises:
-        InputError: the suffix is no format of matplotlib's, or the place can't be written to.
+        InputError: the suffix is no format of matplotlib's, or the file can't be written.
     """
     formats = figure.canvas.get_supported_filetypes()
     if Path(path).suffix[1:].lower() not in formats:
@@ -81,7 +65,7 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, sha
 
 
 def plain_log_ticks(axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …; its label, set before, says what it is."""
+    """Ticks of a logarithmic axis as plain numbers: 0.2, 0.3, 0.5, 1, 2, …; its label, set before, gets "(log)"."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
@@ -90,7 +74,7 @@ def plain_log_ticks(axis) -> None:
     axis.set_label_text(f"{axis.get_label_text()} (log)")
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A file's name as matplotlib shows it: no formula, and not left out of the legend for its first letter."""
     name = printable(name).replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name

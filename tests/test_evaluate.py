@@ -10,7 +10,7 @@ import evaluate
 from data_load import open_split
 from evaluation import metrics
 from evaluation.metrics import is_near, labelled_face
-from evaluation.report import stored_curves
+from evaluation.tables import stored_curves
 from face68 import geometry
 from face68.files import InputError, sha256
 from face68.formats import ImageResult, write_json
@@ -104,7 +104,7 @@ def parsed(monkeypatch, folder, *arguments):
 def measured(args) -> dict:
     """The report on the one that is to be measured."""
     data = evaluate.open_data(args)
-    report, _ = evaluate.measure(*evaluate.predict(args.predictions[0], data, args), data, args)
+    report, _ = evaluate.measure(evaluate.predict(args.predictions[0], data, args), data, args)
     return report
 
 

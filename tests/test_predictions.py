@@ -23,7 +23,7 @@ from face68.detect import WholeFrame
 from face68.files import InputError
 from face68.formats import ImageResult, write_faces_csv, write_json, write_jsonl, write_pts
 from face68.landmarker import Landmarker
-from face68.landmarks import Face
+from face68.landmarks import Face, inter_ocular
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_a_missed_face_has_no_points(data, monkeypatch):
     assert np.isfinite(predicted.keypoints).all(axis=(1, 2)).tolist() == [False, False, True, False]
     assert predicted.errors.shape == (4, 68) and np.isnan(predicted.face_scores[[0, 1, 3]]).all()
     measured = np.where(np.isnan(predicted.errors), np.nan, 0.05)
-    report = confidence_report(Landmarker(SHIPPED), data, predicted, measured, "inter-ocular")
-    assert report["face_scores"]["recall"] == 0.25
+    report = confidence_report(predicted, np.array([0.9, 0.1, 0.1, 0.1]), measured, inter_ocular(data.keypoints))
+    assert report["face_scores"] == {"recall": 0.25, "precision": 0.5}
     assert np.array(report["expected_and_measured_errors"])[:, 1] == pytest.approx([0.05] * 10)
 
 

@@ -1,4 +1,4 @@
-"""Plots show the numbers they got, sheets the faces they got, and the commands write their pictures."""
+"""Sheets show the faces they got, and the commands write their pictures."""
 
 import subprocess
 import sys
@@ -12,96 +12,14 @@ from conftest import SHIPPED
 import visualize
 from benchmarks import figures
 from data_load import RandomCropFace, crop_face, open_split
-from docs import pictures as docs_pictures
+from docs import pictures
 from face68 import draw, geometry
 from face68.files import InputError
 from face68.images import is_marked, read_image
 from face68.landmarks import FLIP
-from plots import curves as plots_curves
-from plots import style
 from training import inspection
 
 ROOT = Path(visualize.__file__).parent
-
-
-def test_training_curves_mark_the_best_epoch():
-    history = {
-        "epoch": [1, 2, 3, 4],
-        "train_loss": [1.0, 0.1, 0.01, 0.001],
-        "val_loss": [2.0, 0.2, 0.1, 0.3],
-        "val_nme": [0.5, float("nan"), 0.0412, 0.06],
-    }
-    left, right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
-    assert left.get_yscale() == "log"
-    assert [list(line.get_ydata()) for line in left.lines] == [history["train_loss"], history["val_loss"]]
-    curve, best = right.lines
-    assert curve.get_ydata()[3] == pytest.approx(6)
-    assert (best.get_xdata()[0], best.get_ydata()[0]) == (3, pytest.approx(4.12))
-    assert right.get_legend().get_texts()[0].get_text() == "best: 4.12% in epoch 3"
-
-
-def test_training_curves_begin_before_training_which_is_never_the_best_epoch():
-    history = {
-        "epoch": [0, 1, 2, 3],
-        "train_loss": [float("nan"), 0.9, 0.5, 0.4],
-        "val_loss": [1.0, 0.6, 0.4, 0.5],
-        "val_nme": [0.6, 0.2, 0.05, 0.07],
-    }
-    left, right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes
-    curve, untrained, best = right.lines
-    np.testing.assert_allclose(curve.get_xydata(), [(0, 60), (1, 20), (2, 5), (3, 7)])
-    np.testing.assert_allclose(untrained.get_xydata(), [(0, 60)])
-    np.testing.assert_allclose(best.get_xydata(), [(2, 5)])
-    texts = [text.get_text() for text in right.get_legend().get_texts()]
-    assert texts == ["before: 60.00%", "best: 5.00% in epoch 2"]
-    assert right.get_yscale() == "log" and left.lines[1].get_xdata()[0] == 0
-    history["val_nme"] = [0.06, 0.07, 0.065, 0.08]
-    right = plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)").axes[1]
-    assert right.get_yscale() == "linear"
-    np.testing.assert_allclose(right.lines[2].get_xydata(), [(2, 6.5)])
-    history["val_nme"] = [1.0, 0.5, 0.0, 0.1]
-    assert plots_curves.plot_training_curves(history, "val_nme", "1 - AP").axes[1].get_yscale() == "linear", (
-        "0 has no log"
-    )
-
-
-def test_histories_have_a_colour_a_run_and_say_which_is_which():
-    long = {
-        "epoch": [0, 1, 2],
-        "train_loss": [float("nan"), 0.9, 0.5],
-        "val_loss": [1.0, 0.6, 0.4],
-        "val_nme": [0.6, 0.05, 0.08],
-        "seconds": [6.0, 60.0, 54.0],
-    }
-    old = {name: values[1:] for name, values in long.items()}  # of an earlier version: without epoch 0
-    left, right = plots_curves.plot_histories({"wing": long, "mse": old}, "val_nme", "NME (inter-ocular)").axes
-    curves = {line.get_label(): line for line in right.lines if len(line.get_xdata()) > 1}
-    assert list(curves) == ["wing: best 5.00% in epoch 1, 2.0 min", "mse: best 5.00% in epoch 1, 1.9 min"]
-    for line, history in zip(curves.values(), (long, old), strict=True):
-        np.testing.assert_allclose(
-            line.get_xydata(), np.transpose([history["epoch"], np.multiply(history["val_nme"], 100)])
-        )
-        same = [other for other in left.lines if other.get_color() == line.get_color()]
-        assert [list(other.get_ydata())[-2:] for other in same] == [
-            history["train_loss"][-2:],
-            history["val_loss"][-2:],
-        ]
-        assert [list(other.get_xdata()) for other in same] == [history["epoch"]] * 2
-    assert len({line.get_color() for line in curves.values()}) == 2
-    dots = [line.get_xydata().tolist() for line in right.lines if line.get_marker() == "o"]
-    np.testing.assert_allclose(dots, [[[1, 5]], [[1, 5]]])
-    assert right.get_xlabel() == "epoch" and right.get_ylabel() == "NME (inter-ocular), % (log)"
-    told = [text.get_text() for text in left.get_legend().get_texts()]
-    assert told == ["training: changed faces, all parts", "validation: faces as they are, points alone"]
-    assert [text.get_text() for text in right.figure.legends[0].get_texts()] == list(curves)
-
-
-def test_short_trainings_say_how_short_and_logarithmic_axes_that_they_are():
-    history = {name: [1.0, 0.9] for name in ("epoch", "train_loss", "val_loss", "val_1_minus_ap")} | {"seconds": [1, 2]}
-    left, right = plots_curves.plot_histories({"quick": history}, "val_1_minus_ap", "1 - AP").axes
-    assert right.lines[1].get_label().endswith(", 3.0 s")
-    assert left.get_ylabel() == "loss (log)" and right.get_ylabel() == "1 - AP, %"
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["training", "validation"]
 
 
 def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
@@ -125,30 +43,6 @@ def test_history_lays_runs_over_each_other(tmp_path, monkeypatch, capsys):
         InputError, match=r"c, \S+d: no training there; make it by python train.py --output-dir \S+c and"
     ):
         run(tmp_path / "c", tmp_path / "a", tmp_path / "d")
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 30, 1000])
-def test_epochs_are_whole_numbers_and_losses_plain_ones(epochs):
-    history = {name: np.linspace(0.9, 0.11, epochs).tolist() for name in ("train_loss", "val_loss", "val_nme")}
-    figure = plots_curves.plot_training_curves(
-        history | {"epoch": list(range(1, epochs + 1))}, "val_nme", "NME (inter-ocular)"
-    )
-    figure.canvas.draw()
-    for axes in figure.axes:
-        (low, high), ticks = axes.get_xlim(), axes.get_xticks()
-        assert ((low <= ticks) & (ticks <= high)).any()
-        assert (ticks == np.round(ticks)).all()
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert len([float(label) for label in labels]) > 1
-
-
-@pytest.mark.parametrize("epochs", [0, 1])
-def test_training_curves_of_a_run_that_just_began(epochs, tmp_path):
-    history = {name: [1.0] * epochs for name in ("epoch", "train_loss", "val_loss", "val_nme")}
-    style.save_figure(
-        plots_curves.plot_training_curves(history, "val_nme", "NME (inter-ocular)"), tmp_path / "curves.png"
-    )
-    assert cv2.imread(str(tmp_path / "curves.png")).std() > 0
 
 
 def test_speed_has_a_named_dot_for_each_row_on_the_line_of_its_times():
@@ -227,14 +121,14 @@ def test_the_ends_of_a_warp_are_what_their_names_say(tiny):
 
 
 def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch):
-    drawn, draw_faces = [], visualize.draw_faces
+    drawn, draw_faces = [], pictures.draw_faces
 
     def noted(image, faces, **options):
         drawn.append((image.shape, faces, options))
         return draw_faces(image, faces, **options)
 
-    monkeypatch.setattr(visualize, "draw_faces", noted)
-    picture = docs_pictures.overview_picture()
+    monkeypatch.setattr(pictures, "draw_faces", noted)
+    picture = pictures.overview_picture()
     path = ROOT / "docs" / "overview.jpg"  # the README's first picture is this one, and light
     assert is_marked(path) and path.stat().st_size <= 250_000
     assert read_image(path).shape == picture.shape
@@ -251,17 +145,17 @@ def test_the_overview_shows_the_points_of_every_face_and_an_overlay(monkeypatch)
 
 @pytest.mark.parametrize("command", ["samples", "transforms", "landmarks"])
 def test_commands_write_their_picture_and_the_seed_decides(command, tiny, tmp_path, monkeypatch, capsys):
-    pictures = []
+    written = []
     for number in range(2):
         output = tmp_path / f"{number}.png"
         data = [] if command == "landmarks" else ["--data", str(tiny), "--seed", "3"]
         monkeypatch.setattr(sys, "argv", ["visualize.py", command, *data, "--output", str(output)])
         visualize.main()
         assert capsys.readouterr().out.strip() == str(output)
-        pictures.append(cv2.imread(str(output)))
-    assert (pictures[0] == pictures[1]).all()
+        written.append(cv2.imread(str(output)))
+    assert (written[0] == written[1]).all()
     for color in draw.COLORS.values():
-        assert (np.abs(pictures[0].astype(int) - color[::-1]).max(axis=2) < 3).any()
+        assert (np.abs(written[0].astype(int) - color[::-1]).max(axis=2) < 3).any()
 
 
 def test_the_audit_is_a_picture_and_a_split_without_labels_counts_too(tiny, tmp_path, monkeypatch):

@@ -4,7 +4,9 @@ import csv
 
 import numpy as np
 import pytest
+from conftest import SAMPLE
 
+from data_load import open_split
 from evaluation import metrics, tables
 from face68.draw import schematic_face
 
@@ -31,7 +33,7 @@ def test_the_table_has_a_row_each_and_marks_what_is_more_than_noise(compared):
     assert first[""] == "ours" and first["NME (inter-ocular)"] == "4.00%" and first["NME − ours"] == ""
     assert second["NME (inter-ocular)"] == "5.00%" and second["NME − ours"] == "+1.000 (+1.000 to +1.000) *"
     assert third["FR@8%"] == "0.0%" and third["AUC@8%"] == "0.375" and third["AUC@10%"] == "0.500"
-    text = tables.as_text(*compared)
+    text = tables.comparison_text(*compared)
     assert "divided by the distance of the outer eye corners" in text and "labels: as published" in text
     (last,) = [line for line in text.splitlines() if line.startswith(f"{EVIL} − third")]
     assert "+0.000 (" in last and last.endswith("may be noise")
@@ -72,3 +74,16 @@ def test_one_alone_has_no_difference(compared):
     reports, _ = compared
     (row,) = tables.rows({"ours": reports["ours"]}, [])
     assert not any("−" in heading for heading in row)
+
+
+def test_each_figure_that_is_printed_says_its_normaliser():
+    truth = open_split(SAMPLE, "test").keypoints[:6]
+    predicted = truth + np.float32([0, 1])
+    predicted[2] = np.nan
+    summary = metrics.summary(predicted, truth, list("aabbcc"), "diagonal", [0.05])
+    lines = dict(line.split("  ", 1) for line in tables.report_text(summary | {"labels": "as published"}).splitlines())
+    assert lines.pop("faces").strip() == "6 of 3 people, 1 missed" and lines.pop("labels").strip() == "as published"
+    assert all("(diagonal)" in name for name in lines)
+    assert lines["FR@5% (diagonal)"].strip() == "16.67%"
+    assert lines["NME (diagonal)"].strip().startswith(f"{summary['nme']:.2%}")
+    assert {"NME (diagonal), jaw", "AUC@5% (diagonal)"} <= set(lines)
