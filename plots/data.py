@@ -112,7 +112,7 @@ def _label_shift(axes, splits: Sequence[dict]) -> None:
 
 
 def audit_picture(directory: Path) -> np.ndarray:
-    """What a data set holds, see `plots.plot_audit`.
+    """What a data set holds, see `plot_audit`.
 
     Raises:
         InputError: it can't be used.

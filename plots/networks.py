@@ -1,7 +1,7 @@
-"""Figures of what a network sees, and of how a photo becomes points. What they show comes from insight.py.
+"""Figures of what a network sees, and of how a photo becomes points. What they show comes from training/inspection.py.
 
 Cells of filters and of maps are drawn sharp, as they are; photos are smoothed. Matplotlib is imported where it is
-needed, as in plots.py.
+needed, as in plots/style.py.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ CLOSE = 448  # px, the side of a crop or a face that is drawn on
 def plot_filters(filters, network: str):
     """The filters of a network's first convolution, and below each what it makes of the picture. A matplotlib Figure.
 
-    filters: `insight.Filters`; those of an RGB picture are drawn in colour, in which gray weighs nothing.
+    filters: `inspection.Filters`; those of an RGB picture are drawn in colour, in which gray weighs nothing.
     """
     weights, responses = filters.weights[:MOST_FILTERS], filters.responses[:MOST_FILTERS]
     in_colour = weights.shape[1] == 3
@@ -77,7 +77,7 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
 def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[int], network: str):
     """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
 
-    crop: (S, S) uint8. heat: (68, H, W), see `insight.heat_maps`. said: `face68.network.Predictions` about the crop.
+        crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. said: `face68.network.Predictions` of the crop.
     """
     from matplotlib.patches import Circle, Patch
 
@@ -108,7 +108,7 @@ def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[in
 def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: str):
     """The points of a crop, how far hiding each place moves them, and the place that does so most. A matplotlib Figure.
 
-    crop: (S, S) uint8. occlusion: `insight.Occlusion`.
+    crop: (S, S) uint8. occlusion: `inspection.Occlusion`.
     """
     shifts = 100 * occlusion.shifts(points)
     row, column = np.unravel_index(shifts.argmax(), shifts.shape)
@@ -133,7 +133,7 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
 def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str):
     """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
 
-    crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `insight.other_annotators`.
+    crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `inspection.other_annotators`.
     """
     figure, axes = _pictures(2, len(others))
     for (name, (theirs, offsets)), (face, bars) in zip(others.items(), axes, strict=True):
@@ -157,7 +157,7 @@ def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str
 def plot_way(way, network: str):
     """How a photo became points, step by step, each with its sizes. A matplotlib Figure.
 
-    way: `insight.PredictionTrace`.
+    way: `inspection.PredictionTrace`.
     """
     (box,), _, (degrees,) = way.found
     first, second, third = way.points
