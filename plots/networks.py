@@ -77,7 +77,7 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
 def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[int], network: str):
     """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
 
-        crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. said: `face68.network.Predictions` of the crop.
+    crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. said: `face68.network.Predictions` of the crop.
     """
     from matplotlib.patches import Circle, Patch
 
