@@ -36,6 +36,7 @@ from data_load import (
     open_split,
     random_background,
     training_transform,
+    upright_transform,
 )
 from datasets import layout
 from datasets.layout import LabelShift, fold_of, split_by_person
@@ -539,3 +540,22 @@ def test_the_test_sets_of_300w_are_known_by_their_folders_and_never_trained_on(t
     shutil.rmtree(tmp_path / "ibug")
     with pytest.raises(InputError, match="has no ibug/, which full needs; give the folder of 300-W's archives"):
         open_split(tmp_path, "full")
+
+
+def test_half_of_the_training_crops_are_mirrored_and_none_of_those_that_labels_are_measured_on():
+    points = (schematic_face() * 50 + 100).astype(np.float32)
+    points[27:36, 0] += 8  # the nose lies right of the middle, in a mirrored crop left of it
+    sample = {"image": np.zeros((200, 200, 3), np.uint8), "keypoints": points}
+
+    def of_crops(transform):
+        """How far the nose lies to the right, and degrees by which the face is turned, both (200,)."""
+        crops = np.stack([transform(sample)["keypoints"].numpy() for _ in range(200)])
+        across = crops[:, 45] - crops[:, 36]
+        nose = crops[:, 27:36].mean(axis=1) - (crops[:, 45] + crops[:, 36]) / 2
+        return (nose * across).sum(axis=1), np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+
+    torch.manual_seed(0)
+    right, turns = of_crops(training_transform(CropPolicy()))
+    assert 0.4 < (right < 0).mean() < 0.6 and turns.std() > 5
+    right, turns = of_crops(upright_transform(CropPolicy()))
+    assert (right > 0).all() and np.abs(turns).max() < 1e-3
