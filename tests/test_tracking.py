@@ -245,3 +245,9 @@ def test_a_real_film_with_cuts():
     scenes = [{i for faces in found[a:b] for i in faces} for a, b in ((0, 20), (20, 82), (82, 211), (211, 275))]
     assert len(scenes[0]) == 2 and len(scenes[2]) == 1
     assert sum(map(len, scenes)) == len(set().union(*scenes))  # nobody is in two of them
+
+
+@pytest.mark.parametrize(("levels", "last"), [(18, 1), (22, 2)])
+def test_a_film_was_cut_where_its_pixels_differ_by_20_gray_levels(levels, last):
+    tracker = Tracker(World([np.array([100.0, 200.0])]), smooth=False)
+    assert identities([tracker(IMAGE, 0.0), tracker(IMAGE + np.uint8(levels), 0.1)]) == [[1], [last]]
