@@ -162,3 +162,21 @@ def test_a_picture_is_the_image_at_its_place(own, height, width):
     assert picture.shape[0] % 32 == picture.shape[1] % 32 == 0
     assert factor == min(1, 192 / max(height, width)) and max(picture.shape) <= 192
     np.testing.assert_allclose((middle(picture) + 0.5) / factor - 0.5, middle(image), atol=0.3 / factor)
+
+
+def test_the_search_goes_on_until_all_that_is_sure_is_seen_well(own, hopper):
+    """A face of 26 px in a photo of 1,600 isn't seen in the smallest picture."""
+    small = cv2.resize(hopper, None, fx=0.13, fy=0.13, interpolation=cv2.INTER_AREA)
+    photo = np.full((1200, 1600, 3), 90, np.uint8)
+    photo[1000 : 1000 + small.shape[0], 1400 : 1400 + small.shape[1]] = small
+    (x0, y0, x1, y1), *others = own(photo).boxes
+    assert not others and (x0 + x1) / 2 == pytest.approx(1435, abs=4) and (y0 + y1) / 2 == pytest.approx(1033, abs=4)
+
+    def more(*faces, is_first=False):
+        sides, scores = np.reshape(faces, (-1, 2)).T
+        return detect.may_be_more(detect.Circles(np.zeros((len(sides), 2)), sides, sides, scores), is_first)
+
+    assert more() and more((100, 0.4)), "nothing sure"
+    assert more((100, 0.9), (21, 0.6)), "sure, but small"
+    assert not more((23, 0.6)) and not more((100, 0.9), (9, 0.4))
+    assert more((100, 0.9), (100, 0.4), is_first=True) and not more((100, 0.9), is_first=True)
