@@ -330,3 +330,12 @@ def test_a_roll_that_was_told_the_wrong_way_round_is_mended(landmarker, monkeypa
     assert seen == [[0, 1, 2, 3, 4], [1, 2]]
     assert found.face_scores.tolist() == pytest.approx([0.99, 1.0, 0.6, 0.6, 0.1])
     assert found.keypoints[:, 0, 0].tolist() == [0, 180, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 0.4), (0.4, 1)])
+def test_a_face_is_seen_well_from_the_size_of_the_crop_on(landmarker, shape):
+    policy = landmarker.network.policy
+    for side, is_seen_well in ((0.98, False), (1.02, True)):
+        far = np.array([500, 700]) + np.array(shape) * side * policy.size / policy.margin
+        face = Face((0, 0, 1, 1), 1.0, np.array([(500, 700), far] * 34, np.float32))
+        assert landmarker.sees_well(face) == is_seen_well
