@@ -180,3 +180,34 @@ def test_the_search_goes_on_until_all_that_is_sure_is_seen_well(own, hopper):
     assert more((100, 0.9), (21, 0.6)), "sure, but small"
     assert not more((23, 0.6)) and not more((100, 0.9), (9, 0.4))
     assert more((100, 0.9), (100, 0.4), is_first=True) and not more((100, 0.9), is_first=True)
+
+
+@pytest.mark.parametrize(("name", "off"), [("own", 0.08), ("haar", 0.15), ("yunet", 0.08)])
+def test_the_box_frames_the_points_of_a_photo_of_any_size(name, off, request, hopper):
+    find, points = request.getfixturevalue(name), Landmarker(SHIPPED)(hopper)[0].keypoints
+    for factor in (1, 3):
+        found = find(cv2.resize(hopper, None, fx=factor, fy=factor))
+        box = found.boxes[found.scores.argmax()] / factor
+        true = geometry.box_of(points)
+        side = (true[2:] - true[:2]).max()
+        np.testing.assert_allclose((box[:2] + box[2:]) / 2, (true[:2] + true[2:]) / 2, atol=off * side)
+        assert box[2] - box[0] == pytest.approx(box[3] - box[1]) == pytest.approx(side, rel=2 * off)
+
+
+def test_yunet_finds_a_face_once_in_several_pictures_and_its_file_is_the_one_that_is_known(yunet, hopper):
+    assert len(yunet(cv2.resize(hopper, None, fx=2, fy=2)).boxes) == 1
+    assert hashlib.sha256(YUNET.read_bytes()).hexdigest() == detect.YUNET_SHA256
+
+
+def test_what_the_cells_beside_a_peak_say_counts_by_their_scores():
+    scores, said = maps((36, 20, 10, 0, 0.8))
+    said[0, 2, 3], said[0, 2, 5], said[1, 1, 4] = 33, 42, 26  # x of the cells left and right, y of the one above
+    (center,) = detect.peaks(scores, said, least=0.3).centers
+    weight = 0.2 / (0.8 + 8 * 0.2)
+    np.testing.assert_allclose(center, (36 + weight * (-3 + 6), 20 + weight * 6), atol=1e-4)
+
+
+def test_two_peaks_of_one_face_are_one_beside_other_faces_too():
+    faces = (20, 20, 20, 0, 0.9), (120, 20, 20, 0, 0.8), (220, 20, 20, 0, 0.7), (212, 36, 40, 0, 0.6)
+    found = detect.peaks(*maps(*faces, columns=40), least=0.3)
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8, 0.7])
