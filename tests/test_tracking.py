@@ -251,3 +251,19 @@ def test_a_real_film_with_cuts():
 def test_a_film_was_cut_where_its_pixels_differ_by_20_gray_levels(levels, last):
     tracker = Tracker(World([np.array([100.0, 200.0])]), smooth=False)
     assert identities([tracker(IMAGE, 0.0), tracker(IMAGE + np.uint8(levels), 0.1)]) == [[1], [last]]
+
+
+@pytest.mark.parametrize("start", [0, 600 * RATE])
+def test_who_was_away_is_known_again_within_a_side_and_one_more_for_each_second(start):
+    """Around where they are expected: who walks on straight goes on so for 0.3 s."""
+
+    def is_known(seconds: float, sides: float, speed: float = 0.0) -> bool:
+        way = 100 + speed * SIDE * np.arange(20) / RATE
+        away = [[]] * (round(seconds * RATE) - 1)
+        film = [[(x, 200)] for x in way] + away + [[(way[-1] + sides * SIDE, 200)]]
+        return identities(play(World(), film, start=start))[-1] == [1]
+
+    assert is_known(0.2, 1.1) and not is_known(0.2, 1.3)
+    assert is_known(1.0, 1.9) and not is_known(1.0, 2.1)
+    for sides, expected in ((1.9, True), (2.1, False), (-1.9, True), (-2.1, False)):
+        assert is_known(1.0, 4 * 0.3 + sides, speed=4.0) == expected
