@@ -116,3 +116,24 @@ def test_where_and_how_large_a_face_is_counts_in_its_cells_alone():
     assert detection_loss(off, target).item() == pytest.approx(1 / 2), (
         "four times as large, it may be off by twice as much"
     )
+
+
+def test_losses_are_of_differences_wherever_the_truth_lies():
+    torch.manual_seed(0)
+    predicted, truth = torch.randn(2, 3, 68, 2) / 5
+    torch.testing.assert_close(wing_loss(predicted, truth), wing_loss(predicted - truth, torch.zeros(1)))
+    maps, target = of_a_picture(1.0, (1, 1))
+    for name in ("centers", "log_sides", "axes"):
+        target[name] += torch.randn(target[name].shape)
+    right = maps._replace(**{name: target[name] for name in ("centers", "log_sides", "axes")})
+    assert detection_loss(right, target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_cells_near_a_centre_count_as_they_are_near_and_from_a_third_on():
+    maps, target = of_a_picture(1.0, (1, 1))
+    target["heat"][0, 0, 2], target["heat"][0, 2, 2] = 0.5, 0.25
+    off = torch.zeros(1, 2, 3, 3)
+    off[0, 0, 2, 2] = 9
+    assert detection_loss(maps._replace(centers=off), target).item() == pytest.approx(0, abs=1e-6)
+    off[0, 0, 0, 2] = 1
+    assert detection_loss(maps._replace(centers=off), target).item() == pytest.approx(0.5 / 1.5, abs=1e-6)
