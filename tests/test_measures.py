@@ -205,3 +205,8 @@ def test_time_may_not_go_back():
     blinks.add(1.0, 0.3)
     with pytest.raises(ValueError, match="order"):
         blinks.add(0.5, 0.3)
+
+
+def test_measures_have_as_many_digits_as_they_are_worth():
+    told = measures.Measures(20.04, -3.26, 179.99, 0.31249, 0.1, math.nan).to_dict()
+    assert told == {"yaw": 20.0, "pitch": -3.3, "roll": 180.0, "right_eye": 0.312, "left_eye": 0.1, "mouth": None}
