@@ -497,3 +497,9 @@ def test_json_errors(tmp_path, text, problem):
     path = tmp_path / "faces.json"
     path.write_text(text)
     assert message_of(read_json, path).startswith(problem)
+
+
+@pytest.mark.parametrize("append", [append_jsonl, partial(append_faces_csv, columns=FACES_CSV_COLUMNS)])
+def test_what_cannot_be_appended_to_is_one_line(tmp_path, append):
+    with pytest.raises(InputError, match=r"nowhere/a: can't be written \(No such file or directory\)"):
+        append(tmp_path / "nowhere" / "a", ImageResult("a.jpg", 9, 9, []))
