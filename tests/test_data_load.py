@@ -43,7 +43,7 @@ from datasets.layout import LabelShift, fold_of, split_by_person
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import write_pts
-from face68.geometry import CropPolicy, denormalize_keypoints, normalize_keypoints, overlap
+from face68.geometry import CropPolicy, box_of, denormalize_keypoints, normalize_keypoints, overlap
 from face68.landmarks import FLIP, upright_frame
 
 
@@ -559,3 +559,39 @@ def test_half_of_the_training_crops_are_mirrored_and_none_of_those_that_labels_a
     assert 0.4 < (right < 0).mean() < 0.6 and turns.std() > 5
     right, turns = of_crops(upright_transform(CropPolicy()))
     assert (right > 0).all() and np.abs(turns).max() < 1e-3
+
+
+def test_light_changes_as_much_as_it_is_told_and_mostly_little():
+    off = {"contrast": 0, "brightness": 0, "gamma": 0, "blur": 0, "noise": 0}
+
+    def lit(image, **most):
+        torch.manual_seed(0)
+        sample, light = {"image": image, "keypoints": None}, RandomLight(**off | most)
+        return np.stack([light(sample)["image"] for _ in range(400)]).astype(float)
+
+    def levels(before, **most):
+        return lit(np.full((4, 4, 3), 255 * before, np.uint8), **most)[:, 1, 1, 1] / 255
+
+    for name, most, lowest, highest in (("contrast", 0.4, 0.68, 0.92), ("gamma", 0.5, 0.8**1.5, 0.8 ** (1 / 1.5))):
+        after = levels(0.8, **{name: most})
+        assert lowest - 0.01 < after.min() < 0.8 - 0.6 * (0.8 - lowest)
+        assert 0.8 + 0.6 * (highest - 0.8) < after.max() < highest + 0.01
+    off_by = np.abs(levels(0.4, brightness=0.25) - 0.4)
+    assert 0.16 < off_by.max() < 0.26 and 0.45 < (off_by < 0.025).mean() < 0.65  # 0.53 for the square of u times v
+    noisy = lit(np.full((40, 40, 3), 128, np.uint8), noise=10.0)
+    spread = noisy.std(axis=(1, 2, 3))
+    assert 0.2 < (spread > 0).mean() < 0.3 and 8 < spread.max() < 11 and (noisy[..., 0] == noisy[..., 2]).all()
+    dot = np.zeros((15, 15, 3), np.uint8)
+    dot[7, 7] = 255
+    peaks = lit(dot, blur=1.2)[:, 7, 7, 0] / 255  # of a Gaussian with a standard deviation of 0.3 … 1.5
+    assert 0.2 < (peaks < 0.995).mean() < 0.3 and peaks.min() == pytest.approx(1 / (2 * math.pi * 1.5**2), abs=0.02)
+
+
+def test_training_crops_zoom_and_move_as_far_as_they_are_told():
+    transform = RandomCropFace(CropPolicy(100, 1.5), degrees=0, scale=0.1, shift=0.05, mirror=0)
+    torch.manual_seed(0)
+    boxes = np.stack([box_of(transform(dotted())["keypoints"]) for _ in range(400)])
+    zooms = np.log((boxes[:, 2] - boxes[:, 0]) / (100 / 1.5))
+    moves = (boxes[:, :2] + boxes[:, 2:]) / 2 - 49.5
+    assert np.abs(zooms).max() < 0.201 and zooms.std() == pytest.approx(0.1 * np.sqrt(0.77 / 5), rel=0.15)
+    assert np.abs(moves).max() < 5.01 and moves.std(axis=0) == pytest.approx(5 * np.sqrt(1 / 15), rel=0.15)
