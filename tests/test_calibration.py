@@ -8,8 +8,10 @@ import torch
 from conftest import PRETRAINED, SAMPLE
 
 import train
-from data_load import open_split
+from data_load import join, open_split
 from evaluation.metrics import fit_scatter
+from evaluation.predictions import predict_all
+from face68.annotators import to_annotator
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.images import write_image
@@ -83,3 +85,21 @@ def test_a_barely_trained_network_is_calibrated_and_runs(tmp_path):
     assert load_checkpoint(path)["weights"]["calibration"].tolist() != [0, 1]
     faces = Landmarker(TorchNetwork(path), min_face_score=0)(open_split(SAMPLE, "test").image(0))
     assert faces and all(np.isfinite(face.errors).all() for face in faces)
+
+
+def test_expected_errors_are_as_large_as_measured_ones_by_the_labels_of_each_annotator(tmp_path):
+    """Others' labels may be coarse: here each is off by 4 px, more than most points."""
+    path, data = tmp_path / "a.pt", open_split(SAMPLE, "test")
+    own, others = (data.subset(range(first, len(data), 2), None) for first in (0, 1))
+    others.keypoints += np.random.default_rng(0).normal(0, 4, others.keypoints.shape).astype(np.float32)
+    own.source_annotators, others.source_annotators = ["ibug"], ["public"]
+    both = join([own, others])
+    shutil.copy(PRETRAINED, path)
+    calibrate(path, both, "auto")
+    network = TorchNetwork(path)
+    found = predict_all(Landmarker(network, min_face_score=0), both, "detector")
+    theirs = to_annotator(found, network, both.labelled_by)
+    measured = np.linalg.norm(theirs.keypoints - both.keypoints, axis=-1)
+    for name in ("ibug", "public"):
+        rows = both.labelled_by == name
+        assert theirs.errors[rows].mean() == pytest.approx(measured[rows].mean(), rel=0.1), name

@@ -174,7 +174,7 @@ def test_the_search_goes_on_until_all_that_is_sure_is_seen_well(own, hopper):
 
     def more(*faces, is_first=False):
         sides, scores = np.reshape(faces, (-1, 2)).T
-        return detect.may_be_more(detect.Circles(np.zeros((len(sides), 2)), sides, sides, scores), is_first)
+        return detect.may_be_more(detect.Detections(np.zeros((len(sides), 2)), sides, sides, scores), is_first)
 
     assert more() and more((100, 0.4)), "nothing sure"
     assert more((100, 0.9), (21, 0.6)), "sure, but small"
@@ -182,21 +182,15 @@ def test_the_search_goes_on_until_all_that_is_sure_is_seen_well(own, hopper):
     assert more((100, 0.9), (100, 0.4), is_first=True) and not more((100, 0.9), is_first=True)
 
 
-@pytest.mark.parametrize(("name", "off"), [("own", 0.08), ("haar", 0.15), ("yunet", 0.08)])
-def test_the_box_frames_the_points_of_a_photo_of_any_size(name, off, request, hopper):
-    find, points = request.getfixturevalue(name), Landmarker(SHIPPED)(hopper)[0].keypoints
+def test_the_box_frames_the_points_of_a_photo_of_any_size(own, hopper):
+    points, off = Landmarker(SHIPPED)(hopper)[0].keypoints, 0.08
     for factor in (1, 3):
-        found = find(cv2.resize(hopper, None, fx=factor, fy=factor))
+        found = own(cv2.resize(hopper, None, fx=factor, fy=factor))
         box = found.boxes[found.scores.argmax()] / factor
         true = geometry.box_of(points)
         side = (true[2:] - true[:2]).max()
         np.testing.assert_allclose((box[:2] + box[2:]) / 2, (true[:2] + true[2:]) / 2, atol=off * side)
         assert box[2] - box[0] == pytest.approx(box[3] - box[1]) == pytest.approx(side, rel=2 * off)
-
-
-def test_yunet_finds_a_face_once_in_several_pictures_and_its_file_is_the_one_that_is_known(yunet, hopper):
-    assert len(yunet(cv2.resize(hopper, None, fx=2, fy=2)).boxes) == 1
-    assert hashlib.sha256(YUNET.read_bytes()).hexdigest() == detect.YUNET_SHA256
 
 
 def test_what_the_cells_beside_a_peak_say_counts_by_their_scores():

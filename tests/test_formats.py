@@ -99,7 +99,7 @@ def test_flip_is_an_involution_that_keeps_regions_and_the_axis():
     np.testing.assert_array_equal(FLIP[FLIP], np.arange(68))
     for region in REGIONS.values():
         assert sorted(FLIP[list(region)]) == list(region)
-    for right, left in ((range(68)[RIGHT_EYE], range(68)[LEFT_EYE]), (range(17, 22), range(22, 27))):
+    for right, left in ((RIGHT_EYE, LEFT_EYE), (range(17, 22), range(22, 27))):
         assert set(FLIP[sorted(right)]) == set(left)
     assert sorted(np.flatnonzero(np.arange(68) == FLIP)) == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
     assert FLIP[OUTER_EYE_CORNERS[0]] == OUTER_EYE_CORNERS[1]

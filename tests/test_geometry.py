@@ -8,7 +8,9 @@ from face68.geometry import (
     CropPolicy,
     box_of,
     crop_matrix,
+    denormalize_keypoints,
     invert,
+    normalize_keypoints,
     overlap,
     resize,
     resize_matrix,
@@ -107,3 +109,19 @@ def test_overlap_by_hand():
     assert overlap(box, np.array([4.0, 0.0, 6.0, 2.0])) == 0
     assert overlap(box, np.array([9.0, 9.0, 10.0, 10.0])) == 0
     assert overlap(box[[0, 1, 0, 1]], box[[0, 1, 0, 1]]) == 0, "points of a network that has learned nothing"
+
+
+def test_minus_one_and_one_are_the_edges_of_the_image():
+    pixels = np.array([[-0.5, -0.5], [99.5, 49.5], [49.5, 12.0]])
+    edges = np.array([[-1, -1], [1, 1], [0, -0.5]])
+    np.testing.assert_allclose(normalize_keypoints(pixels, 50, 100), edges, atol=1e-6)
+    np.testing.assert_allclose(denormalize_keypoints(edges, 50, 100), pixels, atol=1e-5)
+
+
+def test_a_crop_is_neither_turned_nor_moved_unless_that_is_asked_for():
+    policy, box = CropPolicy(size=100, margin=2.0), (10, 20, 60, 70)
+    np.testing.assert_array_equal(similarity((1, 2), (3, 5)), [[1, 0, 2], [0, 1, 3]])
+    plain = crop_matrix(box, policy)
+    np.testing.assert_allclose(plain, [[1, 0, 14.5], [0, 1, 4.5]], atol=1e-9)
+    np.testing.assert_allclose(crop_matrix(box, policy, shift=(0.1, -0.2)) - plain, [[0, 0, 10], [0, 0, -20]])
+    np.testing.assert_allclose(crop_matrix(box, policy, scale=2)[:, :2], 2 * np.eye(2))

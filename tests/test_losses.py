@@ -131,7 +131,7 @@ def test_losses_are_of_differences_wherever_the_truth_lies():
 
 def test_cells_near_a_centre_count_as_they_are_near_and_from_a_third_on():
     maps, target = of_a_picture(1.0, (1, 1))
-    target["heat"][0, 0, 2], target["heat"][0, 2, 2] = 0.5, 0.25
+    target["heatmap"][0, 0, 2], target["heatmap"][0, 2, 2] = 0.5, 0.25
     off = torch.zeros(1, 2, 3, 3)
     off[0, 0, 2, 2] = 9
     assert detection_loss(maps._replace(centers=off), target).item() == pytest.approx(0, abs=1e-6)

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from evaluation import metrics
+from face68.draw import schematic_face
+from face68.landmarks import Face
 
 
 def face(eye_distance=100.0):
@@ -78,7 +80,6 @@ def test_errors_by_a_value_are_means_of_ranges_that_begin_where_the_last_one_end
 
 
 def test_errors_by_look_sort_faces_by_size_and_pose():
-    from face68.draw import schematic_face
     from face68.geometry import similarity, transform_points
 
     def seen(size, roll):
@@ -246,3 +247,35 @@ def test_two_that_are_equal_seldom_differ():
         errors = dict(zip("ab", rng.gamma(4, 0.01, (2, 100)), strict=True))
         found += [pair["more_than_noise"] for pair in metrics.differences(errors, np.arange(100))]
     assert 0.01 < np.mean(found) < 0.12
+
+
+def test_the_labelled_face_is_the_surest_of_those_that_are_about_there():
+    points = np.array([(0, 0), (100, 80)] * 34, np.float32)  # a side of 100 px around 50, 40
+
+    def box(x, y, side):
+        return x - side / 2, y - side / 2, x + side / 2, y + side / 2
+
+    for x, y, side, is_near in (
+        (50, 40, 100, True), (89, 79, 100, True), (11, 1, 100, True), (50, 40, 51, True), (50, 40, 199, True),
+        (91, 40, 100, False), (50, 81, 100, False), (50, -1, 100, False), (50, 40, 49, False), (50, 40, 201, False),
+    ):  # fmt: skip
+        assert metrics.is_near(box(x, y, side), points) == is_near, (x, y, side)
+
+    elsewhere = Face(box(300, 300, 100), 0.99, points + 250)
+    by_box, by_points = Face(box(50, 40, 100), None, points + 250), Face(box(300, 300, 100), 0.2, points + 9)
+    assert metrics.labelled_face([elsewhere, by_box], points) is by_box
+    assert metrics.labelled_face([by_box, elsewhere, by_points], points) is by_points
+    assert metrics.labelled_face([elsewhere], points) is None
+
+
+def test_what_is_the_same_does_not_differ_and_what_is_worse_does():
+    errors = np.random.default_rng(0).gamma(4, 0.01, 60)
+    same, worse, better = metrics.differences({"a": errors, "b": errors, "c": errors - 0.01}, np.arange(60))
+    assert same["interval"] == (0, 0) and not same["more_than_noise"]
+    assert worse["more_than_noise"] and better["more_than_noise"] and worse["difference"] == pytest.approx(0.01)
+
+
+def test_the_summary_counts_faces_and_people():
+    truth = np.stack([schematic_face() * 100] * 5)
+    found = metrics.summary(truth + 1, truth, list("aabbc"))
+    assert (found["faces"], found["people"], found["missed"]) == (5, 3, 0)
