@@ -338,4 +338,4 @@ def test_a_face_is_seen_well_from_the_size_of_the_crop_on(landmarker, shape):
     for side, is_seen_well in ((0.98, False), (1.02, True)):
         far = np.array([500, 700]) + np.array(shape) * side * policy.size / policy.margin
         face = Face((0, 0, 1, 1), 1.0, np.array([(500, 700), far] * 34, np.float32))
-        assert landmarker.sees_well(face) == is_seen_well
+        assert landmarker.has_full_resolution(face) == is_seen_well
