@@ -58,7 +58,7 @@ from benchmarks.harness import (
     wait,
 )
 from benchmarks.hostile import SHIPPED
-from datasets import download
+from datasets import public_set
 from training.checkpoint import load_checkpoint
 
 PRETRAINED, DETECTOR = (REPOSITORY / "saved_models" / name for name in ("pretrained.pt", "detector.onnx"))
@@ -485,13 +485,13 @@ def serving(answer: bytes, rate: float) -> Iterator[str]:
 
 
 def impatient_fetch(url: str, path: Path) -> None:
-    download.BACKOFF = download.LONGEST_WAIT = 0.01
-    download.DEADLINE = 5.0
-    download.fetch(url, path, 64 * "0", timeout=1, attempts=2)
+    public_set.BACKOFF = public_set.LONGEST_WAIT = 0.01
+    public_set.DEADLINE, public_set.TIMEOUT, public_set.ATTEMPTS = 5.0, 1, 2
+    public_set.fetch(url, path, 64 * "0")
 
 
 def downloads(random: np.random.Generator, folder: Path) -> Outcomes:
-    """A hostile server before `download.fetch`: a known trick, or one that is damaged."""
+    """A hostile server before `public_set.fetch`: a known trick, or one that is damaged."""
     name, (answer, rate) = choose(random, hostile.ANSWERS)
     with serving(damaged(random, answer) if random.random() < 0.5 else answer, rate) as url:
         fetch = functools.partial(impatient_fetch, url, folder / "file")

@@ -56,7 +56,7 @@ def test_what_the_network_says_in_groups_is_what_it_says_of_each(data, monkeypat
 def test_measuring_has_a_bar_on_a_terminal(data, monkeypatch, boxes):
     landmarker = Landmarker(SHIPPED)
     monkeypatch.setattr(sys, "stderr", Terminal())
-    predict_all(landmarker, data, boxes)
+    predict_all(landmarker, data, boxes, progress=True)
     assert "pretrained: " in sys.stderr.getvalue() and "/4 [" in sys.stderr.getvalue()
 
 

@@ -49,7 +49,7 @@ def test_a_film_becomes_a_film_with_points(command, tmp_path, short):
         (np.abs(one.image.astype(int) - other.image).max(axis=2) > 60).mean()
         for one, other in zip(before, after, strict=True)
     ]
-    assert len(marked) == 45 and min(marked) > 0.003  # each frame has its points
+    assert len(marked) == 45 and min(marked) > 0.001  # each frame has its points, as lines on faces this small
     assert is_marked_film(tmp_path / "outputs" / "short_keypoints.mp4")
 
 
