@@ -1,8 +1,8 @@
 """The commands and snippets of the README and of docs/*.md work.
 
 A command is a line of an indented or fenced block, or code in a line of text, that begins with one of PROGRAMS. Every
-one is accepted by its program; those that aren't TOO_LONG run, and so do the Python snippets, one after the other, in a
-copy of the repository in which small stand-ins lie under the names that the documents use.
+one is accepted by its program. Those of the README that aren't TOO_LONG run, and so do the Python snippets, one after
+the other, in a copy of the repository in which small stand-ins lie under the names that the documents use.
 """
 
 import itertools
@@ -18,7 +18,8 @@ from conftest import REPOSITORY, SAMPLE
 
 from face68.formats import read_json
 
-DOCUMENTS = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md"))]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [README, *(path.read_text(encoding="utf-8") for path in sorted(REPOSITORY.glob("docs/*.md")))]
 ROOMS = sorted({path.parent.name for path in REPOSITORY.glob("*/*.py")} - {"tests"})  # folders of our modules
 PROGRAMS = ("python", "make", "pip", "ruff", "cat", "torchrun")
 # How commands begin that no test runs as they are, and why. What other tests run of them is in brackets.
@@ -69,7 +70,9 @@ def commands(text: str) -> list[str]:
 
 
 def is_run(command: str) -> bool:
-    return not command.startswith(tuple(TOO_LONG)) and not any(word in command for word in NEEDS)
+    """Whether the test runs a command, not only sees that its program takes it: those of the README that can be."""
+    shown = command in commands(README)
+    return shown and not command.startswith(tuple(TOO_LONG)) and not any(word in command for word in NEEDS)
 
 
 COMMANDS = list(dict.fromkeys(command for text in DOCUMENTS for command in commands(text)))
