@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,16 @@ def test_a_worker_that_is_killed_costs_no_step(begun, tmp_path):
     assert "error: --workers 1: a process that prepares samples failed (DataLoader worker" in errors
     state = load_checkpoint(tmp_path / "run" / "last.pt")["training"]
     assert errors.endswith(f"--resume goes on in epoch {state['epoch'] + 1} after step {state['step']}\n")
+
+
+def test_no_room_in_dev_shm_is_a_line(tiny, tmp_path):
+    """In a namespace of its own, where 64 kB are there."""
+    room = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*room, "true"], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    line = [sys.executable, REPOSITORY / "train.py", "--data", tiny, *SMALL, "--workers", "1", "--output-dir", tmp_path]
+    done = subprocess.run([*room, *map(str, line)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "/dev/shm" in done.stderr, done.stderr
 
 
 def test_dry_run_writes_nothing(small, tmp_path):
