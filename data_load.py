@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms import Compose
 
 from datasets import image_cache
 from datasets.labels import check_faces, check_images, read_csv, read_pts_folder
@@ -394,18 +393,25 @@ class RandomErase:
 # --- Training and evaluation, side by side: nothing random reaches a test image ---------------------------------------
 
 
+def compose(*transforms: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    """The transforms one after the other."""
+    from torchvision.transforms import Compose  # here, because it takes seconds that only training need spend
+
+    return Compose(transforms)
+
+
 def training_transform(policy: CropPolicy, background: float = 0.0) -> Callable[[dict], dict]:
     face = RandomCropFace(policy, background=background)
-    return Compose([face, RandomLight(), RandomErase(), Normalize(), ToTensor()])
+    return compose(face, RandomLight(), RandomErase(), Normalize(), ToTensor())
 
 
 def upright_transform(policy: CropPolicy) -> Callable[[dict], dict]:
     """Training without mirroring and rotation, for evaluation/label_shift.py."""
-    return Compose([RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor()])
+    return compose(RandomCropFace(policy, degrees=0, mirror=0), RandomLight(), RandomErase(), Normalize(), ToTensor())
 
 
 def evaluation_transform(policy: CropPolicy) -> Callable[[dict], dict]:
-    return Compose([CropFace(policy), Normalize(), ToTensor()])
+    return compose(CropFace(policy), Normalize(), ToTensor())
 
 
 # --- Geometry without randomness --------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def in_process(tmp_path, monkeypatch, capsys):
     """Run a command's `main` in an empty folder as the command does, but in this process: its imports are done."""
 
     def run(main, *arguments):
-        monkeypatch.setattr(sys, "argv", ["command.py", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", [f"{main.__module__}.py", *map(str, arguments)])
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # which a command sets
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit) as exit_:
@@ -161,9 +161,14 @@ def trained():
 
 @pytest.fixture
 def train_here(monkeypatch, capsys):
-    """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit."""
+    """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit.
 
-    def run(*arguments) -> SimpleNamespace:
+    exports: whether it ends with best.onnx, which takes seconds.
+    """
+    export_best = train.export_best
+
+    def run(*arguments, exports: bool = False) -> SimpleNamespace:
+        monkeypatch.setattr(train, "export_best", export_best if exports else lambda folder: None)
         monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
         capsys.readouterr()
         handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}

@@ -9,6 +9,7 @@ import pytest
 from conftest import one_line_error
 from PIL import Image
 
+import prepare
 from datasets import audit
 from datasets.labels import read_csv
 from face68.files import InputError
@@ -227,9 +228,9 @@ def test_what_is_no_data_set_is_one_line(tmp_path, kind):
     assert "\n" not in str(error.value)
 
 
-def test_the_command_ends_in_an_error_where_labels_cannot_be_read(clean, command):
+def test_the_command_ends_in_an_error_where_labels_cannot_be_read(clean, in_process):
     (clean / "test_frames_keypoints.csv").write_text("")
-    result = command("prepare.py", "check", clean)
+    result = in_process(prepare.main, "check", clean)
     assert "test_frames_keypoints.csv: is empty" in one_line_error(result)
     assert re.search(r"^images +6 +2$", result.stdout, re.M)
 

@@ -19,9 +19,9 @@ from face68.landmarks import Face, inter_ocular
 from training.checkpoint import TorchNetwork, git_commit
 
 
-def test_the_report_on_the_sample(tmp_path, command):
+def test_the_report_on_the_sample(tmp_path, in_process):
     arguments = ("--checkpoint", PRETRAINED, "--data", SAMPLE, "--json", "report.json", "--output-dir", "pictures")
-    result = command("evaluate.py", *arguments)
+    result = in_process(evaluate.main, *arguments)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["faces"] == 50 and report["people"] == 25 and report["missed"] == 0
@@ -69,9 +69,9 @@ def test_what_is_no_earlier_evaluation_is_one_line(content, tmp_path):
         stored_curves([tmp_path / "nowhere.json"], ["a.jpg"], "inter-ocular", [])
 
 
-def test_one_fold_has_fewer_faces(tmp_path, command):
+def test_one_fold_has_fewer_faces(tmp_path, in_process):
     arguments = ("--checkpoint", PRETRAINED, "--data", SAMPLE, "--split", "training", "--val-fold", "1")
-    result = command("evaluate.py", *arguments, "--json", "report.json", "--boxes", "frame")
+    result = in_process(evaluate.main, *arguments, "--json", "report.json", "--boxes", "frame")
     assert result.returncode == 0, result.stderr
     assert 0 < json.loads((tmp_path / "report.json").read_text())["faces"] < 200
 
@@ -90,8 +90,8 @@ def test_a_users_file_is_not_replaced(tmp_path, monkeypatch):
         evaluate.main()
 
 
-def test_no_data_is_one_line(tmp_path, command):
-    assert "nowhere" in one_line_error(command("evaluate.py", "--checkpoint", PRETRAINED, "--data", "nowhere"))
+def test_no_data_is_one_line(in_process):
+    assert "nowhere" in one_line_error(in_process(evaluate.main, "--checkpoint", PRETRAINED, "--data", "nowhere"))
 
 
 def parsed(monkeypatch, folder, *arguments):

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from conftest import PRETRAINED, SAMPLE
 from torch.utils.data import DataLoader
 
+import evaluate
 from data_load import FacialKeypointsDataset, join, open_split
 from face68.files import InputError
 
@@ -78,7 +80,7 @@ def test_pickled_it_holds_no_pixels(folder):
 
 def test_workers_that_do_not_fork_read_from_the_cache(tiny, folder, pixels):
     data = spoil_all(open_split(tiny, "training").preload(folder))
-    loader = DataLoader(data, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    loader = DataLoader(data, batch_size=None, num_workers=1, multiprocessing_context="spawn")
     assert_same([sample["image"].numpy() for sample in loader], pixels)
 
 
@@ -179,10 +181,11 @@ def preload_at_once(barrier, root, folder):
     data.preload(folder)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_two_processes_may_make_it_at_once(tiny, folder, pixels):
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(2)
-    processes = [spawn.Process(target=preload_at_once, args=(barrier, tiny, folder)) for _ in range(2)]
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(2)
+    processes = [fork.Process(target=preload_at_once, args=(barrier, tiny, folder)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
@@ -192,10 +195,13 @@ def test_two_processes_may_make_it_at_once(tiny, folder, pixels):
     assert_same(images_of(spoil_all(open_split(tiny, "training").preload(folder))), pixels)
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
-def test_the_commands_have_options_for_it(tiny, folder, command, script):
-    options = ["--dry-run"] if script == "train.py" else ["--split", "training", "--checkpoint", PRETRAINED]
-    result = command(script, "--data", tiny, "--cache-dir", folder, "--cache-mb", "1", *options)
-    assert (result.returncode, result.stderr) == (0, "")
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_the_commands_have_options_for_it(tiny, folder, in_process, train_here, command):
+    options = "--data", tiny, "--cache-dir", folder, "--cache-mb", "1"
+    if command == "train":
+        assert train_here(*options, "--dry-run").status == 0
+    else:
+        result = in_process(evaluate.main, *options, "--split", "training", "--checkpoint", PRETRAINED)
+        assert (result.returncode, result.stderr) == (0, "")
     (file,) = folder.iterdir()
     assert 100_000 < file.stat().st_size < 1_100_000

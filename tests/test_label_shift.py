@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import PRETRAINED, SAMPLE, one_line_error
 
+import prepare
 from data_load import open_split
 from evaluation import label_shift
 from face68 import geometry
@@ -70,28 +71,28 @@ def test_what_grows_with_the_face_and_what_does_not_are_told_apart():
     assert (fraction, pixels) == (pytest.approx(intercept), pytest.approx(slope))
 
 
-def test_the_command(tmp_path, command, tiny):
+def test_the_command(tmp_path, in_process, tiny):
     (tiny / "label_shift.json").write_text(json.dumps({"x": 0.05, "y": 0.01}))
-    result = command("prepare.py", "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
+    result = in_process(prepare.main, "shift", tiny, "--checkpoint", PRETRAINED, "--output", "eyes.png")
     assert result.returncode == 0, result.stderr
     assert "labels - network" in result.stdout and "same for all" not in result.stdout  # of few people
     assert read_image(tmp_path / "eyes.png").std() > 10
 
 
-def test_the_command_tells_what_grows_with_the_face(tmp_path, command):
+def test_the_command_tells_what_grows_with_the_face(tmp_path, in_process):
     checkpoint = load_checkpoint(PRETRAINED)
     del checkpoint["arguments"]["folds"]  # as before there was the option: a fifth of the people is unseen
     save_checkpoint(tmp_path / "older.pt", checkpoint)
-    result = command("prepare.py", "shift", SAMPLE, "--checkpoint", "older.pt")
+    result = in_process(prepare.main, "shift", SAMPLE, "--checkpoint", "older.pt")
     assert result.returncode == 0, result.stderr
     for part in ("fold 0 of 5", "growing with the face", "the same for all", "slant"):
         assert part in result.stdout
 
 
-def test_the_command_on_a_network_of_published_labels(tmp_path, command, tiny):
+def test_the_command_on_a_network_of_published_labels(tmp_path, train_here, in_process, tiny):
     arguments = ("--data", tiny, "--epochs", "1", "--batch-size", "4", "--output-dir", tmp_path / "run")
-    assert command("train.py", *arguments, "--published-labels").returncode == 0
-    result = command("prepare.py", "shift", tiny, "--checkpoint", tmp_path / "run" / "best.pt")
+    assert train_here(*arguments, "--published-labels").status == 0
+    result = in_process(prepare.main, "shift", tiny, "--checkpoint", tmp_path / "run" / "best.pt")
     assert result.returncode == 0, result.stderr
     assert "mirror disagreement" in result.stdout and "turned by 16 degrees" in result.stdout
 
@@ -103,5 +104,5 @@ def test_the_picture_says_which_labels_are_which(written):
     assert len(set(names)) == label_shift.PICTURED and not any(text.endswith("…") for text in (title, *names))
 
 
-def test_no_data_is_one_line(command):
-    assert "nowhere" in one_line_error(command("prepare.py", "shift", "nowhere", "--checkpoint", PRETRAINED))
+def test_no_data_is_one_line(in_process):
+    assert "nowhere" in one_line_error(in_process(prepare.main, "shift", "nowhere", "--checkpoint", PRETRAINED))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import REPOSITORY, SAMPLE, SHIPPED
 
+import evaluate
 from train import create_untrained, task_of
 from training import devices
 from training.checkpoint import build_model, load_checkpoint
@@ -22,11 +23,13 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 @pytest.fixture
 def together(tmp_path):
-    """Run a script in N processes, in an empty folder, one thread each."""
+    """Run a script in N processes, in an empty folder, one thread each, without the seconds of an export."""
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "onnxscript.py").write_text("raise ImportError")
 
     def run(count: int, script, *arguments) -> subprocess.CompletedProcess:
         line = [*TORCHRUN, f"--nproc-per-node={count}", str(script), *map(str, arguments)]
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}:{tmp_path / 'without'}"}
         return subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=os.environ | threads)
 
     return run
@@ -35,6 +38,7 @@ def together(tmp_path):
 # A step in float64, where rounding shows only in the 15th digit, without batch statistics, which each process has of
 # its own faces. Of 5 faces, one of them background, three processes have 2, 2 and 1; of 2 faces each has both.
 STEP = """
+    import evaluate
     import torch
     from models import create_model
     from training import devices
@@ -74,15 +78,19 @@ STEP = """
         devices.share_buffers(model)
         torch.testing.assert_close(model.stem[0][1].running_mean, statistics[0], rtol=0, atol=0)
         print(f"{devices.count()} processes agree with one")
+        evaluate.evaluate(evaluate.parse_arguments())
 """
 
 
-def test_a_step_of_several_is_that_of_one(together, tmp_path):
-    script = tmp_path / "step.py"
-    script.write_text(textwrap.dedent(STEP))
-    result = together(3, script)
+def test_a_step_of_several_is_that_of_one_and_each_face_is_evaluated_once(together, in_process, tmp_path):
+    (tmp_path / "step.py").write_text(textwrap.dedent(STEP))
+    line = ["--checkpoint", SHIPPED, "--data", SAMPLE, "--split", "test", "--boxes", "truth", "--json"]
+    result = together(3, tmp_path / "step.py", *line, "3.json", "--output-dir", "of_3")
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "3 processes agree with one\n"
+    assert result.stdout.startswith("3 processes agree with one\n")
+    assert in_process(evaluate.main, *line, "1.json", "--output-dir", "of_1").returncode == 0
+    of_one, of_three = (json.loads((tmp_path / name).read_text()) for name in ("1.json", "3.json"))
+    assert of_one == of_three and len(of_one["nme_by_face"]) == of_one["faces"]
 
 
 def test_two_validate_each_face_once_and_the_first_writes(together, settings, tmp_path):
@@ -93,7 +101,7 @@ def test_two_validate_each_face_once_and_the_first_writes(together, settings, tm
     assert result.returncode == 0, result.stderr
     assert "processes: 2, joined by gloo; a step takes 5 faces in all\n" in result.stdout
     assert result.stdout.count("epoch   2/2") == 1
-    assert {path.name for path in (tmp_path / "two").iterdir()} == set(WRITTEN) - {"best.previous.pt"}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == set(WRITTEN) - {"best.previous.pt", "best.onnx"}
     # One process measures the same of the untrained and of the best network.
     task, history, best = task_of(one), read_history(tmp_path / "two"), load_checkpoint(tmp_path / "two" / "best.pt")
     data, cpu = task.load()[1], torch.device("cpu")
@@ -133,20 +141,6 @@ def test_what_is_wrong_for_all_is_said_once(together):
         "error: nowhere: holds neither training_frames_keypoints.csv nor .pts files for training; give a folder with "
         "that file and training/, or images with .pts files, or get the public set: python prepare.py download"
     ]
-
-
-def test_evaluation_counts_each_face_once(together, command, tmp_path):
-    line = ["--checkpoint", SHIPPED, "--data", SAMPLE, "--split", "test", "--boxes", "truth"]
-    results = {}
-    for count in (1, 3):
-        out = ["--output-dir", f"pictures{count}", "--json", f"{count}.json"]
-        if count == 1:
-            result = command("evaluate.py", *line, *out)
-        else:
-            result = together(count, REPOSITORY / "evaluate.py", *line, *out)
-        assert result.returncode == 0, result.stderr
-        results[count] = json.loads((tmp_path / f"{count}.json").read_text())
-    assert results[1] == results[3] and len(results[1]["nme_by_face"]) == results[1]["faces"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 12])

@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torchvision.transforms import Compose
 from tqdm import tqdm
 
-from data_load import FacialKeypointsDataset, RandomLight
+from data_load import FacialKeypointsDataset, RandomLight, compose
 from face68 import geometry
 from face68.detect import open_detector
 from face68.landmarker import Landmarker
@@ -69,7 +68,7 @@ class Layer(NamedTuple):
 
 def lay(dataset: FacialKeypointsDataset, *then: Callable[[dict], dict]) -> "Mosaics":
     """Mosaics of a data set's photos, augmented in light and colour; then the transforms `then` are applied."""
-    return Mosaics(dataset, look_around(dataset), Compose([RandomLight(), RandomColor(), *then]))
+    return Mosaics(dataset, look_around(dataset), compose(RandomLight(), RandomColor(), *then))
 
 
 def look_around(dataset: FacialKeypointsDataset) -> list[Photo]:
