@@ -37,7 +37,8 @@ from face68.annotators import IBUG, reference_first
 from face68.files import InputError
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import read_image
-from face68.landmarks import FLIP, upright_frame
+from face68.landmarks import COVERED, FLIP, HIDDEN, UNSAID, upright_frame
+from face68.measures import filled
 
 LYING = 45.0  # degrees: a face that is turned further is levelled before it is cut out
 
@@ -58,9 +59,10 @@ class FacialKeypointsDataset(Dataset):
     Without `label_shift` the labels are those of the file; the public set's lie beside the face, by a known distance.
     `open_split("data", "training", transform)` gives the same faces with labels corrected: train on those.
 
-    Attributes, one item per face: `names` and `paths` of the images, `keypoints` (N, 68, 2) float32 px, `label_shifts`
-    (N, 68, 2) px, which were subtracted, and `sources` (N,), the index of the set each face came from where several
-    were joined. `source_annotators` has one item per set.
+    Attributes, one item per face: `names` and `paths` of the images, `keypoints` (N, 68, 2) float32 px, `visibility`
+    (N, 68) int8, see face68/landmarks.py, `label_shifts` (N, 68, 2) px, which were subtracted, and `sources` (N,), the
+    index of the set each face came from where several were joined. `source_annotators` has one item per set. A hidden
+    point has no label: its keypoint is a guess, for framing alone (see `measures.filled`).
 
     Raises:
         InputError: the labels can't be used, or an image is missing (with file, row and column).
@@ -74,23 +76,27 @@ class FacialKeypointsDataset(Dataset):
         label_shift: LabelShift = NO_SHIFT,
         annotator: str | None = None,
     ):
-        self.names, labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
+        labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
+        self.names, self.visibility = labels.names, labels.visibility
         self.paths = [Path(root_dir) / name for name in self.names]
-        self.label_shifts = label_shift.of(labels)
-        self.keypoints = labels - self.label_shifts
-        self.sources = np.zeros(len(labels), dtype=int)
+        if csv_file is not None:
+            check_images(csv_file, self.names, self.paths)
+        check_faces(csv_file, self.paths, labels)
+        keypoints = fill_hidden(labels.keypoints, self.visibility)
+        self.label_shifts = label_shift.of(keypoints)
+        self.keypoints = keypoints - self.label_shifts
+        self.sources = np.zeros(len(keypoints), dtype=int)
         self.source_annotators = [annotator or (IBUG if csv_file is None else Path(root_dir).name)]
         self.transform = transform
         self._caches: list[image_cache.ImageCache] = []
-        if csv_file is not None:
-            check_images(csv_file, self.names, self.paths)
-        check_faces(csv_file, self.names, self.paths, labels)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
+        if self.says_visibility:
+            sample["visibility"] = self.visibility[index].copy()
         annotators = self.annotators
         if len(annotators) > 1:
             sample["annotator"] = annotators.index(self.source_annotators[self.sources[index]])
@@ -100,6 +106,16 @@ class FacialKeypointsDataset(Dataset):
     def key_pts_frame(self) -> pd.DataFrame:
         """The table that the course works with: one row per face, image name and then x0, y0, …, x67, y67 px."""
         return pd.DataFrame(self.keypoints.reshape(len(self), -1)).set_axis(self.names).reset_index(names="image")
+
+    @property
+    def says_visibility(self) -> bool:
+        """Whether anything is said of any point's visibility. Only then a sample has `visibility`, (68,)."""
+        return bool((self.visibility != UNSAID).any())
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """The keypoints (N, 68, 2) px, NaN for hidden ones, which have no label."""
+        return np.where(self.visibility[..., None] == HIDDEN, np.float32(math.nan), self.keypoints)
 
     @property
     def annotators(self) -> tuple[str, ...]:
@@ -142,6 +158,7 @@ class FacialKeypointsDataset(Dataset):
         part, rows = copy.copy(self), np.asarray(indices, dtype=int)
         part.names, part.paths = [self.names[i] for i in rows], [self.paths[i] for i in rows]
         part.keypoints, part.label_shifts = self.keypoints[rows], self.label_shifts[rows]
+        part.visibility = self.visibility[rows]
         part.sources = self.sources[rows]
         part.transform = transform
         return part
@@ -154,6 +171,14 @@ class FacialKeypointsDataset(Dataset):
         return part
 
 
+def fill_hidden(keypoints: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Keypoints (N, 68, 2) px with a guess in place of each hidden one, see `measures.filled`."""
+    complete, is_known = keypoints.copy(), visibility != HIDDEN
+    for i in np.flatnonzero(~is_known.all(axis=1)):
+        complete[i] = filled(keypoints[i], is_known[i])
+    return complete
+
+
 def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
     """The faces of several data sets as one, without a transform. Preloaded images stay preloaded."""
     whole = datasets[0].subset([], None)
@@ -161,6 +186,7 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
     whole.paths = [path for one in datasets for path in one.paths]
     whole.keypoints = np.concatenate([one.keypoints for one in datasets])
     whole.label_shifts = np.concatenate([one.label_shifts for one in datasets])
+    whole.visibility = np.concatenate([one.visibility for one in datasets])
     whole.sources = np.repeat(np.arange(len(datasets)), [len(one) for one in datasets])
     whole.source_annotators = [one.source_annotators[0] for one in datasets]
     whole._caches = [cache for one in datasets for cache in one._caches]
@@ -273,8 +299,8 @@ class ToTensor:
     def __call__(self, sample: dict) -> dict:
         image = sample["image"]
         image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-        image, keypoints = torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(sample["keypoints"])
-        return {**sample, "image": image, "keypoints": keypoints}
+        arrays = {**sample, "image": np.ascontiguousarray(image)}
+        return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in arrays.items()}
 
 
 # --- Transforms: the face crop and the changes of training ------------------------------------------------------------
@@ -335,19 +361,20 @@ class RandomCropFace:
 
 
 class RandomLight:
-    """Another light and another camera: contrast, brightness, gamma, then blur or noise.
+    """Another light and another camera: contrast, brightness, gamma, then blur, motion, compression or noise.
 
     A strength is drawn first, the square of a uniform number in [0, 1], and multiplies the first three: most images
     change little, few much.
 
     contrast, brightness, gamma: the largest change; 0.4 means factors of 0.6 … 1.4 (gamma: 1/1.4 … 1.4).
-    blur: the largest standard deviation in pixels.
+    blur: the largest standard deviation in pixels. motion: the longest path of a pixel, likewise.
+    quality: the lowest of JPEG's.
     noise: the largest standard deviation in gray levels.
     """
 
-    def __init__(self, contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, noise=10.0):
+    def __init__(self, contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, motion=9.0, quality=20, noise=10.0):
         self.contrast, self.brightness, self.gamma = contrast, brightness, gamma
-        self.blur, self.noise = blur, noise
+        self.blur, self.motion, self.quality, self.noise = blur, motion, quality, noise
 
     def __call__(self, sample: dict) -> dict:
         # One lookup table of gray levels for contrast, brightness and gamma.
@@ -356,16 +383,30 @@ class RandomLight:
         levels = np.linspace(0, 1, 256) ** (1 + self.gamma) ** gamma
         levels = (levels - 0.5) * (1 + self.contrast * contrast) + 0.5 + self.brightness * brightness
         image = cv2.LUT(sample["image"], np.clip(levels * 255, 0, 255).astype(np.uint8))
-        # Blur one image in four, add noise to another one in four.
+        # Of ten images two are blurred, one is moved while it is taken, one is compressed, and two are noisy.
         kind, amount = torch.rand(2).tolist()
-        if kind < 0.25:
+        if kind < 0.2:
             image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * amount)
-        elif kind < 0.5:
+        elif kind < 0.3:
+            image = cv2.filter2D(image, -1, motion_kernel(1 + self.motion * amount, math.pi * float(torch.rand(()))))
+        elif kind < 0.4:
+            quality = round(90 - (90 - self.quality) * amount)
+            image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        elif kind < 0.6:
             noise = torch.randn(image.shape[:2]).numpy() * (self.noise * amount)
             noisy = cv2.merge([noise] * image.shape[2])  # far faster than NumPy's broadcasting over the channels
             noisy += image
             image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return {**sample, "image": image}
+
+
+def motion_kernel(length: float, angle: float) -> np.ndarray:
+    """The filter that smears a picture along a line of that length, px, at that angle, radians: (K, K), its sum 1."""
+    reach = math.ceil(length / 2)
+    along = np.linspace(-length / 2, length / 2, 8 * reach + 1)
+    kernel, columns, rows = np.zeros((2 * reach + 1, 2 * reach + 1)), along * math.cos(angle), along * math.sin(angle)
+    np.add.at(kernel, (np.round(rows).astype(int) + reach, np.round(columns).astype(int) + reach), 1 / len(along))
+    return kernel
 
 
 class RandomErase:
@@ -375,7 +416,7 @@ class RandomErase:
     side: the largest side of the rectangle, as a fraction of the image's; the smallest is a tenth of that.
     """
 
-    def __init__(self, probability: float = 0.2, side: float = 0.4):
+    def __init__(self, probability: float = 0.4, side: float = 0.5):
         self.probability, self.side = probability, side
 
     def __call__(self, sample: dict) -> dict:
@@ -387,7 +428,12 @@ class RandomErase:
         columns = round((0.1 + 0.9 * w) * self.side * image.shape[1])
         top, left = round(y * (image.shape[0] - rows)), round(x * (image.shape[1] - columns))
         image[top : top + rows, left : left + columns] = int(level * 255)
-        return {**sample, "image": image}
+        sample = {**sample, "image": image}
+        if "visibility" in sample:
+            inside = np.round(sample["keypoints"]) - [left, top]  # (68, 2) px of the rectangle
+            is_covered = ((inside >= 0) & (inside < [columns, rows])).all(axis=1) & (sample["visibility"] != HIDDEN)
+            sample["visibility"] = np.where(is_covered, np.int8(COVERED), sample["visibility"])
+        return sample
 
 
 # --- Training and evaluation, side by side: nothing random reaches a test image ---------------------------------------
@@ -439,7 +485,8 @@ def crop_face(sample: dict, policy: CropPolicy, degrees: float = 0.0, mirror: bo
     """
     matrix = face_matrix(sample["keypoints"], policy, degrees, mirror, **change)
     face = cut_out(sample, matrix, policy)
-    return face | {"keypoints": face["keypoints"][FLIP]} if mirror else face
+    per_point = [name for name in ("keypoints", "visibility") if name in face]
+    return face | {name: face[name][FLIP] for name in per_point} if mirror else face
 
 
 def face_matrix(points: np.ndarray, policy: CropPolicy, degrees=0.0, mirror=False, **change) -> np.ndarray:

@@ -30,12 +30,14 @@ class Outputs(NamedTuple):
     log_errors: (B, 68), the natural logarithm of each point's expected distance from the truth, in the same unit.
     face_logits: (B,), the logit of the probability that the crop shows an upright face.
     heatmaps: (B, 68, H, W), the logits of each point's position; only in training, for the loss.
+    visible_logits: (B, 68), the logit of the probability that each point can be seen.
     """
 
     keypoints: Tensor
     log_errors: Tensor | None = None
     face_logits: Tensor | None = None
     heatmaps: Tensor | None = None
+    visible_logits: Tensor | None = None
 
 
 def as_outputs(returned: Outputs | Tensor) -> Outputs:
@@ -176,13 +178,14 @@ class HeatmapNet(Pyramid):
     under the map's softmax (Sun et al., 2018, "Integral Human Pose Regression", arXiv:1711.08229), so it isn't bound to
     the grid and the loss is on coordinates.
 
-    Two heads judge the result; their gradients don't reach the features. A point's expected error is a power of its
-    heat map's width, with an exponent and a factor learned for each point. A small classifier on the coarsest stage
-    tells faces from background. `calibration` (offset, slope) corrects the log errors; train.py fits it on people that
-    training never saw.
+    Heads judge the result. The points learn nothing from the first two. A point's expected error is a power of its heat
+    map's width, with an exponent and a factor learned for each point. A small classifier on the coarsest stage tells
+    faces from background. With `visibility` a third head says which points can be seen: it has a map of logits for each
+    point, and their mean under the point's heat map is the answer. `calibration` (offset, slope) corrects the log
+    errors; train.py fits it on people that training never saw.
 
-    (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), and in training heat maps
-    (B, 68, S/4, S/4). S is a multiple of 8.
+    (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), visible logits (B, 68), and in training
+    heat maps (B, 68, S/4, S/4). S is a multiple of 8.
 
     widths: see `Pyramid`.
     """
@@ -190,22 +193,23 @@ class HeatmapNet(Pyramid):
     input_size = 112
     predicts_errors = True
 
-    def __init__(self, widths=(16, 32, 88, 112, 160)):
+    def __init__(self, widths=(16, 32, 88, 112, 160), visibility=False):
         super().__init__(1, widths)
         self.heatmaps = nn.Sequential(nn.Conv2d(widths[2], 4 * NUM_LANDMARKS, 1), nn.PixelShuffle(2))
         self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
         self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
         self.face = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.visibility = nn.Conv2d(widths[2], NUM_LANDMARKS, 1) if visibility else None
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
     def forward(self, images: Tensor) -> Outputs:
         x, coarsest = self.features(images)
+        cells = self.heatmaps[0](x)  # (B, 4 · 68, S/8, S/8): 2×2 cells of a map are channels of one cell
         heatmaps = None
         if self.training:
-            heatmaps = self.heatmaps(x)  # (B, 68, S/4, S/4)
+            heatmaps = self.heatmaps[1](cells)  # (B, 68, S/4, S/4)
             keypoints, width = position_and_width(spatial_softmax(heatmaps))
         else:  # the same but for rounding, in two thirds of the time: the cells aren't rearranged to maps
-            cells = self.heatmaps[0](x)  # (B, 4 · 68, S/8, S/8): 2×2 cells of a map are channels of one cell
             keypoints, width = position_and_width_of_cells(cells)
         exponent, log_factor = (
             self.calibration[1] * self.exponent,
@@ -213,7 +217,8 @@ class HeatmapNet(Pyramid):
         )
         log_errors = exponent * width.detach().log() + log_factor  # (B, 68)
         face_logits = self.face(coarsest.detach().mean(dim=(2, 3))).flatten()  # (B,)
-        return Outputs(keypoints, log_errors, face_logits, heatmaps)
+        visible_logits = None if self.visibility is None else mean_under(cells.detach(), self.visibility(x))
+        return Outputs(keypoints, log_errors, face_logits, heatmaps, visible_logits)
 
 
 class DetectorNet(Pyramid):
@@ -281,6 +286,12 @@ def position_and_width_of_cells(cells: Tensor) -> tuple[Tensor, Tensor]:
     return means, variance.clamp(min=1e-6).sqrt()
 
 
+def mean_under(cells: Tensor, maps: Tensor) -> Tensor:
+    """The means (B, K) of maps (B, K, H, W) under the probabilities of logits (B, 4 · K, H, W), four to each cell."""
+    probability = cells.reshape(*maps.shape[:2], -1).softmax(dim=-1).view(*maps.shape[:2], 4, -1).sum(dim=2)
+    return (probability * maps.flatten(2)).sum(dim=-1)
+
+
 def cell_centres(count: int, like: Tensor) -> Tensor:
     """The centres of `count` cells that lie side by side from -1 to 1."""
     return (torch.arange(count, dtype=like.dtype, device=like.device) * 2 + 1) / count - 1
@@ -293,8 +304,8 @@ def cell_centres(count: int, like: Tensor) -> Tensor:
 class Fast(HeatmapNet):
     """26 million multiply-adds a face."""
 
-    def __init__(self, widths=(8, 16, 44, 56, 80)):
-        super().__init__(widths)
+    def __init__(self, widths=(8, 16, 44, 56, 80), visibility=False):
+        super().__init__(widths, visibility)
 
 
 class Base(HeatmapNet):
@@ -302,8 +313,8 @@ class Base(HeatmapNet):
 
     input_size = 128
 
-    def __init__(self, widths=(16, 32, 72, 104, 144)):
-        super().__init__(widths)
+    def __init__(self, widths=(16, 32, 72, 104, 144), visibility=False):
+        super().__init__(widths, visibility)
 
 
 class Large(HeatmapNet):
@@ -311,8 +322,8 @@ class Large(HeatmapNet):
 
     input_size = 160
 
-    def __init__(self, widths=(24, 48, 124, 160, 224)):
-        super().__init__(widths)
+    def __init__(self, widths=(24, 48, 124, 160, 224), visibility=False):
+        super().__init__(widths, visibility)
 
 
 # "heatmap" is the family's predecessor.
@@ -378,7 +389,8 @@ class PixelOutputs(nn.Module):
     """A network for prediction and export: gray bytes in, pixels of the crop out.
 
     (B, 1, S, S) uint8 → keypoints (B, 68, 2) float32 px, x before y, pixel centres at integers; and if it predicts them
-    errors (B, 68) px, each point's expected distance from the truth, and face scores (B,) in 0 … 1.
+    errors (B, 68) px, each point's expected distance from the truth, face scores (B,) in 0 … 1, and the probability
+    (B, 68) that each point can be seen.
     """
 
     def __init__(self, model: nn.Module, size: int):
@@ -390,7 +402,9 @@ class PixelOutputs(nn.Module):
         keypoints = outputs.keypoints * (self.size / 2) + (self.size - 1) / 2
         if outputs.log_errors is None:
             return (keypoints,)
-        return keypoints, outputs.log_errors.exp() * (self.size / 2), outputs.face_logits.sigmoid()
+        judgement = outputs.log_errors.exp() * (self.size / 2), outputs.face_logits.sigmoid()
+        visible = () if outputs.visible_logits is None else (outputs.visible_logits.sigmoid(),)
+        return keypoints, *judgement, *visible
 
 
 def faces_in_pixels(maps: DetectorOutputs) -> Tensor:

@@ -193,13 +193,13 @@ def task_of(settings: Settings) -> Task:
     return DetectionTask(settings) if finds_faces(settings.model) else KeypointTask(settings)
 
 
-def create_untrained(settings: Settings, device: torch.device, annotators: Sequence[str] = ()) -> nn.Module:
+def create_untrained(settings: Settings, device: torch.device, annotators: Sequence[str] = (), **options) -> nn.Module:
     """The network before its first step: weights by --seed, and by --init for the layers that fit.
 
-    annotators: see `models.create_model`.
+    annotators, options: see `models.create_model`; those of --model-option are added.
     """
     torch.manual_seed(settings.seed)
-    model = create_model(settings.model, annotators, **settings.model_option)
+    model = create_model(settings.model, annotators, **options | settings.model_option)
     if settings.init is not None:
         anew = start_from(model, load_checkpoint(file_of(settings.init, ".pt")), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
@@ -268,7 +268,7 @@ def main() -> int:
     devices.keep_freed_memory()
     device, task = devices.choose_device(settings.device), task_of(settings)
     train_data, val_data = task.load()
-    model = create_untrained(settings, device, task.annotators)
+    model = create_untrained(settings, device, task.annotators, **task.options)
     training = Training(model, task, settings, train_data, device)
     parameters, precision = sum(p.numel() for p in model.parameters()), str(training.precision).removeprefix("torch.")
     print(f"network: {model.name}, {parameters:,} parameters, in {precision} on {device}; git commit {git_commit()}")

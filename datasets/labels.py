@@ -1,11 +1,13 @@
 """Labels: the public set's CSV and folders of images with `.pts` files, read, checked, and their faults explained."""
 
 import csv
+import math
 import os
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,16 +15,26 @@ import pandas as pd
 from face68.files import InputError, atomic_path, files_below
 from face68.formats import FARTHEST, coordinate, csv_rows, csv_writer, read_pts, unreadable
 from face68.images import IMAGE_SUFFIXES
-from face68.landmarks import LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, inter_ocular
+from face68.landmarks import COVERED, HIDDEN, LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, SEEN, UNSAID, inter_ocular
 
-CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS
+CSV_COLUMNS = 1 + 2 * NUM_LANDMARKS  # and NUM_LANDMARKS more where the file says what can be seen
+VISIBILITY = {"1": SEEN, "0": COVERED, "-1": HIDDEN}  # as its cells say it
 
 
-def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """Read annotations: a header row, then one row per image: file name, x0, y0, …, x67, y67. Blank lines are skipped.
+class Labels(NamedTuple):
+    """The labels of N images: their file names, keypoints (N, 68, 2) float32 px, NaN for points without a position, and
+    what is said of each point's visibility, (N, 68) int8: SEEN, COVERED, HIDDEN or UNSAID.
+    """
 
-    Returns:
-        The file names, and their keypoints (N, 68, 2) float32 px.
+    names: list[str]
+    keypoints: np.ndarray
+    visibility: np.ndarray
+
+
+def read_csv(path: str | Path) -> Labels:
+    """Read annotations: a header row, then one row per image: file name, x0, y0, …, x67, y67 and, where the file has
+    them, v0, …, v67: 1 a point is seen, 0 it is covered by something, -1 it is hidden by the face itself. Blank lines
+    are skipped. A hidden point has no position: its cells may be empty.
 
     Raises:
         InputError: with file, row (its line in the file, from 1) and column (from 1).
@@ -31,26 +43,36 @@ def read_csv(path: str | Path) -> tuple[list[str], np.ndarray]:
     try:
         with Path(path).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             columns = len(next(filter(None, csv.reader(file)), []))
-        if columns != CSV_COLUMNS:  # pandas takes a minute for a header of 100,000 names
+        says_visibility = columns == CSV_COLUMNS + NUM_LANDMARKS
+        if columns != CSV_COLUMNS and not says_visibility:  # pandas takes a minute for a header of 100,000 names
             _explain_csv(path)
+        if says_visibility:
+            options["na_values"] = [""]  # the coordinates of hidden points
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             table = pd.read_csv(path, index_col=False, dtype={0: str}, **options)
-        names = list(table.iloc[:, 0])
+        names = list(table.iloc[:, 0].fillna(""))
         if any(dtype.kind not in "iuf" for dtype in table.dtypes.iloc[1:]):
             raise ValueError("a column with something else than numbers")  # NumPy would convert True and False
         with np.errstate(over="ignore"):  # numbers too large for float32 become infinite
-            keypoints = table.iloc[:, 1:].to_numpy(np.float32)  # (N, 136)
+            values = table.iloc[:, 1:].to_numpy(np.float32)  # (N, 136) or (N, 204)
     except OSError as error:
         raise unreadable(path, error) from error
     except (csv.Error, ValueError, pd.errors.ParserWarning):  # pandas' errors are ValueErrors
         _explain_csv(path)
         raise
-    complete = keypoints.shape[1] == CSV_COLUMNS - 1 and len(names) > 0 and (np.abs(keypoints) <= FARTHEST).all()
+    keypoints, visibility = values[:, : CSV_COLUMNS - 1].reshape(-1, NUM_LANDMARKS, 2), values[:, CSV_COLUMNS - 1 :]
+    if not says_visibility:
+        visibility = np.full(keypoints.shape[:2], UNSAID)
+    elif not np.isin(visibility, list(VISIBILITY.values())).all():
+        _explain_csv(path)
+    has_position = (np.abs(keypoints) <= FARTHEST).all(axis=2)
+    complete = len(names) > 0 and (has_position | (visibility == HIDDEN)).all()
+    keypoints[visibility == HIDDEN] = math.nan
     distinct = len(set(names)) == len(names) and all(name.strip() for name in names)
     if not complete or not distinct or PurePath(str(table.columns[0])).suffix:
         _explain_csv(path)
-    return names, keypoints.reshape(-1, NUM_LANDMARKS, 2)
+    return Labels(names, keypoints, visibility.astype(np.int8))
 
 
 def _explain_csv(path: str | Path) -> None:
@@ -62,9 +84,10 @@ def _explain_csv(path: str | Path) -> None:
     rows = csv_rows(path)
     if not rows:
         raise InputError(f"{path}: is empty; expected a header and a row an image")
+    columns = CSV_COLUMNS + NUM_LANDMARKS * (len(rows[0][1]) > CSV_COLUMNS)
     for line, row in rows:
-        if len(row) != CSV_COLUMNS:
-            expected = f"{CSV_COLUMNS} expected: file name, x0, y0, …, x67, y67"
+        if len(row) != columns:
+            expected = f"{columns} expected: file name, x0, y0, …, x67, y67" + ", v0, …, v67" * (columns > CSV_COLUMNS)
             raise InputError(f"{path}: row {line}: {len(row)} columns found, {expected}")
     if PurePath(rows[0][1][0]).suffix:
         raise InputError(f"{path}: row {rows[0][0]}: starts with an image; put a header row before it")
@@ -77,8 +100,13 @@ def _explain_csv(path: str | Path) -> None:
         if name in seen:
             raise InputError(f"{path}: row {line}, column 1: {name} has row {seen[name]} already; take one out")
         seen[name] = line
-        for column, cell in enumerate(cells, start=2):
-            if problem := _problem_of(cell):
+        visibility = cells[CSV_COLUMNS - 1 :]
+        for column, cell in enumerate(visibility, start=CSV_COLUMNS + 1):
+            if cell.strip() not in VISIBILITY:
+                raise InputError(f"{path}: row {line}, column {column}: {cell[:40]!r} is none of 1, 0, -1; correct it")
+        hidden = np.repeat([VISIBILITY[cell.strip()] == HIDDEN for cell in visibility], 2)
+        for column, cell in enumerate(cells[: CSV_COLUMNS - 1], start=2):
+            if not hidden[column - 2 : column - 1].any() and (problem := _problem_of(cell)):
                 raise InputError(f"{path}: row {line}, column {column}: {problem}")
 
 
@@ -117,16 +145,22 @@ NARROWEST_FACE = 1.0  # px, the longer side of a face's box
 CLOSEST_EYES = 0.01  # the distance of the eyes, as a fraction of that side
 
 
-def check_faces(csv_file: str | Path | None, names: Sequence[str], paths: Sequence[Path], labels: np.ndarray) -> None:
-    """Check that labels (N, 68, 2) px can be those of faces: neither all points nor both eyes lie in one place.
+def check_faces(csv_file: str | Path | None, paths: Sequence[Path], labels: Labels) -> None:
+    """Check that labels can be those of faces: some points have positions, and neither all of these nor, where they are
+    seen, both eyes lie in one place.
 
     Raises:
         InputError: with the file, and the row in a CSV.
     """
-    sides = (labels.max(axis=1) - labels.min(axis=1)).max(axis=1)
-    eyes = np.linalg.norm(labels[:, RIGHT_EYE].mean(axis=1) - labels[:, LEFT_EYE].mean(axis=1), axis=1)
-    for i in np.flatnonzero((sides < NARROWEST_FACE) | (np.minimum(eyes, inter_ocular(labels)) < CLOSEST_EYES * sides)):
-        where = paths[i].with_suffix(".pts") if csv_file is None else f"{csv_file}: row {_row_of(csv_file, names[i])}"
+    points, is_placed = labels.keypoints, np.isfinite(labels.keypoints).all(axis=(2))
+    placed = is_placed.sum(axis=1) > 1
+    sides = np.zeros(len(points))
+    sides[placed] = (np.nanmax(points[placed], axis=1) - np.nanmin(points[placed], axis=1)).max(axis=1)
+    eyes = np.linalg.norm(points[:, RIGHT_EYE].mean(axis=1) - points[:, LEFT_EYE].mean(axis=1), axis=1)
+    eyes = np.fmin(eyes, inter_ocular(points))  # NaN where one of them is hidden
+    for i in np.flatnonzero((sides < NARROWEST_FACE) | (eyes < CLOSEST_EYES * sides)):
+        name = labels.names[i]
+        where = paths[i].with_suffix(".pts") if csv_file is None else f"{csv_file}: row {_row_of(csv_file, name)}"
         what = "all points lie in one place" if sides[i] < NARROWEST_FACE else "both eyes lie in one place"
         raise InputError(f"{where}: {what}; correct them or take the face out")
 
@@ -150,11 +184,9 @@ def write_csv(path: str | Path, names: Sequence[str], keypoints: np.ndarray, dec
         writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
 
 
-def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
-    """The images below a folder that have a `.pts` file of their name beside them, and their keypoints.
-
-    Returns:
-        Names relative to the folder, sorted, and keypoints (N, 68, 2) float32 px.
+def read_pts_folder(root: str | Path) -> Labels:
+    """The labels of the images below a folder that have a `.pts` file of their name beside them. Names are relative to
+    the folder, sorted; points without a position are HIDDEN.
 
     Raises:
         InputError: a `.pts` file without its image, or one that can't be used.
@@ -172,4 +204,5 @@ def read_pts_folder(root: str | Path) -> tuple[list[str], np.ndarray]:
             raise InputError(f"{pts}: {number} of that name beside it; one is needed, or take the .pts file away")
         names.append(beside[0].relative_to(root).as_posix())
         keypoints.append(read_pts(pts))
-    return names, np.array(keypoints, np.float32).reshape(-1, NUM_LANDMARKS, 2)
+    keypoints = np.array(keypoints, np.float32).reshape(-1, NUM_LANDMARKS, 2)
+    return Labels(names, keypoints, np.where(np.isnan(keypoints).any(axis=2), HIDDEN, UNSAID).astype(np.int8))

@@ -61,8 +61,14 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCU
 
 
 def nme(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
-    """Normalised mean error of each face: (N, 68, 2) ×2 → (N,)."""
-    return point_errors(predicted, truth, norm).mean(axis=-1)
+    """Normalised mean error of each face: (N, 68, 2) ×2 → (N,). Points whose truth is NaN don't count."""
+    errors = point_errors(predicted, truth, norm)
+    return mean_of_known(errors, ~np.isnan(truth).any(axis=-1))
+
+
+def mean_of_known(errors: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    """The mean error of each face's known points: (N, 68) ×2 → (N,)."""
+    return np.where(is_known, errors, 0).sum(axis=-1) / is_known.sum(axis=-1)
 
 
 def all_point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:

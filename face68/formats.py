@@ -29,7 +29,8 @@ def read_pts(path: str | Path) -> np.ndarray:
     """Read an iBUG `.pts` file, with or without its header and braces.
 
     Returns:
-        (68, 2) float32 px, 0-based; the file counts from 1.
+        (68, 2) float32 px, 0-based; the file counts from 1. A point of "-1 -1" has no position, as in MERL-RAV (Kumar
+        et al., 2020, LUVLi): it is NaN.
 
     Raises:
         InputError: naming file and line.
@@ -45,9 +46,10 @@ def read_pts(path: str | Path) -> np.ndarray:
         if len(cells := line.split()) != 2:
             raise InputError(f"{path}: line {number}: expected 'x y', two numbers; correct it")
         try:
-            points.append([coordinate(cell) - 1 for cell in cells])
+            point = [coordinate(cell) for cell in cells]
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}; correct it") from error
+        points.append([math.nan, math.nan] if point == [-1, -1] else [value - 1 for value in point])
     if len(points) != NUM_LANDMARKS:
         raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {NUM_LANDMARKS} expected")
     return np.array(points, np.float32)

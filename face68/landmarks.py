@@ -44,6 +44,10 @@ SKELETON = (
     *(("mouth", lips, True) for lips in (OUTER_LIPS, INNER_LIPS)),
 )
 
+# What a label says of a point: it is seen, covered by something, or hidden by the face itself, and then without a true
+# position; or nothing is said.
+SEEN, COVERED, HIDDEN, UNSAID = 1, 0, -1, 2
+
 # In a mirrored picture the right eye is where the left one was: `mirrored_keypoints[FLIP]` renumbers the points.
 FLIP = np.array(
     [
@@ -65,17 +69,27 @@ def inter_ocular(keypoints: np.ndarray) -> np.ndarray:
     return np.linalg.norm(keypoints[..., right, :] - keypoints[..., left, :], axis=-1)
 
 
+EYES_WEIGH = 3.0  # of the line between the eyes against that to the mouth, which a smile bends
+
+
 def face_frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The faces' own frames, in which their eyes are level, of points (N, 68, 2) px.
+    """The faces' own frames, in which they are upright, of points (N, 68, 2) px.
+
+    The line from eye to eye says what is level, and the less of it is seen, the more the line from the eyes to the
+    mouth, at a right angle: of a face from the side the first one is short and may point anywhere.
 
     Returns:
         axes (N, 2, 2): rows are the directions to the right and down, so that `points @ axes` transposed is level.
         centers (N, 2) px: those of the boxes around the level points.
         sides (N,) px: the longer sides of these boxes.
     """
-    eyes = (points[:, LEFT_EYE] - points[:, RIGHT_EYE]).sum(axis=1, dtype=np.float64)  # (N, 2)
-    lengths = np.linalg.norm(eyes, axis=1, keepdims=True)
-    x, y = (eyes / np.where(lengths > 0, lengths, 1)).T
+    right, left, mouth = (
+        points[:, part].mean(axis=1, dtype=np.float64) for part in (RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS)
+    )
+    down = mouth - (right + left) / 2  # (N, 2)
+    level = EYES_WEIGH * (left - right) + np.stack([down[:, 1], -down[:, 0]], axis=1)
+    lengths = np.linalg.norm(level, axis=1, keepdims=True)
+    x, y = (level / np.where(lengths > 0, lengths, 1)).T
     axes = np.stack([np.stack([x, y], axis=1), np.stack([-y, x], axis=1)], axis=1)
     level = points @ axes.swapaxes(1, 2)
     low, high = level.min(axis=1), level.max(axis=1)

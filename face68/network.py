@@ -31,11 +31,13 @@ class Predictions(NamedTuple):
     keypoints: (N, 68, 2) float32 px, x before y.
     errors: (N, 68) float32 px, each point's expected distance from the truth.
     face_scores: (N,) float32 in 0 … 1, how surely this is an upright face.
+    visible: (N, 68) float32 in 0 … 1, the probability that each point can be seen.
     """
 
     keypoints: np.ndarray
     errors: np.ndarray | None
     face_scores: np.ndarray | None
+    visible: np.ndarray | None = None
 
 
 class Network(Protocol):
@@ -80,18 +82,20 @@ def check_predictions(predictions: Predictions, count: int, path: Path) -> Predi
     Raises:
         InputError: no crop can have such outputs; `path` is the network's file.
     """
-    keypoints, errors, face_scores = predictions
+    keypoints, errors, face_scores, visible = predictions
     possible = (
         (keypoints, (count, NUM_LANDMARKS, 2), -FAR, FAR),
         (errors, (count, NUM_LANDMARKS), 1 / FAR, FAR),
         (face_scores, (count,), -ROUNDING, 1 + ROUNDING),
+        (visible, (count, NUM_LANDMARKS), -ROUNDING, 1 + ROUNDING),
     )
     _check_outputs([one for one in possible if one[0] is not None], path)
     if not np.ptp(keypoints, axis=1).any(axis=1).all():
         raise InputError(
             f"{path}: places all points of a face in one: it has learned too little; train it longer or on more faces"
         )
-    return predictions if face_scores is None else predictions._replace(face_scores=face_scores.clip(0, 1))
+    face_scores, visible = (None if values is None else values.clip(0, 1) for values in (face_scores, visible))
+    return predictions._replace(face_scores=face_scores, visible=visible)
 
 
 def check_maps(
@@ -260,6 +264,7 @@ class OnnxNetwork:
         takes = [(value.name, value.type, value.shape[1:]) for value in self._session.get_inputs()]
         gives = {value.name: value.shape[1:] for value in self._session.get_outputs()}
         possible = {"keypoints": [NUM_LANDMARKS, 2], "errors": [NUM_LANDMARKS], "face_scores": []}
+        possible |= {"visible": [NUM_LANDMARKS]}
         return (
             takes == [("crops", "tensor(uint8)", [1, size, size])]
             and "keypoints" in gives
@@ -272,7 +277,7 @@ class OnnxNetwork:
         for i in range(0, len(crops), BATCH):
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             outputs = dict(zip(self._outputs, values, strict=True))
-            parts.append(Predictions(outputs["keypoints"], outputs.get("errors"), outputs.get("face_scores")))
+            parts.append(Predictions(*(outputs.get(field) for field in Predictions._fields)))
         return check_predictions(concatenated(parts), len(crops), self.path)
 
 

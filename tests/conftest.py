@@ -145,7 +145,7 @@ def trained():
     def run(settings):
         task = train.task_of(settings)
         train_data, val_data = task.load()
-        model = train.create_untrained(settings, torch.device("cpu"), task.annotators)
+        model = train.create_untrained(settings, torch.device("cpu"), task.annotators, **task.options)
         training = Training(model, task, settings, train_data, torch.device("cpu"))
         if settings.tensorboard is not None:
             training.log = open_tensorboard(settings.tensorboard, 0)

@@ -68,7 +68,7 @@ class DetectionValidation(NamedTuple):
 class DetectionTask:
     column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
     legend = f"{errors.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
-    annotators = ()
+    annotators, options = (), {}
 
     def __init__(self, settings: Settings):
         self.settings = settings

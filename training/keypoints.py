@@ -1,5 +1,7 @@
 """The keypoint task: 68 points in the crop of a face. Its loss, its validation, its calibration and its pictures."""
 
+import inspect
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,18 +25,27 @@ from evaluation.predictions import predict_all
 from face68.annotators import to_annotator
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
-from face68.landmarks import face_frames
+from face68.landmarks import HIDDEN, face_frames
 from face68.network import concatenated
-from models import Outputs, as_outputs, input_size, predicts_errors
+from models import MODELS, Outputs, as_outputs, input_size, predicts_errors
 from plots import errors
 from training.checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
 from training.devices import batches, first_batch, gather, shard, unwrapped
-from training.losses import LOSSES, error_loss, face_loss, heatmap_loss, keypoint_loss
+from training.losses import (
+    LOSSES,
+    error_loss,
+    face_loss,
+    heatmap_loss,
+    keypoint_loss,
+    point_weights,
+    visibility_loss,
+)
 from training.run import distinct_names
 from training.settings import MEASURES, Settings
 from training.task import SHOWN, WATCHED, Losses, diverged, evenly, open_people, print_sizes
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps, relative to that on keypoints; the default of --heatmap-weight
+VISIBILITY_WEIGHT = 0.05  # of the loss on visibility, relative to that on keypoints
 BACKGROUND = 0.1  # share of training crops without an upright face, for networks that have a face score
 LARGEST_LOG = 80.0  # of an expected error or its inverse: beyond that float32 is nearly infinite
 CALIBRATION_FACES, FEWEST = 400, 8  # at most, evenly chosen; at least, of each annotator
@@ -43,7 +54,7 @@ CALIBRATION_FACES, FEWEST = 400, 8  # at most, evenly chosen; at least, of each 
 class KeypointValidation(NamedTuple):
     """Validation on N faces, in normalised coordinates.
 
-    predicted, truth: keypoints (N, 68, 2).
+    predicted, truth: keypoints (N, 68, 2), of the truth NaN for hidden ones.
     log_errors: (N, 68), logarithms of the expected errors, or None.
     sources: (N,), the index of each face's data set in `sets`, their names.
     """
@@ -57,17 +68,19 @@ class KeypointValidation(NamedTuple):
 
     @property
     def nme(self) -> np.ndarray:
-        """NME (inter-ocular) of each face, (N,): a ratio, the same as in pixels."""
+        """NME (inter-ocular) of each face, (N,): a ratio, the same as in pixels. NaN where an outer eye corner is
+        hidden.
+        """
         return metrics.nme(self.predicted, self.truth)
 
     @property
     def error(self) -> float:
-        return float(self.nme.mean())
+        return float(np.nanmean(self.nme))
 
     @property
     def of_sets(self) -> dict[str, float]:
         nme, present = self.nme, np.unique(self.sources)
-        return {self.sets[i]: float(nme[self.sources == i].mean()) for i in present} if len(present) > 1 else {}
+        return {self.sets[i]: float(np.nanmean(nme[self.sources == i])) for i in present} if len(present) > 1 else {}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -75,7 +88,9 @@ class KeypointValidation(NamedTuple):
 
     @property
     def calibration(self) -> tuple[float, float]:
-        return metrics.fit_calibration(self.log_errors, np.linalg.norm(self.predicted - self.truth, axis=-1))
+        distances = np.linalg.norm(self.predicted - self.truth, axis=-1)
+        known = np.isfinite(distances)
+        return metrics.fit_calibration(self.log_errors[known], distances[known])
 
     def __str__(self) -> str:
         """The NME, and in parentheses that of each data set if there are several."""
@@ -93,6 +108,8 @@ class KeypointTask:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
         self.annotators = dataset.annotators
+        has_head = "visibility" in inspect.signature(MODELS[self.settings.model]).parameters
+        self.options = {"visibility": True} if dataset.says_visibility and has_head else {}
         if self.settings.published_labels:
             dataset, transform = dataset.as_published(), upright_transform(self.policy)
         else:
@@ -103,21 +120,25 @@ class KeypointTask:
         return SeededSamples(training, self.settings.seed, self.settings.balance), validation
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
-        """Total: keypoints and heat maps. Auxiliary: the expected errors and the face score."""
+        """Total: keypoints and heat maps. Auxiliary: the expected errors, the face score and the visibility."""
         target, is_upright_face = batch["keypoints"], batch["is_upright_face"]  # (B, 68, 2) normalised, (B,)
         outputs = as_outputs(model(batch["image"]))
         # Labels of other annotators, as the reference would have put them
         if "annotator" in batch:
             target = unwrapped(model).annotators.to_reference(target, batch["annotator"])
-        total = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face)
+        weights = point_weights(batch["visibility"]) if "visibility" in batch else None  # (B, 68)
+        total = keypoint_loss(LOSSES[self.settings.loss], outputs.keypoints, target, is_upright_face, weights)
         auxiliary, parts = torch.zeros(()), {"points": total}
         if outputs.heatmaps is not None:
-            parts["heatmaps"] = heatmap_loss(outputs.heatmaps, target, is_upright_face)
+            parts["heatmaps"] = heatmap_loss(outputs.heatmaps, target, is_upright_face, weights)
             total = total + self.settings.heatmap_weight * parts["heatmaps"]
         if outputs.log_errors is not None:
-            parts["errors"] = error_loss(outputs, target.detach(), is_upright_face)
+            parts["errors"] = error_loss(outputs, target.detach(), is_upright_face, weights)
             parts["face"] = face_loss(outputs, is_upright_face)
             auxiliary = parts["errors"] + parts["face"]
+        if outputs.visible_logits is not None:
+            parts["visibility"] = visibility_loss(outputs.visible_logits, batch["visibility"], is_upright_face)
+            auxiliary = auxiliary + VISIBILITY_WEIGHT * parts["visibility"]
         return Losses(total, auxiliary, parts)
 
     def validate(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> KeypointValidation:
@@ -127,18 +148,20 @@ class KeypointTask:
         is_sane = outputs.log_errors is None or (np.abs(outputs.log_errors) < LARGEST_LOG).all()
         if not (is_sane and np.isfinite(outputs.keypoints).all()):
             raise diverged()
-        loss = LOSSES[self.settings.loss](torch.from_numpy(outputs.keypoints), torch.from_numpy(truth)).item()
+        known = np.isfinite(truth)
+        pair = torch.from_numpy(outputs.keypoints[known]), torch.from_numpy(truth[known])
+        loss = LOSSES[self.settings.loss](*pair).item()
         names = distinct_names(self.settings.data)
         return KeypointValidation(loss, outputs.keypoints, truth, outputs.log_errors, data.sources, names)
 
     @torch.inference_mode()
     def _run(self, model: nn.Module, data: Dataset, device: torch.device) -> tuple[Outputs, np.ndarray]:
-        """The outputs for N samples, as arrays, and the true keypoints (N, 68, 2)."""
+        """The outputs for N samples, as arrays, and the true keypoints (N, 68, 2), NaN for hidden ones."""
         model.eval()
         parts, truth = [], []
         for batch in batches(data, self.settings.workers, device):
             parts.append(Outputs(*(None if v is None else v.cpu().numpy() for v in _as_labelled(model, batch))))
-            truth.append(batch["keypoints"].cpu().numpy())
+            truth.append(_labelled(batch).cpu().numpy())
         return concatenated(parts), np.concatenate(truth)
 
     def describe(self) -> dict:
@@ -183,6 +206,13 @@ def _as_labelled(model: nn.Module, batch: dict[str, Tensor]) -> Outputs:
     return outputs._replace(keypoints=model.annotators.to_annotator(outputs.keypoints, batch["annotator"]))
 
 
+def _labelled(batch: dict[str, Tensor]) -> Tensor:
+    """The keypoints (B, 68, 2) of a batch, NaN for hidden ones."""
+    if "visibility" not in batch:
+        return batch["keypoints"]
+    return batch["keypoints"].masked_fill((batch["visibility"] == HIDDEN)[..., None], math.nan)
+
+
 def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
     """A few faces from all over the data set, so most likely of different people."""
     return data.subset(evenly(len(data), WATCHED), data.transform)
@@ -210,17 +240,19 @@ def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) ->
     points = to_annotator(predicted, network, data.labelled_by).keypoints
     halves = network.policy.margin / 2 * face_frames(points)[2][:, None]  # (N, 1) px
     expected = predicted.errors / halves
-    measured = np.linalg.norm(points - data.keypoints, axis=-1) / halves
+    measured = np.linalg.norm(points - data.labelled, axis=-1) / halves  # NaN for hidden points
     is_face = (np.nan_to_num(predicted.face_scores) >= MIN_FACE_SCORE) & (halves[:, 0] > 0)
     own, *others = (np.flatnonzero(is_face & (data.labelled_by == name)) for name in data.annotators)
     if len(own) < FEWEST:
         return
     # The reference annotator's faces give offset and slope; the other annotators' a factor and a scatter each.
-    offset, slope = metrics.fit_calibration(np.log(expected[own]), measured[own])
+    known = np.isfinite(measured[own])
+    offset, slope = metrics.fit_calibration(np.log(expected[own][known]), measured[own][known])
     weights["calibration"] = torch.tensor([offset, slope])
     expected = np.exp(offset + slope * np.log(expected))
     for i, rows in enumerate(others, start=1):
         if len(rows) >= FEWEST:
-            factor, scatter = metrics.fit_scatter(expected[rows], measured[rows])
+            known = np.isfinite(measured[rows])
+            factor, scatter = metrics.fit_scatter(expected[rows][known], measured[rows][known])
             weights["annotators.errors"][i] = torch.tensor([factor, scatter * network.policy.margin / 2])  # in sides
     save_checkpoint(path, checkpoint)

@@ -60,12 +60,14 @@ class Task(Protocol):
     """column: the error's column in history.csv; measure: its name in print.
     legend: the colours in the task's pictures.
     annotators: of the labels, once they are loaded, see `models.create_model`.
+    options: of the network, as the labels call for them.
     """
 
     column: str
     measure: str
     legend: str
     annotators: Sequence[str]
+    options: dict
 
     def load(self) -> tuple[SeededSamples, Dataset]:
         """The training samples, and the validation samples: of other people, and always the same."""
