@@ -119,16 +119,16 @@ def interrupted(recipe: str) -> Path:
     return folder / "run"
 
 
-def has_weights_of(unbroken_folder: Path, run_folder: Path) -> bool:
+def has_right_weights(recipe: str, run_folder: Path) -> bool:
     """Whether a run ended with the weights of the unbroken one, both those to use and those to go on from."""
-    a, b = (load_checkpoint(path / "last.pt") for path in (unbroken_folder / "run", run_folder))
+    a, b = (load_checkpoint(path / "last.pt") for path in (unbroken(recipe)[0] / "run", run_folder))
     pairs = [(a["weights"], b["weights"]), (a["training"]["model"], b["training"]["model"])]
     return all(x.keys() == y.keys() and all(torch.equal(x[name], y[name]) for name in x) for x, y in pairs)
 
 
 def ended(recipe: str, run_folder: Path) -> str:
     """ "done", or the fault of a run that ended: other weights, or hidden files left behind."""
-    if not has_weights_of(unbroken(recipe)[0], run_folder):
+    if not has_right_weights(recipe, run_folder):
         return f"{FAULT}: ends with other weights"
     left = [path.name for path in run_folder.rglob(".*") if path.is_file()]
     return f"{FAULT}: left behind {', '.join(left)[:80]}" if left else "done"
@@ -205,7 +205,7 @@ def states(random: np.random.Generator, folder: Path) -> Outcomes:
     outcome = wait(train(folder, recipe, *overwrite), folder)
     may_be_done = name in {"damaged"} | hostile.HARMLESS_STATES
     fate = outcome.judged("run/last.pt", "run/history.csv", "run/best.pt", done=may_be_done)
-    if fate == "done" and not has_weights_of(unbroken(recipe)[0], folder / "run"):
+    if fate == "done" and not has_right_weights(recipe, folder / "run"):
         fate = f"{FAULT}: goes on to other weights"
     if fate == "named" and "not this program's" in outcome.stderr and "history" not in outcome.stderr:
         fate = f"{FAULT}: misleads, {outcome.stderr.strip()[:150]}"
