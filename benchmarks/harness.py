@@ -189,7 +189,7 @@ def small_set(root: Path, split: str = "training", pts: bool = False) -> Path:
     (root / split).mkdir(parents=True)
     header, *rows = (SAMPLE / f"{split}_frames_keypoints.csv").read_text().splitlines()
     people = {row.split(",")[0].rsplit("_", 1)[0]: row for row in reversed(rows)}
-    rows = sorted(people.values())[:12]
+    rows = [*reversed(people.values())][:12]
     for row in rows:
         name, *cells = row.split(",")
         shutil.copy(SAMPLE / split / name, root / split)
