@@ -504,23 +504,15 @@ def commands(random: np.random.Generator, folder: Path) -> Outcomes:
     line = list(LINES[command]) if random.random() < 0.9 or command == "train" else []
     for _ in range(random.integers(0, 5) if options_of(command) else 0):
         option, takes_value = choose(random, options_of(command))
-        value = hostile.VALUES[random.integers(len(hostile.VALUES))]
-        line += [f"{option}={value}" if value[:1] == "-" else option] if takes_value else [option]
-        line += [value] if takes_value and value[:1] != "-" else []
-    twist, options = int(random.integers(8)), {}
-    with contextlib.ExitStack() as stack:
-        if twist < 3:
-            options["closed"] = twist
-        elif twist == 3:
-            options["stdout"] = stack.enter_context(open("/dev/full", "w")).fileno()  # noqa: PTH123
-        elif twist == 4:
-            options |= {"HOME": None, "XDG_CACHE_HOME": None, "USER": None}
-        elif twist == 5:
-            read, options["stdout"] = os.pipe()
-            os.close(read)
-            stack.callback(os.close, options["stdout"])
-        outcome = run(folder, command, *line, fresh=True, **options)
-    nowhere_to_say = twist == 2 and outcome.status == 2 and not outcome.stderr
+        line.append(option + f"={hostile.VALUES[random.integers(len(hostile.VALUES))]}" * takes_value)
+    full, (read, unread) = os.open("/dev/full", os.O_WRONLY), os.pipe()
+    os.close(read)
+    homeless = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "USER"))
+    twists = [{"closed": 0}, {"closed": 1}, {"closed": 2}, {"stdout": full}, {"stdout": unread}, homeless, {}, {}]
+    twist = twists[random.integers(len(twists))]
+    outcome = run(folder, command, *line, fresh=True, **twist)
+    os.close(full), os.close(unread)
+    nowhere_to_say = twist.get("closed") == 2 and outcome.status == 2 and not outcome.stderr
     yield "named" if nowhere_to_say else named_if_fault(outcome.judged(), twist, command, [word[:80] for word in line])
 
 
