@@ -9,10 +9,9 @@ and `centre`, and stays fixed while the head turns and the mouth opens. (A singl
 to the face as it is.)
 
 The truth is exact: keypoints, blink and mouth_open of the script, and the pose, (yaw, pitch, roll) in degrees with
-the signs of `Frame`, by which `pose.rotation` turns the head. Each head is drawn as by a camera that points at it.
-So the pose is relative to the line of sight to the head, which meets the picture between the eyes of the calm face, at
-`Seen.axis`. A perspective fit with that axis and `Seen.focal` finds this pose. With an axis through the mean of the
-points it finds the head turned further, because they shift as it turns: by 4° at a yaw of 45°, by 5° at a pitch of 25°.
+the signs of `Frame`, by which `pose.rotation` turns the head. The pose is relative to the line of sight to the head,
+which meets the picture between the eyes of the calm face, at `Seen.axis`: a perspective fit with that axis and
+`Seen.focal` finds it. One with an axis through the mean of the points finds the head turned up to 5° further.
 
 There is no motion blur. Each frame has new noise, and the background stays the same.
 """
