@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from datasets.layout import SAMPLE_DIR
 from face68.formats import write_pts
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE = REPOSITORY / "data" / "sample"
 
 MEMORY = 2 << 30  # bytes that a command may take
 PATIENCE = 120  # s of processor time, after which a command hangs; or five times as long by the clock
@@ -181,18 +181,18 @@ def serving(answer: bytes, rate: float) -> Iterator[str]:
 
 
 def photo() -> Path:
-    return sorted((SAMPLE / "test").glob("*.jpg"))[0]
+    return sorted((SAMPLE_DIR / "test").glob("*.jpg"))[0]
 
 
 def small_set(root: Path, split: str = "training", pts: bool = False) -> Path:
     """The first image of each of twelve people of the sample: in the public layout, or with .pts files."""
     (root / split).mkdir(parents=True)
-    header, *rows = (SAMPLE / f"{split}_frames_keypoints.csv").read_text().splitlines()
+    header, *rows = (SAMPLE_DIR / f"{split}_frames_keypoints.csv").read_text().splitlines()
     people = {row.split(",")[0].rsplit("_", 1)[0]: row for row in reversed(rows)}
     rows = [*reversed(people.values())][:12]
     for row in rows:
         name, *cells = row.split(",")
-        shutil.copy(SAMPLE / split / name, root / split)
+        shutil.copy(SAMPLE_DIR / split / name, root / split)
         if pts:
             write_pts((root / split / name).with_suffix(".pts"), np.reshape(cells, (68, 2)).astype(float))
     if not pts:

@@ -18,10 +18,8 @@ import torch
 from onnx import helper, numpy_helper
 
 from face68.landmarks import LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
-from face68.network import sealed
+from face68.network import sealed, shipped_detector, shipped_network
 
-SAVED_MODELS = Path(__file__).resolve().parent.parent / "saved_models"
-SHIPPED = SAVED_MODELS / "pretrained.onnx"
 NAN, INFINITY = float("nan"), float("inf")
 LAUGHS = functools.reduce(lambda value, _: [value] * 10, range(31), "ha")  # lists of lists of …: 10^31 words
 
@@ -193,7 +191,7 @@ def rewritten(**metadata: str | None) -> Callable[[Path], None]:
     """The shipped network with other metadata; None: without that entry."""
 
     def write(path: Path) -> None:
-        model = onnx.load(SHIPPED)
+        model = onnx.load(shipped_network())
         entries = {entry.key: entry.value for entry in model.metadata_props} | {"crc32": None} | metadata
         helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
         onnx.save(model, path)
@@ -205,7 +203,7 @@ def _scaled(factor: float) -> Callable[[Path], None]:
     """The shipped network with other weights in float."""
 
     def write(path: Path) -> None:
-        model = onnx.load(SHIPPED)
+        model = onnx.load(shipped_network())
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)
             if tensor.data_type == onnx.TensorProto.FLOAT and (values.ndim or np.isnan(factor)):
@@ -223,7 +221,8 @@ def _external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:
     """
 
     def write(path: Path) -> None:
-        onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
+        model = onnx.load(shipped_network())
+        onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
         model = onnx.load(path, load_external_data=False)
         padded = "." * (len(head) - 2) + location.format(folder=path.parent)  # as many bytes as it loses below
         for tensor in model.graph.initializer:
@@ -291,7 +290,7 @@ NETWORKS: dict[str, Callable[[Path], object]] = {
     "external device": _external("/dev/zero"),
     "external by a long key": _external("weights.bin", b"\x8a\x80\x80\x80\x10\x08"),
     "external by a long length": _external("weights.bin", b"\n\x88\x80\0"),
-    "a detector": lambda path: shutil.copy(SAVED_MODELS / "detector.onnx", path),
+    "a detector": lambda path: shutil.copy(shipped_detector(), path),
     **{
         name: functools.partial(tiny, **{"face68": "1", "policy": '{"size": 112, "margin": 1.2}'} | options)
         for name, options in OTHERS.items()

@@ -39,30 +39,17 @@ import torch
 from PIL import Image, features
 
 from benchmarks import hostile
-from benchmarks.harness import (
-    FAULT,
-    REPOSITORY,
-    SAMPLE,
-    Outcome,
-    choose,
-    damaged,
-    kill,
-    photo,
-    run,
-    serving,
-    small_set,
-    start,
-    wait,
-)
-from benchmarks.hostile import SHIPPED
+from benchmarks.harness import FAULT, Outcome, choose, damaged, kill, photo, run, serving, small_set, start, wait
 from datasets import public_set
 from datasets.labels import read_csv, write_csv
+from datasets.layout import DATA_DIR, SAMPLE_DIR
 from face68 import formats
 from face68.files import InputError
 from face68.landmarks import Face
+from face68.network import shipped_detector, shipped_network
 from training.checkpoint import load_checkpoint
 
-PRETRAINED, DETECTOR = (REPOSITORY / "saved_models" / name for name in ("pretrained.pt", "detector.onnx"))
+PRETRAINED = shipped_network().with_suffix(".pt")
 QUICK = ("--batch-size", "4", "--workers", "0", "--device", "cpu")
 scratch = Path(tempfile.gettempdir())  # where `main` lets it all happen
 Outcomes = Iterator[str]
@@ -219,7 +206,7 @@ def use(folder: Path, command: str, path: Path, option: str = "--checkpoint") ->
     """Run a command with a network, or a detector, from this file."""
     line = {
         "predict": ("--image", photo(), "--no-pictures", "--json", "out.json"),
-        "evaluate": ("--data", SAMPLE, "--output-dir", "out"),
+        "evaluate": ("--data", SAMPLE_DIR, "--output-dir", "out"),
         "export": ("--data", "set", "--output", "out.onnx"),
     }[command]
     if command == "export":
@@ -262,9 +249,9 @@ def networks(random: np.random.Generator, folder: Path) -> Outcomes:
     """Damaged .onnx files, as the network and as the detector, and hostile ones."""
     kind = random.random()
     if kind < 0.4:
-        yield "damaged: " + harm(random, folder, SHIPPED)
+        yield "damaged: " + harm(random, folder, shipped_network())
     elif kind < 0.6:
-        yield "damaged detector: " + harm(random, folder, DETECTOR, "--detector")
+        yield "damaged detector: " + harm(random, folder, shipped_detector(), "--detector")
     else:
         name, build = choose(random, hostile.NETWORKS)
         build(folder / "x.onnx")
@@ -481,7 +468,7 @@ def lay_out(folder: Path) -> None:
         "null.csv": bytes(1000),
         "broken.pt": b"PK\3\4" + bytes(100),
         "broken.onnx": b"PK\3\4" + bytes(100),
-        "film.mp4": (REPOSITORY / "data" / "film.mp4").read_bytes(),
+        "film.mp4": (DATA_DIR / "film.mp4").read_bytes(),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -555,10 +542,10 @@ def growth(usages: list[tuple[float, int, int]]) -> str:
 def long_runs(seconds: float, folder: Path) -> Outcomes:
     """A training and a stream of photos, so many seconds each: memory, open files and threads stay as they were."""
     (folder / "photos").mkdir()
-    for number, path in enumerate(islice(cycle(sorted((SAMPLE / "test").glob("*.jpg"))), 200_000)):
+    for number, path in enumerate(islice(cycle(sorted((SAMPLE_DIR / "test").glob("*.jpg"))), 200_000)):
         (folder / "photos" / f"{number:06d}.jpg").symlink_to(path)
     lines = {
-        "train": ("--data", SAMPLE, "--epochs", 100_000, "--output-dir", "run"),
+        "train": ("--data", SAMPLE_DIR, "--epochs", 100_000, "--output-dir", "run"),
         "predict": ("--image", "photos", "--no-pictures", "--jsonl", "points.jsonl"),
     }
     for command, line in lines.items():
