@@ -32,7 +32,7 @@ class Picture:
 
     def __init__(self, background: np.ndarray, camera: Camera, video: Video, supersample: float = SUPERSAMPLE):
         self.image, self.camera, self.video, self.supersample = background, camera, video, supersample
-        self.pixel, self.z, self.normal, self.colour, self.gloss = [], [], [], [], []  # of the samples
+        self.surfaces: list[tuple[np.ndarray, ...]] = []  # pixel, z, normal, colour and gloss of each one's samples
 
     def step(self, span: float) -> int:
         """The number of samples that a surface of this span (model units) needs to leave few holes."""
@@ -67,15 +67,12 @@ class Picture:
         normal = np.cross(right[kept], down[kept])
         if inside:
             normal *= np.where(normal[:, 2:] < 0, -1, 1)
-        self.pixel.append((y * width + x)[within])
-        self.z.append(grid[..., 2][kept])
-        self.normal.append(normal)
-        self.colour.append(np.broadcast_to(colour, (*facing.shape, 3))[kept])
-        self.gloss.append(np.broadcast_to(gloss, facing.shape)[kept])
+        colour, gloss = np.broadcast_to(colour, (*facing.shape, 3))[kept], np.broadcast_to(gloss, facing.shape)[kept]
+        self.surfaces.append(((y * width + x)[within], grid[..., 2][kept], normal, colour, gloss))
 
     def nearest(self) -> np.ndarray:
         """The number of the sample seen at each pixel, (H, W); -1 where there is none."""
-        pixel, z = np.concatenate(self.pixel), np.concatenate(self.z)
+        pixel, z, *_ = map(np.concatenate, zip(*self.surfaces, strict=True))
         order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
         nearest = np.full(self.image.shape[:2], -1)
         nearest.flat[pixel[order]] = order  # the last one written, the nearest, stays
@@ -85,9 +82,8 @@ class Picture:
         """The picture (H, W, 3) float32 in 0…255, at the drawing size. Only visible samples are shaded."""
         nearest = self.nearest()
         seen = nearest >= 0
-        z, normal, colour, gloss = (
-            np.concatenate(part)[nearest[seen]] for part in (self.z, self.normal, self.colour, self.gloss)
-        )
+        samples = map(np.concatenate, zip(*self.surfaces, strict=True))
+        _, z, normal, colour, gloss = (part[nearest[seen]] for part in samples)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         self.image[seen] = shade(self.video, normal, colour, gloss)
         depth = np.full(seen.shape, -9, np.float32)
