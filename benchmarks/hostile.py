@@ -191,7 +191,7 @@ def rewritten(**metadata: str | None) -> Callable[[Path], None]:
     """The shipped network with other metadata; None: without that entry."""
 
     def write(path: Path) -> None:
-        model = onnx.load(shipped_network())
+        model = onnx.load(shipped_network("base"))
         entries = {entry.key: entry.value for entry in model.metadata_props} | {"crc32": None} | metadata
         helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
         onnx.save(model, path)
@@ -203,7 +203,7 @@ def _scaled(factor: float) -> Callable[[Path], None]:
     """The shipped network with other weights in float."""
 
     def write(path: Path) -> None:
-        model = onnx.load(shipped_network())
+        model = onnx.load(shipped_network("base"))
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)
             if tensor.data_type == onnx.TensorProto.FLOAT and (values.ndim or np.isnan(factor)):
@@ -221,7 +221,7 @@ def _external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:
     """
 
     def write(path: Path) -> None:
-        model = onnx.load(shipped_network())
+        model = onnx.load(shipped_network("base"))
         onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
         model = onnx.load(path, load_external_data=False)
         padded = "." * (len(head) - 2) + location.format(folder=path.parent)  # as many bytes as it loses below

@@ -49,7 +49,7 @@ from face68.landmarks import Face
 from face68.network import shipped_detector, shipped_network
 from training.checkpoint import load_checkpoint
 
-PRETRAINED = shipped_network().with_suffix(".pt")
+PRETRAINED = shipped_network("base").with_suffix(".pt")
 QUICK = ("--batch-size", "4", "--workers", "0", "--device", "cpu")
 scratch = Path(tempfile.gettempdir())  # where `main` lets it all happen
 Outcomes = Iterator[str]
@@ -249,7 +249,7 @@ def networks(random: np.random.Generator, folder: Path) -> Outcomes:
     """Damaged .onnx files, as the network and as the detector, and hostile ones."""
     kind = random.random()
     if kind < 0.4:
-        yield "damaged: " + harm(random, folder, shipped_network())
+        yield "damaged: " + harm(random, folder, shipped_network("base"))
     elif kind < 0.6:
         yield "damaged detector: " + harm(random, folder, shipped_detector(), "--detector")
     else:
