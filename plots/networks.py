@@ -9,15 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.draw import (
-    BLUE,
-    INK,
-    VERMILION,
-    WHITE,
-    YELLOW,
-    draw_keypoints,
-    fit,
-)
+from face68.draw import BLUE, INK, VERMILION, WHITE, YELLOW, draw_keypoints, fit
 from face68.draw import COLORS as REGION_COLORS
 from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, inter_ocular, upright_frame
 from plots.style import GRAY, as_picture, new_figure, to_hex

@@ -15,13 +15,7 @@ from evaluation.metrics import nme
 from face68 import geometry
 from face68.files import InputError
 from face68.images import read_image, write_image
-from face68.landmarker import (
-    MIN_FACE_SCORE,
-    Landmarker,
-    certainty,
-    combine,
-    distinct,
-)
+from face68.landmarker import MIN_FACE_SCORE, Landmarker, certainty, combine, distinct
 from face68.landmarks import FLIP, Face, upright_frame
 from face68.network import Predictions, shipped_network
 from training.checkpoint import TorchNetwork
