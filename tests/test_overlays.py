@@ -5,7 +5,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import one_line_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -121,11 +120,6 @@ def test_no_points_flip_or_flatten_it(seed, narrowest):
     linear = face_matrix(points, narrowest)
     greatest, least = np.linalg.svd(linear)[1]
     assert np.linalg.det(linear) > 0 and least >= 0.999 * narrowest * greatest
-
-
-def test_unnumbered_mirroring_is_no_mirrored_overlay():
-    points = labels() * (-1, 1)
-    assert np.linalg.det(SHIPPED_OVERLAYS["glasses"].matrix(points)[:, :2]) > 0
 
 
 def test_a_face_in_a_mirrored_picture_wears_the_mirrored_overlay():
@@ -302,19 +296,6 @@ def test_predict_shows_them_on_contact_sheets_too(tmp_path, call, photos):
     other = read_image(tmp_path / "points" / "contact_sheet_1.jpg")
     dark = [(one.max(axis=2) < 60).mean() for one in (sheet, other)]
     assert dark[0] > dark[1] + 0.005
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--overlay", "monocle"), "monocle: no such overlay"),
-        (("--overlay", "hat", "--numbers"), "--overlay draws no points"),
-        (("--overlay", "hat", "--confidence"), "--overlay draws no points"),
-    ],
-)
-def test_what_predict_can_not_do_is_one_line(tmp_path, call, photos, arguments, told):
-    assert told in one_line_error(call("--image", "photos", *arguments, "--output", "out", detector="none"))
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_sheet_shows_photograph_and_drawn_heads():
