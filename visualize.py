@@ -237,7 +237,7 @@ def look(args) -> np.ndarray:
     name, image = f"{network.checkpoint['model']} ({args.checkpoint.name})", read_image(args.image)
     if args.command == "photo":
         trace = inspection.follow(network, image, args.image, default_detector())
-        return networks.rendered(networks.plot_way(trace, name))
+        return networks.rendered(networks.plot_trace(trace, name))
     picture = inspection.shown_to(network, image, args.image, default_detector())
     if args.command == "filters":
         figure = networks.plot_filters(inspection.first_filters(network, picture), name)

@@ -146,8 +146,8 @@ def test_an_unsure_face_is_seen_again_as_the_search_sees_it():
 
     class Blurred(World):
         def predict(self, *arguments, **options):
-            said = super().predict(*arguments, **options)
-            return said._replace(keypoints=said.keypoints + 3, face_scores=np.minimum(said.face_scores, 0.5))
+            outputs = super().predict(*arguments, **options)
+            return outputs._replace(keypoints=outputs.keypoints + 3, face_scores=np.minimum(outputs.face_scores, 0.5))
 
     found = play(Blurred(), [[(100, 200)]] * 12)
     off = [float(np.abs(faces[0].keypoints - at((100, 200))).max()) for faces in found]
