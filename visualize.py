@@ -1,17 +1,9 @@
-"""Look at the data and at what becomes of it.
+"""Look at the data and at what becomes of it. Some examples:
 
-python visualize.py samples                  # faces of a data set with their keypoints
-python visualize.py samples --checkpoint C   # predictions beside them
-python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
-python visualize.py transforms               # one face through each transform of data_load.py; mosaics
-python visualize.py landmarks                # the numbered picture of the 68 points
-python visualize.py history runs/a runs/b    # the curves of several trainings over each other
+python visualize.py samples --checkpoint C   # faces of a data set with their keypoints, predictions beside them
+python visualize.py history runs/a runs/b    # the curves of two trainings over each other
 python visualize.py photo --image me.jpg     # how a photo becomes points, step by step
-python visualize.py filters                  # the filters that a network begins with, and what they find
-python visualize.py features --layer stem.1  # the maps of a layer
-python visualize.py heatmaps --points 8,30   # where a network believes that points are
-python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
-python visualize.py annotators               # how the annotators of its data sets differ, as a network learned it
+python visualize.py heatmaps --points 8,30   # where a network believes that these points are
 """
 
 import cli.launch as launch
@@ -43,6 +35,7 @@ from plots.errors import error_sheet
 from plots.style import COLORS, as_picture, show
 
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
+
 # --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
