@@ -237,7 +237,7 @@ def _joined(one: Detections, other: Detections) -> Detections:
 
 
 def _apart(faces: Detections) -> Detections:
-    """Of faces whose centres are closer than half the larger one's side, the first one only."""
+    """The faces but for those whose centre is closer to an earlier one's than half the larger side of the two."""
     kept = []
     for i, (center, side) in enumerate(zip(faces.centers, faces.sides, strict=True)):
         distances = np.linalg.norm(faces.centers[kept] - center, axis=1)

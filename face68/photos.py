@@ -72,7 +72,7 @@ def find_faces(
     groups = in_groups(searched, lambda searched_photo: searched_photo[0].pixels)
     for photos in prefetch(steps.predict, groups, 1, lambda group: sum(photo.pixels for photo, _ in group)):
         photos.reverse()
-        while photos:  # none is held here that has left
+        while photos:  # a photo that was given out isn't held here
             yield photos.pop()
 
 
@@ -166,6 +166,6 @@ def in_groups(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[l
         del item  # as in `prefetch`
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
             whole, group, pixels = [group], [], 0
-            yield whole.pop()  # and none of it is held here
+            yield whole.pop()  # a group that was given out isn't held here
     if group:
         yield group
