@@ -187,22 +187,17 @@ def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np
 
 
 def error_sheet(
-    dataset,
-    chosen: Sequence[int],
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    title: str,
-    norm: str = metrics.INTER_OCULAR,
-    explained: bool = True,
+    dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm=metrics.INTER_OCULAR
 ) -> np.ndarray:
-    """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name.
+    """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name."""
+    return _captioned(dataset, chosen, predicted, truth, f"{title}: NME ({norm}); {POINTS}", norm)
 
-    explained: whether the title also says what is measured and shown.
-    """
+
+def _captioned(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
     errors = metrics.nme(predicted, truth, norm)
+    names = [Path(dataset.names[i]).stem for i in chosen]
     labels = ["missed" if np.isnan(error) else f"{error:.1%}" for error in errors[list(chosen)]]
-    captions = [f"{label}  {Path(dataset.names[i]).stem}" for label, i in zip(labels, chosen, strict=True)]
-    title = f"{title}: NME ({norm}); {POINTS}" if explained else title
+    captions = [f"{label}  {name}" for label, name in zip(labels, names, strict=True)]
     return contact_sheet(error_tiles(dataset, chosen, predicted, truth), tile=320, captions=captions, title=title)
 
 
@@ -219,7 +214,7 @@ def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = 
     """The best faces, those in the middle and the worst, missed ones first, one below the other."""
     ((heading, rows), *others) = rank_faces(metrics.nme(predicted, truth, norm)).items()
     best = error_sheet(dataset, rows, predicted, truth, f"{heading} of {len(dataset)} faces", norm)
-    below = [error_sheet(dataset, rows, predicted, truth, heading, norm, explained=False) for heading, rows in others]
+    below = [_captioned(dataset, rows, predicted, truth, heading, norm) for heading, rows in others]
     return stack_sheets([best, *below])
 
 
