@@ -9,9 +9,13 @@ import secrets
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: what killed runs leave behind stays there
+    fcntl = None
 
 MARK = "face68"  # how a file says that this program wrote it, see `images.is_marked` and `formats.is_result`
 
@@ -64,19 +68,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     A crash, a full disk or Ctrl-C leaves what was there before. Creates the folder where it is missing. A link is
     followed; a stream (see `is_stream`) is written to and not replaced. A file that is replaced hands on its mode.
     The suffix is kept, because cv2 and matplotlib choose the format by it. A process that is killed leaves the
-    temporary file behind, see `remove_leftovers`.
+    temporary file behind; the next one that writes into that folder removes it, see `remove_leftovers`.
 
     Raises:
         WriteError: the folder can't be written to, or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary = lock = None
     try:
         target, stream = Path(os.path.realpath(path)), is_stream(path)
         folder = Path(tempfile.gettempdir()) if stream else target.parent
         folder.mkdir(parents=True, exist_ok=True)
         mode = stat.S_IMODE(target.stat().st_mode) if not stream and target.exists() else None
-        temporary = _new_file(folder, path.suffix, mode)
+        temporary, lock = _new_file(folder, path.suffix, mode)
         yield temporary
         if stream:
             with temporary.open("rb") as source, path.open("ab") as sink:  # a shell's file may hold lines already
@@ -92,6 +96,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            _close(lock)
 
 
 def check_writable(path: str | Path) -> None:
@@ -108,29 +113,56 @@ def check_writable(path: str | Path) -> None:
         folder = Path(os.path.realpath(path)).parent
         while not folder.exists():
             folder = folder.parent
-        _new_file(folder, "").unlink()
+        temporary, lock = _new_file(folder, "")
+        temporary.unlink()
+        _close(lock)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
-_PARTIAL, _LEFT_OVER = ".partial-", 86_400  # seconds since a temporary file was last written to
+_PARTIAL = ".partial-"
 
 
-def _new_file(folder: Path, suffix: str, mode: int | None = None) -> Path:
-    """An empty file with a new name. Its rights are at most `mode`, and the umask applies."""
+def _new_file(folder: Path, suffix: str, mode: int | None = None) -> tuple[Path, int | None]:
+    """An empty file with a new name, and the descriptor that locks it while it is open. Its rights are at most `mode`,
+    and the umask applies.
+    """
     _remove_leftovers_once(folder)
-    path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode | 0o600))
-    return path
+    while True:
+        path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
+        try:
+            lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode | 0o600)
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            os.close(lock)  # Windows replaces no file that is open
+            return path, None
+        with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return path, lock
+        os.close(lock)  # it was taken for a leftover before it was locked
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of `atomic_path` that killed processes left in a folder: those a day old."""
+    """Remove the temporary files of `atomic_path` that killed processes left in a folder: those that nobody locks."""
+    if fcntl is None:
+        return
     for path in folder.glob(f"{_PARTIAL}*"):
-        is_ours = re.fullmatch(_PARTIAL + r"[0-9a-f]{16}(\..*)?", path.name) and path.is_file()
-        with contextlib.suppress(OSError):  # gone, or another user's
-            if is_ours and time.time() - path.stat().st_mtime > _LEFT_OVER:
+        if not re.fullmatch(_PARTIAL + r"[0-9a-f]{16}(\..*)?", path.name) or not path.is_file():
+            continue  # not ours
+        with contextlib.suppress(OSError):  # locked, gone, or another user's
+            lock = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+            finally:
+                os.close(lock)
 
 
 _remove_leftovers_once = functools.cache(remove_leftovers)  # of each folder, in a process
