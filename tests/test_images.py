@@ -18,8 +18,6 @@ from face68.images import MARKED_SUFFIXES, WRITABLE_SUFFIXES, is_marked, read_im
 # Pillow's, of odd metadata; commands silence them, see test_arguments.py.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-NAMES = ("plain.png", "two words.png", "Jürgen Groß.png", "😀 face.png")
-
 
 @pytest.fixture
 def rgb():
@@ -65,13 +63,6 @@ def test_lossless_formats_keep_every_pixel_under_any_suffix(tmp_path, rgb, file_
     image = read_image(path)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, rgb)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_any_file_name(tmp_path, rgb, name):
-    write_image(tmp_path / name, rgb)
-    np.testing.assert_array_equal(read_image(tmp_path / name), rgb)
-    np.testing.assert_array_equal(read_image(str(tmp_path / name)), rgb)
 
 
 def test_opaque_rgba_png_named_jpg_equals_opencv(tmp_path, rgb):

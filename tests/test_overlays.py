@@ -131,16 +131,6 @@ def test_a_face_in_a_mirrored_picture_wears_the_mirrored_overlay():
     assert apart(there[:, ::-1], drawn, image) < 0.02
 
 
-def test_a_picture_on_its_side_wears_it_on_its_side():
-    points, image = labels(yaw=-20), noise()
-    overlays = [SHIPPED_OVERLAYS["sunglasses"], SHIPPED_OVERLAYS["hat"]]
-    drawn = draw_overlays(image, [face(points)], overlays)
-    x, y = points.T
-    turned = np.column_stack([SIZE - 1 - y, x])  # clockwise by 90°
-    there = draw_overlays(np.rot90(image, -1), [face(turned)], overlays)
-    assert apart(np.rot90(there), drawn, image) < 0.02
-
-
 # --- How it is laid -------------------------------------------------------------------------------------------
 
 
