@@ -237,14 +237,11 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-FACES_CSV_COLUMNS = (  # of every file; FILM_CSV_COLUMNS and measures follow where there are any
-    *("image", "width", "height", "box_x0", "box_y0", "box_x1", "box_y1", "score", "face_score"),
-    *(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy"),
-    *(f"error{i}" for i in range(NUM_LANDMARKS)),
-)
-FILM_CSV_COLUMNS = ("frame", "time", "identity")
-_BOX_COLUMNS, _ERROR_COLUMNS = FACES_CSV_COLUMNS[3:7], FACES_CSV_COLUMNS[-NUM_LANDMARKS:]
-_POINT_COLUMNS = FACES_CSV_COLUMNS[9:-NUM_LANDMARKS]
+_BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
+_POINT_COLUMNS = tuple(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy")
+_ERROR_COLUMNS = tuple(f"error{i}" for i in range(NUM_LANDMARKS))
+FACES_CSV_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score", *_POINT_COLUMNS, *_ERROR_COLUMNS)
+FILM_CSV_COLUMNS = ("frame", "time", "identity")  # of films only; measures follow where there are any
 
 
 def write_faces_csv(
