@@ -153,12 +153,13 @@ def trained():
 def train_here(monkeypatch, capsys):
     """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit.
 
-    exports: whether it ends with best.onnx, which takes seconds.
+    whole: whether it ends with its last pictures and best.onnx, which take seconds.
     """
-    export_best = train.export_best
+    ends = {name: getattr(train, name) for name in ("draw_results", "export_best")}
 
-    def run(*arguments, exports: bool = False) -> SimpleNamespace:
-        monkeypatch.setattr(train, "export_best", export_best if exports else lambda folder: None)
+    def run(*arguments, whole: bool = False) -> SimpleNamespace:
+        for name, end in ends.items():
+            monkeypatch.setattr(train, name, end if whole else lambda *_: None)
         monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
         capsys.readouterr()
         handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
