@@ -135,11 +135,11 @@ def parse_arguments():
 
 def named(text: str) -> Named:
     """An option's value: NAME=PLACE, or a place, which may have a = in its name."""
-    name, sign, place = text.partition("=")
-    if not place and sign:
+    name, sign, path = text.partition("=")
+    if not path and sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PLACE")
     if sign and not Path(text).exists():
-        return Named(name, Path(place))
+        return Named(name, Path(path))
     return Named("", Path(text))
 
 

@@ -50,7 +50,7 @@ from face68.formats import (
     write_faces_csv,
     write_jsonl,
 )
-from face68.frames import FilmReader, Frame, film_writer, is_marked_film, newest, read_ahead
+from face68.frames import FilmReader, Frame, film_writer, is_marked_film, read_ahead
 from face68.landmarks import Face
 from face68.measures import NAMES, Blinks, measure, measured
 from face68.network import FOR_FILMS
@@ -249,7 +249,7 @@ def run(args) -> int:
     draw, window = open_drawing(args), Window() if args.show else None
 
     # A frame's way: read, faces followed, blinks counted, points smoothed, measured, drawn (in threads).
-    followed = follow(newest(reader) if reader.is_live else reader, tracker)
+    followed = follow(read_ahead(reader, 1, drops=True) if reader.is_live else reader, tracker)
     followed = SMOOTHING[args.smooth](count_blinks(followed) if args.measures else followed)
     if args.measures:  # which keeps the blinks
         followed = ((frame, measured(faces)) for frame, faces in followed)

@@ -1,17 +1,9 @@
-"""Look at the data and at what becomes of it.
+"""Look at the data and at what becomes of it. Some examples:
 
-python visualize.py samples                  # faces of a data set with their keypoints
-python visualize.py samples --checkpoint C   # predictions beside them
-python visualize.py audit                    # what a data set holds: sizes, light, pose, people, faults
-python visualize.py transforms               # one face through each transform of data_load.py; mosaics
-python visualize.py landmarks                # the numbered picture of the 68 points
-python visualize.py history runs/a runs/b    # the curves of several trainings over each other
+python visualize.py samples --checkpoint C   # faces of a data set with their keypoints, predictions beside them
+python visualize.py history runs/a runs/b    # the curves of two trainings over each other
 python visualize.py photo --image me.jpg     # how a photo becomes points, step by step
-python visualize.py filters                  # the filters that a network begins with, and what they find
-python visualize.py features --layer stem.1  # the maps of a layer
-python visualize.py heatmaps --points 8,30   # where a network believes that points are
-python visualize.py occlusion --points eyes  # which parts of a face move its points when they are hidden
-python visualize.py annotators               # how the annotators of its data sets differ, as a network learned it
+python visualize.py heatmaps --points 8,30   # where a network believes that these points are
 """
 
 import cli.launch as launch
@@ -43,6 +35,7 @@ from plots.errors import error_sheet
 from plots.style import COLORS, as_picture, show
 
 MOSAIC_PHOTOS = 40  # of which the mosaics of a sheet are laid
+
 # --- Sheets of faces ------------------------------------------------------------------------------------------
 
 
@@ -229,79 +222,40 @@ def history(args) -> np.ndarray:
     return as_picture(plot_histories(histories, column, MEASURES[column]))
 
 
-def photo(args) -> np.ndarray:
+def look(args) -> np.ndarray:
+    """The work of a network on a photo, as the command shows it."""
     from training import inspection
 
-    network, name = opened(args)
-    trace = inspection.follow(network, read_image(args.image), args.image, default_detector())
-    return networks.rendered(networks.plot_way(trace, name))
-
-
-def filters(args) -> np.ndarray:
-    from training.inspection import first_filters
-
-    network, name = opened(args, keypoints=False)
-    return networks.rendered(networks.plot_filters(first_filters(network, shown(network, args)), name))
-
-
-def features(args) -> np.ndarray:
-    from training.inspection import choose_layer, layer_maps
-
-    network, name = opened(args, keypoints=False)
-    picture = shown(network, args)
-    maps = layer_maps(network, picture)
-    layer = choose_layer(maps, picture, args.layer)
-    return networks.rendered(networks.plot_features(layer, maps[layer], picture, name))
-
-
-def heatmaps(args) -> np.ndarray:
-    from training.inspection import needed_heat_maps
-
-    network, name = opened(args)
-    crop = shown(network, args)
-    maps = needed_heat_maps(network, crop)
-    return networks.rendered(networks.plot_heat_maps(crop, maps, network(crop[None]), args.points, name))
-
-
-def occlusion(args) -> np.ndarray:
-    from training.inspection import occlude
-
-    network, name = opened(args)
-    crop = shown(network, args)
-    return networks.rendered(networks.plot_occlusion(crop, occlude(network, crop), args.points, name))
-
-
-def annotators(args) -> np.ndarray:
-    from training.inspection import other_annotators
-
-    network, name = opened(args)
-    crop = shown(network, args)
-    points, (own, *_), others = other_annotators(network, crop)
-    return networks.rendered(networks.plot_annotators(crop, points, others, own, name))
-
-
-def opened(args, keypoints: bool = True):
-    """The network to look into, and its name in titles; keypoints: whether a detector of faces won't do."""
-    from training import inspection
-
-    network = inspection.open_network(args.checkpoint, keypoints=keypoints)
-    return network, f"{network.checkpoint['model']} ({args.checkpoint.name})"
-
-
-def shown(network, args) -> np.ndarray:
-    """The part of the photo that a network is shown: (S, S) uint8 gray, or of a detector (H, W, 3) uint8 RGB."""
-    from training.inspection import shown_to
-
-    return shown_to(network, read_image(args.image), args.image, default_detector())
+    network = inspection.open_network(args.checkpoint, keypoints=args.command not in ("filters", "features"))
+    name, image = f"{network.checkpoint['model']} ({args.checkpoint.name})", read_image(args.image)
+    if args.command == "photo":
+        trace = inspection.follow(network, image, args.image, default_detector())
+        return networks.rendered(networks.plot_trace(trace, name))
+    picture = inspection.shown_to(network, image, args.image, default_detector())
+    if args.command == "filters":
+        figure = networks.plot_filters(inspection.first_filters(network, picture), name)
+    elif args.command == "features":
+        maps = inspection.layer_maps(network, picture)
+        layer = inspection.choose_layer(maps, picture, args.layer)
+        figure = networks.plot_features(layer, maps[layer], picture, name)
+    elif args.command == "heatmaps":
+        maps = inspection.needed_heat_maps(network, picture)
+        figure = networks.plot_heat_maps(picture, maps, network(picture[None]), args.points, name)
+    elif args.command == "occlusion":
+        figure = networks.plot_occlusion(picture, inspection.occlude(network, picture), args.points, name)
+    else:
+        points, (own, *_), others = inspection.other_annotators(network, picture)
+        figure = networks.plot_annotators(picture, points, others, own, name)
+    return networks.rendered(figure)
 
 
 SEEING = {  # a network's work on a photo
-    "photo": ("how a photo becomes points, step by step", photo),
-    "filters": ("the filters that a network begins with, and what they find", filters),
-    "features": ("the maps of a layer", features),
-    "heatmaps": ("where a network believes that points are", heatmaps),
-    "occlusion": ("which parts of a face move its points when they are hidden", occlusion),
-    "annotators": ("how the annotators of its data sets differ, as a network learned it", annotators),
+    "photo": "how a photo becomes points, step by step",
+    "filters": "the filters that a network begins with, and what they find",
+    "features": "the maps of a layer",
+    "heatmaps": "where a network believes that points are",
+    "occlusion": "which parts of a face move its points when they are hidden",
+    "annotators": "how the annotators of its data sets differ, as a network learned it",
 }
 COMMANDS = {
     "samples": ("faces of a data set with their keypoints", samples),
@@ -309,7 +263,7 @@ COMMANDS = {
     "transforms": ("one face through each transform", transforms),
     "landmarks": ("the numbered picture of the 68 points", lambda args: draw_landmarks()),
     "history": ("the curves of several trainings over each other", history),
-    **SEEING,
+    **{name: (help_, look) for name, help_ in SEEING.items()},
 }
 POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # the default of --points
 

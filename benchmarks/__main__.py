@@ -12,7 +12,7 @@
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
 photo_time.png into --output-dir, `tracking` steady.png. Others' programs are measured where they are installed (see
-benchmarks/peers.py). Attacks that run for minutes: python -m benchmarks.stress, benchmarks.fuzz.
+benchmarks/peers.py). Attacks that run for minutes: python -m benchmarks.stress.
 
 NME is inter-ocular (by the distance of the outer eye corners), FR@8% the share of faces above 8%. Times are those of
 this machine as it is now: only figures of the same run compare. "ms" is the mean over the photos or frames, "ms p90"

@@ -182,21 +182,17 @@ def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
 def follow_actors(film: Sequence[SeenFrame]) -> list[Followed]:
     """What became of each actor of a film. A face is that of the actor it is nearest to."""
     identities = sorted({actor.identity for frame in film for actor in frame.actors})
-    rows = {identity: [] for identity in identities}
+    rows, nowhere = {identity: [] for identity in identities}, np.full((68, 2), np.nan)
     for frame in film:
         there = {actor.identity: actor for actor in frame.actors}
         owners = {id(face): nearest_actor(frame.actors, face) for face in frame.faces}
         for identity in identities:
             own = [face for face in frame.faces if owners[id(face)] == identity]
-            rows[identity].append(_row(there.get(identity), own[0] if own else None))
+            truth, hidden = (there[identity].keypoints, there[identity].hidden) if identity in there else (nowhere, 1.0)
+            found, seen = (own[0].keypoints, own[0].identity or 0) if own else (nowhere, 0)
+            rows[identity].append((truth, hidden, found, seen))
     times = np.array([frame.time for frame in film])
     return [Followed(times, *map(np.array, zip(*rows[identity], strict=True))) for identity in identities]
-
-
-def _row(actor, face: Face | None) -> tuple:
-    nowhere = np.full((68, 2), np.nan)
-    points, identity = (nowhere, 0) if face is None else (face.keypoints, face.identity or 0)
-    return (nowhere, 1.0, points, identity) if actor is None else (actor.keypoints, actor.hidden, points, identity)
 
 
 def nearest_actor(actors: Sequence, face: Face) -> int | None:
@@ -212,22 +208,26 @@ def switches(identities: np.ndarray) -> int:
     return int((np.diff(seen) != 0).sum())
 
 
-def jitter(points: np.ndarray, eyes: np.ndarray) -> float:
+def jitter(points: np.ndarray, eyes: np.ndarray, frames: np.ndarray = np.s_[:]) -> float:
     """The standard deviation of the points' second differences from frame to frame, in distances of the eyes.
 
     points: (T, 68, 2) px, NaN where there are none; less the truth, where that is known, so that motion doesn't count.
-    eyes: (T,) px.
+    eyes: (T,) px. frames: (T - 2,) bool, which of the differences count.
     """
-    return float(np.nanstd(np.diff(points, 2, axis=0) / eyes[1:-1, None, None]))
+    return float(np.nanstd((np.diff(points, 2, axis=0) / eyes[1:-1, None, None])[frames]))
 
 
-def lag(signal: np.ndarray, truth: np.ndarray) -> float:
-    """By how many frames a signal (T,) comes late: where it fits the truth best, up to an offset and a factor."""
+def lag(signal: np.ndarray, truth: np.ndarray, moves: float = 0.0) -> float:
+    """By how many frames a signal (T,) comes late: where it fits the truth best, up to an offset and a factor.
+
+    NaN where the truth's standard deviation is at most `moves`, or the signal isn't known throughout.
+    """
+    if np.std(truth) <= moves or not np.isfinite(signal).all():
+        return math.nan
     shifts = np.arange(-MOST_LAG, MOST_LAG + 0.05, 0.05)
     at = np.arange(len(truth), dtype=float)
     inside = slice(int(MOST_LAG), -int(MOST_LAG))
-    known = np.isfinite(signal[inside])
-    fits = [np.corrcoef(signal[inside][known], np.interp(at - s, at, truth)[inside][known])[0, 1] for s in shifts]
+    fits = [np.corrcoef(signal[inside], np.interp(at - shift, at, truth)[inside])[0, 1] for shift in shifts]
     return float(shifts[int(np.argmax(fits))])
 
 
@@ -252,8 +252,8 @@ def film_row(followed: Sequence[Followed]) -> dict:
         errors.append(error[seen])
         jitters.append(jitter((actor.found - actor.truth)[seen], eyes[seen]))
         if seen.all():
-            mouths.append(lag_of(mouth_opening(actor.found), mouth_opening(actor.truth), MOVES["mouth"]))
-            heads.append(lag_of(nose_across(actor.found) / eyes, nose_across(actor.truth) / eyes, MOVES["head"]))
+            mouths.append(lag(mouth_opening(actor.found), mouth_opening(actor.truth), MOVES["mouth"]))
+            heads.append(lag(nose_across(actor.found) / eyes, nose_across(actor.truth) / eyes, MOVES["head"]))
     return {
         "found": np.concatenate(found).mean(),
         "switches": sum(switches(actor.identities) for actor in followed),
@@ -265,11 +265,6 @@ def film_row(followed: Sequence[Followed]) -> dict:
 
 
 MOVES = {"mouth": 0.02, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be measured
-
-
-def lag_of(signal: np.ndarray, truth: np.ndarray, moves: float) -> float:
-    """`lag`, where something moves and was found throughout; else NaN."""
-    return lag(signal, truth) if np.std(truth) > moves and np.isfinite(signal).all() else math.nan
 
 
 def nose_across(points: np.ndarray) -> np.ndarray:
@@ -285,17 +280,15 @@ def quiet_jitter(points: np.ndarray, calm: np.ndarray) -> float:
     eyes = inter_ocular(calm)
     speeds = np.linalg.norm(np.diff(calm, axis=0), axis=-1).mean(axis=-1) / eyes[1:]
     speeds = np.convolve(speeds, np.ones(9) / 9, "same")[:-1]  # over a third of a second
-    differences = np.diff(points, 2, axis=0) / eyes[1:-1, None, None]
-    return float(differences[speeds <= np.median(speeds)].std())
+    return jitter(points, eyes, speeds <= np.median(speeds))
 
 
 def tiled(image: np.ndarray, count: int) -> np.ndarray:
     """The frame of `count` copies side by side, 1, 2 or 4, in a picture of the same size."""
     across, down = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[count]
     height, width = image.shape[:2]
-    small = resize(image, height // across, width // across)
+    block = np.tile(resize(image, height // across, width // across), (down, across, 1))
     frame = np.zeros_like(image)
-    block = np.tile(small, (down, across, 1))
     frame[: block.shape[0], : block.shape[1]] = block
     return frame
 

@@ -1,4 +1,4 @@
-"""What the attacks share: commands in child processes, what came of them, and damaged files."""
+"""What the attacks share: commands in child processes, what came of them, damaged files, servers and data."""
 
 import cli.launch as launch
 
@@ -8,22 +8,25 @@ import os
 import resource
 import shutil
 import signal
+import socketserver
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from datasets.layout import SAMPLE_DIR
 from face68.formats import write_pts
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE = REPOSITORY / "data" / "sample"
 
 MEMORY = 2 << 30  # bytes that a command may take
 PATIENCE = 120  # s of processor time, after which a command hangs; or five times as long by the clock
+LIMITS = {resource.RLIMIT_DATA: 12 << 30, resource.RLIMIT_CPU: PATIENCE}  # memory for the machine's sake
 FAULT = "FAULT"
 
 
@@ -59,57 +62,27 @@ class Outcome(NamedTuple):
 
 
 def start(
-    folder: Path,
-    command: str | Callable[[], object],
-    *arguments,
-    fresh: bool = False,
-    limit: tuple[int, int] | None = None,
-    without: str | None = None,
-    closed: int | None = None,
-    stdout: int | None = None,
-    patience: int = PATIENCE,
-    **environment: str | None,
+    folder: Path, command: str | Callable[[], object], *arguments, fresh: bool = False, without: str = "", **options
 ) -> int:
     """Begin a command in a folder, as a child of this process; its pid.
 
     command: a module with a `main`, or that function. fresh: in a new Python, as a user begins it, not in one that has
-    imported what this process has. limit: of `resource`. without: a package that isn't installed. closed: the number of
-    a stream that is. stdout: a file's number. patience: s of processor time. environment: changes; None removes a name.
+    imported what this process has. without: a package that isn't installed. options: see `_become_child`.
     """
     sys.stdout.flush()
-    files = [os.open(folder / f"{name}.txt", os.O_CREAT | os.O_TRUNC | os.O_WRONLY) for name in ("stdout", "stderr")]
-    pid = os.fork()
-    if pid:
-        for file in files:
-            os.close(file)
-        with contextlib.suppress(OSError):  # it may have done so itself
-            os.setpgid(pid, pid)
+    for name in ("stdout", "stderr"):
+        (folder / f"{name}.txt").write_bytes(b"")
+    if pid := os.fork():
         return pid
     status = 1
     try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-        for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout or files[0], files[1])):
-            os.dup2(file, number)
-        os.chdir(folder)
-        resource.setrlimit(resource.RLIMIT_DATA, (12 << 30, 12 << 30))  # for the machine's sake
-        resource.setrlimit(resource.RLIMIT_CPU, (patience, patience + 1))
-        if limit is not None:
-            resource.setrlimit(limit[0], (limit[1], limit[1]))
-        values = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(folder / "cache")}
-        values = {name: value for name, value in (os.environ | values | environment).items() if value is not None}
+        _become_child(folder, **options)
         if fresh:
-            if closed is not None:
-                os.close(closed)
-            for number in signal.Signals:
-                with contextlib.suppress(OSError, ValueError):
-                    signal.signal(number, signal.SIG_DFL)
-            line = [sys.executable, str(REPOSITORY / f"{command}.py"), *map(str, arguments)]
-            os.execve(sys.executable, [os.fsencode(word) for word in line], values)
-        os.environ.update(values)
+            line = [sys.executable, REPOSITORY / f"{command}.py", *map(str, arguments)]
+            os.execv(sys.executable, [os.fsencode(word) for word in line])
         sys.stdout, sys.stderr = (open(number, "w", buffering=1) for number in (1, os.dup(2)))  # noqa: PTH123, SIM115
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silences C libraries, as cli/launch.py does
-        if without is not None:
+        if without:
             sys.modules[without] = None
         if isinstance(command, str):
             sys.argv = [f"{command}.py", *map(str, arguments)]
@@ -124,6 +97,36 @@ def start(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _become_child(
+    folder: Path,
+    limits: dict[int, int] | None = None,
+    stdout: int | None = None,
+    closed: int | None = None,
+    **environment: str | None,
+) -> None:
+    """Give this process a group, a folder, streams, limits and an environment of its own.
+
+    limits: by the constants of `resource`, beside LIMITS. stdout: a file's number. closed: the number of a stream that
+    is. environment: changes; None removes a name.
+    """
+    os.setpgid(0, 0)
+    for number in launch.SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # in a shell's background they are ignored
+    os.chdir(folder)
+    files = [os.open(f"{name}.txt", os.O_WRONLY) for name in ("stdout", "stderr")]
+    for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), stdout or files[0], files[1])):
+        os.dup2(file, number)
+    if closed is not None:
+        os.close(closed)
+    for kind, most in (LIMITS | (limits or {})).items():
+        resource.setrlimit(kind, (most, most + 1))
+    values = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(folder / "cache")}
+    for name, value in (values | environment).items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def wait(pid: int, folder: Path, seconds: float = 5 * PATIENCE) -> Outcome:
@@ -144,6 +147,8 @@ def wait(pid: int, folder: Path, seconds: float = 5 * PATIENCE) -> Outcome:
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a child and all that it has started."""
+    with contextlib.suppress(OSError):
+        os.setpgid(pid, pid)  # it may not have come to that yet
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
@@ -152,27 +157,46 @@ def run(folder: Path, command: str | Callable[[], object], *arguments, **options
     return wait(start(folder, command, *arguments, **options), folder)
 
 
+@contextlib.contextmanager
+def serving(answer: bytes, rate: float) -> Iterator[str]:
+    """The address of a server that gives every request the answer, and then `rate` bytes a second while one listens."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with contextlib.suppress(OSError):
+                self.request.recv(1 << 16)
+                self.request.sendall(answer)
+                while rate:
+                    self.request.sendall(b"x" * min(1 << 16, max(1, int(rate / 4))))
+                    time.sleep(0.25 if rate < 1e6 else 0)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
 # --- Data ---------------------------------------------------------------------------------------------------------
 
 
 def photo() -> Path:
-    return sorted((SAMPLE / "test").glob("*.jpg"))[0]
+    return sorted((SAMPLE_DIR / "test").glob("*.jpg"))[0]
 
 
-def small_set(root: Path, count: int = 12, pts: bool = False) -> Path:
-    """The first image of each of so many people of the sample: in the public layout, or with .pts files."""
-    images = root / "training"
-    images.mkdir(parents=True)
-    header, *rows = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines()
+def small_set(root: Path, split: str = "training", pts: bool = False) -> Path:
+    """The first image of each of twelve people of the sample: in the public layout, or with .pts files."""
+    (root / split).mkdir(parents=True)
+    header, *rows = (SAMPLE_DIR / f"{split}_frames_keypoints.csv").read_text().splitlines()
     people = {row.split(",")[0].rsplit("_", 1)[0]: row for row in reversed(rows)}
-    rows = sorted(people.values())[:count]
+    rows = [*reversed(people.values())][:12]
     for row in rows:
         name, *cells = row.split(",")
-        shutil.copy(SAMPLE / "training" / name, images)
+        shutil.copy(SAMPLE_DIR / split / name, root / split)
         if pts:
-            write_pts((images / name).with_suffix(".pts"), np.reshape(cells, (68, 2)).astype(float))
+            write_pts((root / split / name).with_suffix(".pts"), np.reshape(cells, (68, 2)).astype(float))
     if not pts:
-        (root / "training_frames_keypoints.csv").write_text("\n".join([header, *rows]) + "\n")
+        (root / f"{split}_frames_keypoints.csv").write_text("\n".join([header, *rows]) + "\n")
     return root
 
 

@@ -3,6 +3,7 @@
 The tests read each of them once; benchmarks/stress.py chooses among them at random.
 """
 
+import functools
 import io
 import os
 import pickle
@@ -12,40 +13,55 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 
 from face68.landmarks import LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
-from face68.network import sealed
-from training.checkpoint import load_checkpoint
+from face68.network import sealed, shipped_detector, shipped_network
 
-SAVED_MODELS = Path(__file__).resolve().parent.parent / "saved_models"
-SHIPPED = SAVED_MODELS / "pretrained.onnx"
 NAN, INFINITY = float("nan"), float("inf")
+LAUGHS = functools.reduce(lambda value, _: [value] * 10, range(31), "ha")  # lists of lists of …: 10^31 words
 
 # --- Checkpoints: a function writes each to a path, from a good one's dict -----------------------------------------
 
-
-def repacked(path: Path, compression: int = zipfile.ZIP_STORED, **contents: bytes) -> None:
-    """Write a zip file anew, with other contents of the entries of these names ("data_pkl" for data.pkl)."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, contents.get(name.rpartition("/")[2].replace(".", "_"), content))
+Write = Callable[[Path, dict], object]
 
 
-def bomb(path: Path, checkpoint: dict, size: int = 3 << 30) -> None:
+def changed(**values: object) -> Write:
+    """A checkpoint with other values of some keys; a function makes one from the checkpoint."""
+    return lambda path, c: torch.save(c | {k: v(c) if callable(v) else v for k, v in values.items()}, path)
+
+
+def _policy(**values: object) -> Write:
+    return changed(policy=lambda c: c["policy"] | values)
+
+
+def _weights(change: Callable[[dict], object]) -> Write:
+    return changed(weights=lambda c: change(c["weights"]))
+
+
+def _first_weight(change: Callable[[torch.Tensor], object]) -> Write:
+    return _weights(lambda weights: weights | {next(iter(weights)): change(next(iter(weights.values())))})
+
+
+def _times(number: float) -> Callable[[dict], dict]:
+    """Of tensors by name, all times a number."""
+    return lambda tensors: {name: tensor * number for name, tensor in tensors.items()}
+
+
+def repacked(path: Path, compression: int = zipfile.ZIP_STORED, pickled: Callable[[bytes], bytes] = bytes) -> None:
+    """Write a checkpoint's zip file anew, with what a function makes of its pickled part."""
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as old, zipfile.ZipFile(path, "w", compression) as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, pickled(content) if name.endswith("data.pkl") else content)
+
+
+def bomb(path: Path, checkpoint: dict, size: int = 1 << 28) -> None:
     """That many bytes of zeros, in a file a thousandth as large."""
-    torch.save(checkpoint | {"more": torch.zeros(64)}, path)
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, content in entries.items():
-            with archive.open(name, "w", force_zip64=True) as file:
-                for _ in range(size >> 26 if content == bytes(256) else 0):
-                    file.write(bytes(1 << 26))
-                if content != bytes(256):
-                    file.write(content)
+    torch.save(checkpoint | {"more": torch.zeros(size, dtype=torch.uint8)}, path)
+    repacked(path, zipfile.ZIP_DEFLATED)
 
 
 class _MakesFolder:
@@ -57,57 +73,34 @@ class _MakesFolder:
 
 def _with_code(path: Path, checkpoint: dict) -> None:
     torch.save(checkpoint, path)
-    repacked(path, data_pkl=pickle.dumps(checkpoint | {"weights": {}, "more": _MakesFolder()}, protocol=2))
+    code = pickle.dumps(checkpoint | {"weights": {}, "more": _MakesFolder()}, protocol=2)
+    repacked(path, pickled=lambda content: code)
 
 
 def _beyond_storage(path: Path, checkpoint: dict) -> None:
     """A weight of 4 GB on a storage of a few bytes."""
     torch.save(checkpoint | {"more": torch.zeros(3, 5, 7)}, path)
-    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
     # K\x03K\x05K\x07 are the sizes; J takes four bytes.
-    repacked(path, data_pkl=data.replace(b"K\x03K\x05K\x07", b"J\x03\x00\x00\x00J\x00\x00\x00\x10K\x07"))
-
-
-def changed(**values: object) -> Callable[[Path, dict], None]:
-    """A checkpoint with other values of some keys; a function makes one from the checkpoint."""
-    return lambda path, c: torch.save(c | {k: v(c) if callable(v) else v for k, v in values.items()}, path)
-
-
-def _policy(**values: object) -> Callable:
-    return changed(policy=lambda c: c["policy"] | values)
-
-
-def _weights(change: Callable[[dict], object]) -> Callable:
-    return changed(weights=lambda c: change(c["weights"]))
-
-
-def _first_weight(change: Callable[[torch.Tensor], object]) -> Callable:
-    return _weights(lambda weights: weights | {next(iter(weights)): change(next(iter(weights.values())))})
-
-
-def _laughs() -> list:
-    """Ten lists of ten lists of …, of a billion billions of items."""
-    value = ["ha"] * 10
-    for _ in range(30):
-        value = [value] * 10
-    return value
+    sizes, larger = b"K\x03K\x05K\x07", b"J\x03\x00\x00\x00J\x00\x00\x00\x10K\x07"
+    repacked(path, pickled=lambda content: content.replace(sizes, larger))
 
 
 WIDTHS = ([3000] * 5, [10**6] * 5, [10**12] * 5, [-1] * 5, [0] * 5, [16], [16] * 3000, "wide", [1.5] * 5, None)
 ANNOTATORS = ("ibug", None, 3, [3, 4], [["a"], ["b"]], ["a"] * 3, ["a"] * 10**5)
 KEYS = ("model", "options", "weights", "policy", "arguments", "versions", "metrics", "epoch")
-HOSTILE: dict[str, Callable[[Path, dict], object]] = {
+MODELS = ("net", "detector", "Heatmap", "__class__", b"heatmap", ("heatmap",))
+EXTREMES = (NAN, INFINITY, 1e38)
+HOSTILE: dict[str, Write] = {
     "zip bomb": bomb,
     "code": _with_code,
     "a pickle alone": lambda path, c: path.write_bytes(pickle.dumps({"model": "heatmap"})),
     "no dict": lambda path, c: torch.save([c], path),
     "legacy format": lambda path, c: torch.save(c, path, _use_new_zipfile_serialization=False),
-    "deflated": lambda path, c: (torch.save(c, path), repacked(path, zipfile.ZIP_DEFLATED)),
+    "deflated": functools.partial(bomb, size=64),
     "a weight beyond its storage": _beyond_storage,
-    "arguments that laugh": changed(arguments=_laughs()),
-    "options that laugh": changed(options={"widths": _laughs()}),
-    "weights that laugh": changed(weights=_laughs()),
+    "arguments that laugh": changed(arguments=LAUGHS),
+    "options that laugh": changed(options={"widths": LAUGHS}),
+    "weights that laugh": changed(weights=LAUGHS),
     "numbered weights": _weights(lambda weights: dict(enumerate(weights.values()))),
     "one weight more": _weights(lambda weights: weights | {"more": torch.ones(3)}),
     "weights in float64": _weights(lambda weights: {k: v.double() for k, v in weights.items()}),
@@ -123,36 +116,29 @@ HOSTILE: dict[str, Callable[[Path, dict], object]] = {
     **{f"a margin of {str(n)[:9]}": _policy(margin=n) for n in (0, -1, NAN, INFINITY, 1e300, 10**400, "1.2", None)},
     **{f"annotators {str(names)[:20]}": changed(annotators=names) for names in ANNOTATORS},
     **{f"{key} {value}": changed(**{key: value}) for key in KEYS for value in (None, 7, "x", [], {"a": {}}, {1: 2})},
-    **{f"model {m}": changed(model=m) for m in ("net", "detector", "Heatmap", "__class__", b"heatmap", ("heatmap",))},
+    **{f"model {model}": changed(model=model) for model in MODELS},
+    **{f"no {k}": lambda path, c, k=k: torch.save({key: c[key] for key in c if key != k}, path) for k in KEYS},
+    **{f"weights {n}": _weights(lambda weights, n=n: {k: v * 0 + n for k, v in weights.items()}) for n in EXTREMES},
+    **{f"a weight {n}": _first_weight(lambda w, n=n: w * 0 + n) for n in EXTREMES},
+    **{f"calibration {n}": _weights(lambda w, n=n: w | {"calibration": torch.full((2,), n)}) for n in EXTREMES},
 }
-for _key in KEYS:
-    HOSTILE[f"no {_key}"] = lambda path, c, key=_key: torch.save({k: v for k, v in c.items() if k != key}, path)
-for _n in (NAN, INFINITY, 1e38):
-    HOSTILE[f"weights {_n}"] = _weights(lambda weights, n=_n: {k: v * 0 + n for k, v in weights.items()})
-    HOSTILE[f"a weight {_n}"] = _first_weight(lambda w, n=_n: w * 0 + n)
-    HOSTILE[f"calibration {_n}"] = _weights(lambda weights, n=_n: weights | {"calibration": torch.full((2,), n)})
 
 _UNREAD = {"weights in float64", "epoch 7", "a crop of 9"}  # what is never read does no harm
 _UNREAD |= {f"{key} {value}" for key in ("metrics", "versions", "arguments") for value in ({"a": {}}, {1: 2})}
 _UNUSED = {"fold 10^9", "fold x"}
 HARMLESS = {"predict": _UNREAD | _UNUSED, "evaluate": _UNREAD | _UNUSED, "export": _UNREAD}  # by command
 
-# --- Training states: a function changes each in a run's folder ----------------------------------------------------
+# --- Training states: a function writes each to a run's last.pt, from its dict, or changes what lies beside ----------
 
 
-def _state(**values: object) -> Callable[[Path], None]:
-    """last.pt with other values in its training state; a function makes one from the state."""
-
-    def write(run: Path) -> None:
-        checkpoint = load_checkpoint(run / "last.pt")
-        state = checkpoint["training"]
-        state = state | {k: v(state) if callable(v) else v for k, v in values.items()}
-        torch.save(checkpoint | {"training": state}, run / "last.pt")
-
-    return write
+def _state(**values: object) -> Write:
+    """With other values in the training state; a function makes one from the state."""
+    return changed(
+        training=lambda c: c["training"] | {k: v(c["training"]) if callable(v) else v for k, v in values.items()}
+    )
 
 
-def _optimizers(change: Callable[[torch.Tensor], object]) -> Callable[[Path], None]:
+def _optimizers(change: Callable[[torch.Tensor], object]) -> Write:
     """The optimizers' state of each parameter, changed."""
 
     def every(one: dict) -> dict:
@@ -165,79 +151,66 @@ def _absurd(one: dict) -> dict:
     return one | {"param_groups": [group | {"lr": "x", "betas": 7} for group in one["param_groups"]]}
 
 
-def _nan(tensors: dict) -> dict:
-    return {name: tensor * NAN for name, tensor in tensors.items()}
+def _cut_best(path: Path, checkpoint: dict) -> None:
+    best = path.with_name("best.pt")
+    best.write_bytes(best.read_bytes()[:-999])
 
 
-def _history(content: bytes) -> Callable[[Path], object]:
-    return lambda run: (run / "history.csv").write_bytes(content)
-
-
+HISTORIES = {
+    "garbage history": b"\xff\xfe\x00garbage\n\n,,,",
+    "history of another": b"epoch,loss\n1,2\n",
+    "history with words": b"epoch,train_loss,val_loss,val_nme,seconds\n1,x,y,z,w\n",
+    "history too short": b"epoch,train_loss,val_loss,val_nme,seconds\n1\n",
+}
 STATE_KEYS = ("faces", "model", "average", "optimizers", "epoch", "step", "sums", "best_error", "random")
-STATES: dict[str, Callable[[Path], object]] = {
-    f"{key} {value}": _state(**{key: value})
-    for key in STATE_KEYS
-    for value in (None, -5, 10**9, 0.5, NAN, "x", [], {})
-    if (key, value) != ("best_error", 0.5)
-} | {
+STATES: dict[str, Write] = {
+    **{f"{k} {v}": _state(**{k: v}) for k in STATE_KEYS for v in (None, -5, 10**9, 0.5, NAN, "x", [], {})},
     "random bytes too few": _state(random=lambda s: s["random"][:7]),
     "random as floats": _state(random=lambda s: s["random"].float()),
     "weights of another": _state(model=lambda s: {k: v.flatten() for k, v in s["model"].items()}),
     "no weights": _state(model={}),
-    "weights nan": _state(model=lambda s: _nan(s["model"])),
-    "average nan": _state(average=lambda s: s["average"] | {"model": _nan(s["average"]["model"])}),
+    "weights nan": _state(model=lambda s: _times(NAN)(s["model"])),
+    "average nan": _state(average=lambda s: s["average"] | {"model": _times(NAN)(s["average"]["model"])}),
     "average's steps": _state(average=lambda s: s["average"] | {"steps": -3}),
     "an optimizer too few": _state(optimizers=lambda s: s["optimizers"][1:]),
     "optimizers nan": _optimizers(lambda v: v * NAN),
     "optimizers flat": _optimizers(lambda v: v.flatten()[:1].clone()),
     "optimizers without words": _optimizers(lambda v: None),
     "groups absurd": _state(optimizers=lambda s: [_absurd(one) for one in s["optimizers"]]),
-    "garbage history": _history(b"\xff\xfe\x00garbage\n\n,,,"),
-    "history of another": _history(b"epoch,loss\n1,2\n"),
-    "history with words": _history(b"epoch,train_loss,val_loss,val_nme,seconds\n1,x,y,z,w\n"),
-    "history too short": _history(b"epoch,train_loss,val_loss,val_nme,seconds\n1\n"),
-    "no best": lambda run: (run / "best.pt").unlink(),
-    "bad best": lambda run: (run / "best.pt").write_bytes((run / "best.pt").read_bytes()[:-999]),
-    "best is a folder": lambda run: ((run / "best.pt").unlink(), (run / "best.pt").mkdir()),
+    "no best": lambda path, c: path.with_name("best.pt").unlink(),
+    "bad best": _cut_best,
+    "best is a folder": lambda path, c: (path.with_name("best.pt").unlink(), path.with_name("best.pt").mkdir()),
+    **{name: lambda path, c, t=text: path.with_name("history.csv").write_bytes(t) for name, text in HISTORIES.items()},
 }
-HARMLESS_STATES = {"groups absurd"}  # they come from the settings and aren't read
+HARMLESS_STATES = {"groups absurd", "best_error 0.5"}  # they come from the settings and aren't read, or may be
 
 # --- Exported networks: a function writes each to a path -----------------------------------------------------------
-
-
-def _exported(change: Callable) -> Callable[[Path], None]:
-    """The shipped network, its onnx.ModelProto changed."""
-
-    def write(path: Path) -> None:
-        import onnx
-
-        model = onnx.load(SHIPPED)
-        change(model, onnx)
-        onnx.save(model, path)
-
-    return write
 
 
 def rewritten(**metadata: str | None) -> Callable[[Path], None]:
     """The shipped network with other metadata; None: without that entry."""
 
-    def change(model, onnx) -> None:
+    def write(path: Path) -> None:
+        model = onnx.load(shipped_network("base"))
         entries = {entry.key: entry.value for entry in model.metadata_props} | {"crc32": None} | metadata
-        onnx.helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
+        helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
+        onnx.save(model, path)
 
-    return _exported(change)
+    return write
 
 
-def _times(factor: float) -> Callable[[Path], None]:
+def _scaled(factor: float) -> Callable[[Path], None]:
     """The shipped network with other weights in float."""
 
-    def change(model, onnx) -> None:
+    def write(path: Path) -> None:
+        model = onnx.load(shipped_network("base"))
         for tensor in model.graph.initializer:
-            values = onnx.numpy_helper.to_array(tensor)
+            values = numpy_helper.to_array(tensor)
             if tensor.data_type == onnx.TensorProto.FLOAT and (values.ndim or np.isnan(factor)):
-                tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.float32(factor), tensor.name))
+                tensor.CopyFrom(numpy_helper.from_array(values * np.float32(factor), tensor.name))
+        onnx.save(model, path)
 
-    return _exported(change)
+    return write
 
 
 def _external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:
@@ -248,9 +221,8 @@ def _external(location: str, head: bytes = b"\n\x08") -> Callable[[Path], None]:
     """
 
     def write(path: Path) -> None:
-        import onnx
-
-        onnx.save(onnx.load(SHIPPED), path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
+        model = onnx.load(shipped_network("base"))
+        onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=1024)
         model = onnx.load(path, load_external_data=False)
         padded = "." * (len(head) - 2) + location.format(folder=path.parent)  # as many bytes as it loses below
         for tensor in model.graph.initializer:
@@ -269,9 +241,6 @@ def tiny(path: Path, takes="crops", kind=2, shape=(1, 112, 112), gives="keypoint
 
     kind: of what goes in, as onnx.TensorProto numbers them: 1 float, 2 uint8.
     """
-    import onnx
-    from onnx import helper, numpy_helper
-
     value = more.pop("value", None)
     line = np.tile(np.arange(points, dtype=np.float32)[:, None], (1, 1, 2))
     line = line if value is None else np.full_like(line, value)
@@ -291,45 +260,45 @@ def tiny(path: Path, takes="crops", kind=2, shape=(1, 112, 112), gives="keypoint
     onnx.save(model, path)
 
 
-def _other(**options) -> Callable[[Path], None]:
-    return lambda path: tiny(path, face68="1", policy='{"size": 112, "margin": 1.2}', **options)
-
-
+OTHERS = {  # by name, how each differs from a `tiny` network that can be used
+    "a line": {},
+    "one point": {"value": 7.0},
+    "nan": {"value": np.nan},
+    "infinite": {"value": np.inf},
+    "other input": {"takes": "images"},
+    "floats": {"kind": 1},
+    "colour": {"shape": (3, 112, 112)},
+    "any size": {"shape": (1, "h", "w")},
+    "other output": {"gives": "boxes"},
+    "67 points": {"points": 67},
+}
+POLICIES = {"no": None, "a nested": "[" * 100_000, "a list for a": "[112, 1.2]", "a string for a": '"x"'}
+POLICIES |= {"more in the": '{"size": 112, "margin": 1.2, "more": 1}'}
 NUMBERS = ('"128"', "20000", "-1", "null", "1e400", "NaN", "128.0", "[]", "224", "true")
+POLICIES |= {f"size {n} in the": f'{{"size": {n}, "margin": 1.2}}' for n in NUMBERS}
+POLICIES |= {f"margin {n} in the": f'{{"size": 128, "margin": {n}}}' for n in NUMBERS if n != "128.0"}
 NETWORKS: dict[str, Callable[[Path], object]] = {
     "format 2": rewritten(face68="2"),
     "no format": rewritten(face68=None),
-    "no policy": rewritten(policy=None),
-    "nested policy": rewritten(policy="[" * 100_000),
-    "policy a list": rewritten(policy="[112, 1.2]"),
-    "policy a string": rewritten(policy='"x"'),
-    "policy more": rewritten(policy='{"size": 112, "margin": 1.2, "more": 1}'),
+    **{f"{name} policy": rewritten(policy=policy) for name, policy in POLICIES.items()},
     "no weights": lambda path: path.write_bytes(b""),
-    "weights nan": _times(NAN),
-    "weights 1e30": _times(1e30),
+    "weights nan": _scaled(NAN),
+    "weights 1e30": _scaled(1e30),
     "external beside": _external("weights.bin"),
     "external absolute": _external("{folder}/weights.bin"),
     "external elsewhere": _external("../../../../../../../etc/passwd"),
     "external device": _external("/dev/zero"),
     "external by a long key": _external("weights.bin", b"\x8a\x80\x80\x80\x10\x08"),
     "external by a long length": _external("weights.bin", b"\n\x88\x80\0"),
-    "a detector": lambda path: shutil.copy(SAVED_MODELS / "detector.onnx", path),
-    "a line": _other(),
-    "one point": _other(value=7.0),
-    "nan": _other(value=np.nan),
-    "infinite": _other(value=np.inf),
-    "other input": _other(takes="images"),
-    "floats": _other(kind=1),
-    "colour": _other(shape=(3, 112, 112)),
-    "any size": _other(shape=(1, "h", "w")),
-    "other output": _other(gives="boxes"),
-    "67 points": _other(points=67),
-    **{f"size {n}": rewritten(policy=f'{{"size": {n}, "margin": 1.2}}') for n in NUMBERS},
-    **{f"margin {n}": rewritten(policy=f'{{"size": 128, "margin": {n}}}') for n in NUMBERS if n != "128.0"},
+    "a detector": lambda path: shutil.copy(shipped_detector(), path),
+    **{
+        name: functools.partial(tiny, **{"face68": "1", "policy": '{"size": 112, "margin": 1.2}'} | options)
+        for name, options in OTHERS.items()
+    },
 }
-HARMLESS_NETWORKS = {"margin true", "a line"}
+HARMLESS_NETWORKS = {"margin true in the policy", "a line"}
 
-# --- Labels: cells, names, label_shift.json, and functions that change points (68, 2) in place -----------------------
+# --- Labels: cells, names, label_shift.json, and what functions make of points (68, 2) and a random generator --------
 
 CELLS = (
     *("", " ", "x", "nan", "NaN", "inf", "-inf", "1e30", "-1e30", "1e39", "1e400", "True", "1_000", "0x10", "١٢"),
@@ -352,51 +321,24 @@ SHIFTS = (
 )
 
 
-def _same_place(points: np.ndarray, random: np.random.Generator) -> None:
-    points[:] = points[0]
+def _replaced(points: np.ndarray, which: object, by: np.ndarray) -> np.ndarray:
+    points = points.copy()
+    points[which] = by
+    return points
 
 
-def _line(points: np.ndarray, random: np.random.Generator) -> None:
-    right, left = OUTER_EYE_CORNERS
-    points[:, 0] = points[right, 0]
-    points[left] = points[right]
-
-
-def _no_eyes(points: np.ndarray, random: np.random.Generator) -> None:
-    points[LEFT_EYE] = points[RIGHT_EYE]
-
-
-def _far(points: np.ndarray, random: np.random.Generator) -> None:
-    points[random.integers(68)] *= 10.0 ** random.integers(6, 40)
-
-
-def _minute(points: np.ndarray, random: np.random.Generator) -> None:
-    points *= 1e-9
-
-
-FACES = {"same place": _same_place, "a line": _line, "no eyes": _no_eyes, "far": _far, "minute": _minute}
+RIGHT_CORNER, LEFT_CORNER = OUTER_EYE_CORNERS
+FACES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "same place": lambda points, random: _replaced(points, slice(None), points[0]),
+    "a line": lambda points, random: _replaced(points * (0, 1), LEFT_CORNER, points[RIGHT_CORNER] * (0, 1)),
+    "no eyes": lambda points, random: _replaced(points, LEFT_EYE, points[RIGHT_EYE]),
+    "far": lambda points, random: _replaced(points, random.integers(68), 10.0 ** random.integers(8, 40)),
+    "minute": lambda points, random: points * 1e-9,
+}
 
 # --- Servers: the bytes that each answers with, and how many a second it sends behind them for ever -------------------
 
-_HEAD = b"HTTP/1.1 200 OK\r\n"
-_BODIES = {
-    "length of 10^20": b"Content-Length: 100000000000000000000\r\n\r\nabc",
-    "length of words": b"Content-Length: many\r\n\r\nabc",
-    "negative length": b"Content-Length: -5\r\n\r\nabc",
-    "bad chunks": b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc",
-    "huge chunk": b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc",
-    "other content": b"Content-Length: 3\r\n\r\nabc",
-    "a hundred heads": b"A: b\r\n" * 200 + b"\r\n",
-}
-_REDIRECTS = {
-    "nowhere": b"http://[::1",
-    "a port": b"http://127.0.0.1:99999/",
-    "letters": b"http://127.0.0.1:abc/",
-    "a file": b"file:///etc/passwd",
-    "spaces": b"/a b\tc",
-    "no text": b"/\xff\xfe",
-    "itself": b"/",
-}
+_HEAD, _REDIRECT = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 x\r\nLocation: %s\r\n\r\n"
 ANSWERS: dict[str, tuple[bytes, float]] = {
     "endless": (_HEAD + b"\r\n", 1e9),
     "dripping": (_HEAD + b"Content-Length: 5000\r\n\r\n", 4),
@@ -407,8 +349,20 @@ ANSWERS: dict[str, tuple[bytes, float]] = {
     "status of words": (b"HTTP/1.1 good OK\r\n\r\n", 0),
     "busy for ever": (b"HTTP/1.1 503 x\r\nRetry-After: 99999999999999999999999\r\n\r\n", 0),
     "busy without end": (b"HTTP/1.1 429 x\r\nRetry-After: inf\r\n\r\n", 0),
-    **{name: (_HEAD + body, 0) for name, body in _BODIES.items()},
-    **{f"redirect to {n}": (b"HTTP/1.1 302 x\r\nLocation: " + to + b"\r\n\r\n", 0) for n, to in _REDIRECTS.items()},
+    "length of 10^20": (_HEAD + b"Content-Length: 100000000000000000000\r\n\r\nabc", 0),
+    "length of words": (_HEAD + b"Content-Length: many\r\n\r\nabc", 0),
+    "negative length": (_HEAD + b"Content-Length: -5\r\n\r\nabc", 0),
+    "bad chunks": (_HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc", 0),
+    "huge chunk": (_HEAD + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc", 0),
+    "other content": (_HEAD + b"Content-Length: 3\r\n\r\nabc", 0),
+    "a hundred heads": (_HEAD + b"A: b\r\n" * 200 + b"\r\n", 0),
+    "redirect to nowhere": (_REDIRECT % b"http://[::1", 0),
+    "redirect to a port": (_REDIRECT % b"http://127.0.0.1:99999/", 0),
+    "redirect to letters": (_REDIRECT % b"http://127.0.0.1:abc/", 0),
+    "redirect to a file": (_REDIRECT % b"file:///etc/passwd", 0),
+    "redirect to spaces": (_REDIRECT % b"/a b\tc", 0),
+    "redirect to no text": (_REDIRECT % b"/\xff\xfe", 0),
+    "redirect to itself": (_REDIRECT % b"/", 0),
 }
 
 # --- Command lines: values for any option, among the files that `stress.lay_out` makes --------------------------------

@@ -120,19 +120,16 @@ def compare_peers(args) -> Tables:
         systems = [*ours, *installed(*peers_of(args, Dlib, EnlargedDlib))]
         named = {system.name: system for system in systems}
         rows = system_rows(named, [ours[-1].name], labelled(args), args.rounds, annotators(args))
-    made_of = [{"mb": megabytes(system.files), "trained_on": system.trained_on} for system in systems]
-    return {"peers": [row | facts for row, facts in zip(rows, made_of, strict=True)]}
+    for row, system in zip(rows, systems, strict=True):
+        row["mb"] = sum(file.stat().st_size for file in system.files) / 1e6
+        row["trained_on"] = system.trained_on
+    return {"peers": rows}
 
 
 def peers_of(args, *others: type) -> list[Callable]:
     """MediaPipe and others, for `installed`; all of them find one face or all, by --faces."""
     largest = args.faces == "one"
     return [partial(MediaPipe, largest, args.mediapipe_model), *(partial(other, largest) for other in others)]
-
-
-def megabytes(files: Iterable[Path]) -> float:
-    """That files take on the disk, of 1,000,000 bytes each."""
-    return sum(file.stat().st_size for file in files) / 1e6
 
 
 def system_rows(

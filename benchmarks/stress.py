@@ -26,11 +26,7 @@ import re
 import resource
 import shutil
 import signal
-import socketserver
-import struct
-import subprocess
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -43,25 +39,17 @@ import torch
 from PIL import Image, features
 
 from benchmarks import hostile
-from benchmarks.harness import (
-    FAULT,
-    REPOSITORY,
-    SAMPLE,
-    Outcome,
-    choose,
-    damaged,
-    kill,
-    photo,
-    run,
-    small_set,
-    start,
-    wait,
-)
-from benchmarks.hostile import SHIPPED
+from benchmarks.harness import FAULT, Outcome, choose, damaged, kill, photo, run, serving, small_set, start, wait
 from datasets import public_set
+from datasets.labels import read_csv, write_csv
+from datasets.layout import DATA_DIR, SAMPLE_DIR
+from face68 import formats
+from face68.files import InputError
+from face68.landmarks import Face
+from face68.network import shipped_detector, shipped_network
 from training.checkpoint import load_checkpoint
 
-PRETRAINED, DETECTOR = (REPOSITORY / "saved_models" / name for name in ("pretrained.pt", "detector.onnx"))
+PRETRAINED = shipped_network("base").with_suffix(".pt")
 QUICK = ("--batch-size", "4", "--workers", "0", "--device", "cpu")
 scratch = Path(tempfile.gettempdir())  # where `main` lets it all happen
 Outcomes = Iterator[str]
@@ -85,7 +73,7 @@ def train(folder: Path, recipe: str, *more, exports: bool = False, **options) ->
     """Begin or resume a training of "set" into "run"; its pid. exports: it ends with best.onnx, which takes longer."""
     resume = ("--resume",) if (folder / "run" / "last.pt").exists() else ()
     line = (*RECIPES[recipe], *QUICK, "--data", "set", "--output-dir", "run", *resume, *more)
-    return start(folder, "train", *line, without=None if exports else "onnxscript", **options)
+    return start(folder, "train", *line, without="" if exports else "onnxscript", **options)
 
 
 @functools.cache
@@ -96,6 +84,13 @@ def unbroken(recipe: str) -> tuple[Path, float]:
     outcome = wait(train(folder, recipe), folder)
     assert outcome.status == 0, outcome.stderr
     return folder, outcome.seconds
+
+
+def prepared(random: np.random.Generator, folder: Path) -> str:
+    """A recipe for the one set, which is copied into the folder."""
+    recipe = ("net", "heatmap")[random.integers(2)]
+    shutil.copytree(unbroken(recipe)[0] / "set", folder / "set")
+    return recipe
 
 
 @functools.cache
@@ -111,27 +106,27 @@ def interrupted(recipe: str) -> Path:
     return folder / "run"
 
 
-def has_weights_of(unbroken_folder: Path, run_folder: Path) -> bool:
+def has_right_weights(recipe: str, run_folder: Path) -> bool:
     """Whether a run ended with the weights of the unbroken one, both those to use and those to go on from."""
-    a, b = (load_checkpoint(path / "last.pt") for path in (unbroken_folder / "run", run_folder))
+    a, b = (load_checkpoint(path / "last.pt") for path in (unbroken(recipe)[0] / "run", run_folder))
     pairs = [(a["weights"], b["weights"]), (a["training"]["model"], b["training"]["model"])]
     return all(x.keys() == y.keys() and all(torch.equal(x[name], y[name]) for name in x) for x, y in pairs)
 
 
-def ended(recipe: str, run_folder: Path, clean: Path) -> str:
-    """ "done", or the fault of a run that ended: other weights, or hidden files left behind in the folder `clean`."""
-    if not has_weights_of(unbroken(recipe)[0], run_folder):
+def ended(recipe: str, run_folder: Path) -> str:
+    """ "done", or the fault of a run that ended: other weights, or hidden files left behind."""
+    if not has_right_weights(recipe, run_folder):
         return f"{FAULT}: ends with other weights"
-    left = [path.name for path in clean.rglob(".*") if path.is_file()]
+    left = [path.name for path in run_folder.rglob(".*") if path.is_file()]
     return f"{FAULT}: left behind {', '.join(left)[:80]}" if left else "done"
 
 
-def resumed(recipe: str, folder: Path, clean: Path) -> str:
+def resumed(recipe: str, folder: Path) -> str:
     """Let a stopped training come to its end; "done", or a fault."""
     outcome = wait(train(folder, recipe), folder)
     if outcome.status != 0:
         return f"{FAULT}: doesn't go on, {outcome.judged('run')}"
-    return ended(recipe, folder / "run", clean)
+    return ended(recipe, folder / "run")
 
 
 def kills(random: np.random.Generator, folder: Path) -> Outcomes:
@@ -143,7 +138,7 @@ def kills(random: np.random.Generator, folder: Path) -> Outcomes:
         workers, exports = (("--workers", "2") if random.random() < 0.3 else ()), bool(random.random() < 0.1)
         pid = train(folder, recipe, *workers, exports=exports)
         time.sleep(random.uniform(0, seconds * (3 if exports else 1)))
-        sign = signal.SIGKILL if random.random() < 0.7 else signal.SIGINT
+        sign = signal.Signals(random.choice((signal.SIGKILL, signal.SIGINT, signal.SIGTERM), p=[0.6, 0.2, 0.2]))
         kill(pid, sign)
         outcome = wait(pid, folder)
         if outcome.status not in (-sign, 0, 130) or "Traceback" in outcome.stderr:
@@ -154,55 +149,37 @@ def kills(random: np.random.Generator, folder: Path) -> Outcomes:
         except Exception as error:
             yield f"{FAULT}: after {sign.name} {error}"
         yield f"killed by {sign.name}"
-    yield resumed(recipe, folder, folder)
+    yield resumed(recipe, folder)
 
 
 def together(random: np.random.Generator, folder: Path) -> Outcomes:
     """Two trainings into one folder: one of them is refused, the other ends as if alone."""
-    recipe = ("net", "heatmap")[random.integers(2)]
-    unbroken_folder, seconds = unbroken(recipe)
-    children = {}
-    for name in "ab":
-        shutil.copytree(unbroken_folder / "set", folder / name / "set")
-        children[name] = train(folder / name, recipe, "--output-dir", folder / "run")
-        time.sleep(random.choice([0, random.uniform(0, 0.6 * seconds)]) if name == "a" else 0)
-    outcomes = [wait(pid, folder / name) for name, pid in children.items()]
+    recipe = prepared(random, folder)
+    shutil.copytree(folder, folder / "other")
+    first = train(folder, recipe)
+    time.sleep(random.choice([0, random.uniform(0, 0.6 * unbroken(recipe)[1])]))
+    second = train(folder / "other", recipe, "--output-dir", folder / "run")
+    outcomes = [wait(first, folder), wait(second, folder / "other")]
     if sorted(str(outcome.status) for outcome in outcomes) != ["0", "2"]:
         yield f"{FAULT}: both train, statuses {[outcome.status for outcome in outcomes]}"
         return
-    fate = ended(recipe, folder / "run", folder / "run")
+    fate = ended(recipe, folder / "run")
     yield fate if fate != "done" else max(outcomes, key=lambda outcome: outcome.status).judged("run")
 
 
 def full_disk(random: np.random.Generator, folder: Path) -> Outcomes:
-    """A training on a disk that becomes full (a tmpfs where that is permitted, else a limit on files' sizes): what was
-    there before is whole, and with more room it goes on to the weights of an unbroken one.
+    """A training that may write no files above a size, as if the disk were full: what was there before is whole, and
+    with more room it goes on to the weights of an unbroken one.
     """
-    recipe = ("net", "heatmap")[random.integers(2)]
-    shutil.copytree(unbroken(recipe)[0] / "set", folder / "set")
-    size = int(2 ** random.uniform(12, 26.5))
-    (folder / "run").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder / "run"]
-    mounted = random.random() < 0.7 and not subprocess.run(mount, capture_output=True).returncode
-    limit, exports = (None if mounted else (resource.RLIMIT_FSIZE, size)), bool(random.random() < 0.2)
-    try:
-        outcome = wait(train(folder, recipe, "--cache-dir", "images", limit=limit, exports=exports), folder)
-        yield "tmpfs: " * mounted + outcome.judged("run/")
-        if mounted:
-            shutil.copytree(folder / "run", folder / "kept")
-    finally:
-        if mounted:
-            subprocess.run(["umount", folder / "run"], check=True)
-    if mounted:
-        (folder / "run").rmdir()
-        (folder / "kept").rename(folder / "run")
-    yield "with more room: " + resumed(recipe, folder, folder / "run")
+    recipe, limits = prepared(random, folder), {resource.RLIMIT_FSIZE: int(2 ** random.uniform(12, 26.5))}
+    line = ("--cache-dir", "images")
+    yield wait(train(folder, recipe, *line, limits=limits, exports=random.random() < 0.2), folder).judged("run/")
+    yield "with more room: " + resumed(recipe, folder)
 
 
 def states(random: np.random.Generator, folder: Path) -> Outcomes:
     """Damaged and senseless states of trainings, at --resume."""
-    recipe = ("net", "heatmap")[random.integers(2)]
-    shutil.copytree(unbroken(recipe)[0] / "set", folder / "set")
+    recipe = prepared(random, folder)
     shutil.copytree(interrupted(recipe), folder / "run")
     name, change = choose(random, hostile.STATES)
     last = folder / "run" / "last.pt"
@@ -210,12 +187,12 @@ def states(random: np.random.Generator, folder: Path) -> Outcomes:
         name = "damaged"
         last.write_bytes(damaged(random, last.read_bytes()))
     else:
-        change(folder / "run")
+        change(last, load_checkpoint(last))
     overwrite = ("--overwrite",) if random.random() < 0.5 else ()
     outcome = wait(train(folder, recipe, *overwrite), folder)
     may_be_done = name in {"damaged"} | hostile.HARMLESS_STATES
     fate = outcome.judged("run/last.pt", "run/history.csv", "run/best.pt", done=may_be_done)
-    if fate == "done" and not has_weights_of(unbroken(recipe)[0], folder / "run"):
+    if fate == "done" and not has_right_weights(recipe, folder / "run"):
         fate = f"{FAULT}: goes on to other weights"
     if fate == "named" and "not this program's" in outcome.stderr and "history" not in outcome.stderr:
         fate = f"{FAULT}: misleads, {outcome.stderr.strip()[:150]}"
@@ -225,130 +202,123 @@ def states(random: np.random.Generator, folder: Path) -> Outcomes:
 # --- Networks: checkpoints and exported ones ----------------------------------------------------------------------
 
 
-def use(folder: Path, command: str, option: str, path: Path, output: str = "out.json") -> Outcome:
+def use(folder: Path, command: str, path: Path, option: str = "--checkpoint") -> Outcome:
     """Run a command with a network, or a detector, from this file."""
+    line = {
+        "predict": ("--image", photo(), "--no-pictures", "--json", "out.json"),
+        "evaluate": ("--data", SAMPLE_DIR, "--output-dir", "out"),
+        "export": ("--data", "set", "--output", "out.onnx"),
+    }[command]
     if command == "export":
-        line = ("--data", small_set(folder / "set"), "--output", "out.onnx")
-    elif command == "evaluate":
-        line = ("--data", SAMPLE, "--output-dir", "out", "--json", output)
-    else:
-        line = ("--image", photo(), "--no-pictures", "--json", output)
-        line += ("--detector", "none") if option == "--checkpoint" else ()
-    return run(folder, command, option, path, *line)
+        small_set(folder / "set")
+    whole_frame = ("--detector", "none") if command == "predict" and option == "--checkpoint" else ()
+    return run(folder, command, option, path, *line, *whole_frame)
 
 
 @functools.cache
-def answer_of(option: str, path: Path) -> str:
+def answer_of(path: Path, option: str) -> str:
     """What predict.py writes with the undamaged file."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
-    outcome = use(folder, "predict", option, path)
+    outcome = use(folder, "predict", path, option)
     assert outcome.status == 0, outcome.stderr
     return (folder / "out.json").read_text()
 
 
-def harm(random: np.random.Generator, folder: Path, option: str, original: Path) -> str:
+def harm(random: np.random.Generator, folder: Path, original: Path, option: str = "--checkpoint") -> str:
     """A damaged file is named, or, where the damage is in nothing that counts, answers as the undamaged one."""
     path = folder / f"x{original.suffix}"
     path.write_bytes(damaged(random, original.read_bytes()))
-    right = answer_of(option, original)
-    fate = use(folder, "predict", option, path).judged(path.name)
+    right = answer_of(original, option)
+    fate = use(folder, "predict", path, option).judged(path.name)
     return f"{FAULT}: other points" if fate == "done" and (folder / "out.json").read_text() != right else fate
 
 
 def checkpoints(random: np.random.Generator, folder: Path) -> Outcomes:
     """Damaged checkpoints, and hostile ones."""
     if random.random() < 0.4:
-        yield "damaged: " + harm(random, folder, "--checkpoint", PRETRAINED)
+        yield "damaged: " + harm(random, folder, PRETRAINED)
         return
     name, build = choose(random, hostile.HOSTILE)
     build(folder / "x.pt", load_checkpoint(PRETRAINED))
     command = ("predict", "predict", "evaluate", "export")[random.integers(4)]
-    outcome = use(folder, command, "--checkpoint", folder / "x.pt")
-    fate = outcome.judged("x.pt", done=name in hostile.HARMLESS[command])
+    fate = use(folder, command, folder / "x.pt").judged("x.pt", done=name in hostile.HARMLESS[command])
     yield "hostile: " + named_if_fault(f"{FAULT}: ran code" if (folder / "ran").exists() else fate, command, name)
 
 
 def networks(random: np.random.Generator, folder: Path) -> Outcomes:
-    """Damaged .onnx files, and hostile ones, as the network and as the detector."""
+    """Damaged .onnx files, as the network and as the detector, and hostile ones."""
     kind = random.random()
     if kind < 0.4:
-        yield "damaged: " + harm(random, folder, "--checkpoint", SHIPPED)
+        yield "damaged: " + harm(random, folder, shipped_network("base"))
     elif kind < 0.6:
-        yield "damaged detector: " + harm(random, folder, "--detector", DETECTOR)
+        yield "damaged detector: " + harm(random, folder, shipped_detector(), "--detector")
     else:
         name, build = choose(random, hostile.NETWORKS)
         build(folder / "x.onnx")
-        outcome = use(folder, "predict", "--checkpoint", folder / "x.onnx")
-        yield "hostile: " + named_if_fault(outcome.judged("x.onnx", done=name in hostile.HARMLESS_NETWORKS), name)
+        fate = use(folder, "predict", folder / "x.onnx").judged("x.onnx", done=name in hostile.HARMLESS_NETWORKS)
+        yield "hostile: " + named_if_fault(fate, name)
 
 
-# --- Labels -------------------------------------------------------------------------------------------------------
+# --- Labels and results -------------------------------------------------------------------------------------------
+
+FILES_A_CASE = 500
+POINTS = np.linspace(-3, 400, 136, dtype=np.float32).reshape(68, 2)
+PLAIN = Face((0.0, 0.0, 100.0, 100.0), None, POINTS)
+WHOLE = Face((1.0, 1.0, 101.0, 101.0), 0.9, POINTS, np.ones(68, np.float32), 0.8, 2, {"yaw": 1.0, "roll": None})
+RESULTS = [
+    formats.ImageResult("a.jpg", 200, 100, [PLAIN, WHOLE]),
+    formats.ImageResult("b.mp4", 200, 100, [PLAIN], frame=3, time=0.1),
+    formats.ImageResult("c.jpg", 200, 100, []),
+]
+READERS = {  # of each format what reads and what writes it, and something to write
+    "csv": (read_csv, lambda path, rows: write_csv(path, *rows), (["a.jpg", "b.jpg"], [POINTS] * 2)),
+    "pts": (formats.read_pts, formats.write_pts, POINTS),
+    "json": (formats.read_json, formats.write_json, RESULTS),
+    "jsonl": (formats.read_jsonl, formats.write_jsonl, RESULTS),
+    "faces csv": (formats.read_faces_csv, formats.write_faces_csv, RESULTS),
+    "coco": (formats.read_coco, formats.write_coco, RESULTS),
+}
 
 
-def spoilt(random: np.random.Generator, kind: str, table: list[list[str]], row: int, root: Path) -> tuple[str, bool]:
-    """Change the cells of a CSV file, or of the lines of a .pts file; what was done, and whether that may be good."""
-    pts = len(table[row]) == 2
-    if kind == "cell":
-        cell = str(random.choice(hostile.CELLS))
-        table[row][random.integers(not pts, len(table[row]))] = cell
-        return cell, cell in hostile.GOOD_CELLS
-    if kind == "column":
-        cell, column = str(random.choice(hostile.CELLS)), int(random.integers(1, 137))
-        for cells in table[1:]:
-            cells[column] = cell
-        return cell, cell in hostile.GOOD_CELLS
-    if kind == "name":
-        name = str(random.choice(hostile.NAMES))
-        text = name.format(name=table[row][0], folder=root)
-        table[row][0] = f'"{text}"' if "\n" in text else text
-        return name, name in hostile.GOOD_NAMES
-    if kind == "face":
-        what, change = choose(random, hostile.FACES)
-        points = np.array(table[3:71] if pts else np.reshape(table[row][1:], (68, 2)), dtype=np.float64)
-        change(points, random)
-        if pts:
-            table[3:71] = [[repr(x), repr(y)] for x, y in points.tolist()]
-        else:
-            table[row][1:] = map(repr, points.ravel().tolist())
-        return what, False
-    what = ("short row", "long row", "no rows", "twice")[random.integers(4)]
-    if what == "short row":
-        del table[row][-3:]
-    elif what == "long row":
-        table[row].append("1")
-    elif what == "no rows":
-        table[1:] = table[:1] * row
-    else:
-        table.append(table[1 if row != 1 else 2])
-    return what, False
+def read_damaged(random: np.random.Generator, path: Path, name: str) -> None:
+    """Read damaged files of a format: each is named in one line, or read; written then, it reads and writes the same.
+
+    Raises:
+        AssertionError: a file was neither; or whatever the reader raised.
+    """
+    read, write, good = READERS[name]
+    write(path, good)
+    content = path.read_bytes()
+    for _ in range(FILES_A_CASE):
+        path.write_bytes(damaged(random, content))
+        try:
+            write(path, read(path))
+        except InputError as error:
+            assert str(path) in str(error) and "\n" not in str(error), f"a line that helps nobody: {error}"
+            continue
+        first = path.read_bytes()
+        write(path, read(path))
+        assert path.read_bytes() == first, "written and read again it is another"
+
+
+def readers(random: np.random.Generator, folder: Path) -> Outcomes:
+    """Damaged files of labels and results before what reads them, hundreds to a case."""
+    name, _ = choose(random, READERS)
+    yield named_if_fault(run(folder, functools.partial(read_damaged, random, folder / "file", name)).judged(), name)
 
 
 def labels(random: np.random.Generator, folder: Path) -> Outcomes:
-    """CSV files, .pts files and label_shift.json, damaged and senseless: named, or trained on to a finite error."""
+    """A damaged CSV or .pts file: named, or trained on to a finite error."""
     pts = bool(random.random() < 0.4)
     root = small_set(folder / "set", pts=pts)
-    images = sorted((root / "training").glob("*.jpg"))
-    victim = images[random.integers(len(images))].with_suffix(".pts") if pts else root / "training_frames_keypoints.csv"
-    kinds = ("damaged", "cell", "face", "shift", *(() if pts else ("name", "column", "shape")))
-    kind, what, may_be_done = str(random.choice(kinds)), "", False
-    if kind == "damaged":
-        may_be_done = True
-        victim.write_bytes(damaged(random, victim.read_bytes()))
-    elif kind == "shift":
-        what = hostile.SHIFTS[random.integers(len(hostile.SHIFTS))]
-        (root / "label_shift.json").write_text(what, errors="surrogateescape")
-    else:
-        mark = " " if pts else ","
-        table = [line.split(mark) for line in victim.read_text().splitlines()]
-        row = int(random.integers(3, 71) if pts else random.integers(1, len(table)))
-        what, may_be_done = spoilt(random, kind, table, row, root)
-        victim.write_text("\n".join(map(mark.join, table)) + "\n", errors="surrogatepass")
+    victim = sorted((root / "training").glob("*.pts"))[random.integers(12)] if pts else next(root.glob("*.csv"))
+    victim.write_bytes(damaged(random, victim.read_bytes()))
     model = str(random.choice(("net", "heatmap", "detector"), p=[0.5, 0.4, 0.1]))
     outcome = run(folder, "train", "--data", "set", "--model", model, "--dry-run", *QUICK)
-    fate = outcome.judged(victim.name, "set/", done=may_be_done)
+    fate = outcome.judged(victim.name, "set/")
     if fate == "done" and re.search(r"\b(nan|inf)\b", outcome.stdout):
         fate = f"{FAULT}: an error that isn't finite"
-    yield f"{'pts' if pts else 'csv'} {kind}: " + named_if_fault(fate, repr(what[:30]))
+    yield f"{victim.suffix[1:]}: {fate}"
 
 
 # --- Photos and films ---------------------------------------------------------------------------------------------
@@ -357,9 +327,9 @@ PHOTOS_A_RUN = 50
 
 
 @functools.cache
-def encodings(side: int = 160) -> dict[str, bytes]:
+def encodings() -> dict[str, bytes]:
     """A drawn face in every format and kind that is read, by file name."""
-    face = Image.open(photo()).convert("RGB").resize((side, side))
+    face = Image.open(photo()).convert("RGB").resize((160, 160))
     exif, rgba = Image.Exif(), face.copy()
     exif[0x0112] = 6
     rgba.putalpha(face.convert("L"))
@@ -396,8 +366,7 @@ def photos(random: np.random.Generator, folder: Path) -> Outcomes:
         name, content = choose(random, encodings())
         (folder / "photos" / f"{i}_{name}").write_bytes(damaged(random, content))
     pictures = ("--output", "pictures") if random.random() < 0.3 else ("--no-pictures",)
-    detector = str(random.choice(("auto", "none")))
-    line = ("--image", folder / "photos", "--jsonl", "points.jsonl", "--detector", detector, *pictures)
+    line = ("--image", folder / "photos", "--jsonl", "points.jsonl", *pictures)
     outcome = run(folder, "predict", *line, fresh=True)
     points = folder / "points.jsonl"
     done = points.read_bytes().count(b"\n") if points.exists() else 0
@@ -421,12 +390,12 @@ def giants(random: np.random.Generator, folder: Path) -> Outcomes:
 
 @functools.cache
 def some_films() -> dict[str, bytes]:
-    """Half a second of a face that moves, in several containers, by file name. Behind them tricks: frames that change
-    their size, one among them that is far too large, and heads that count two billion frames, or as many a second.
-    """
+    """Half a second of a face that moves, in several containers, by file name, and frames that change their size."""
     face = cv2.imread(str(photo()))
     frames = [cv2.resize(np.roll(face, 3 * i, axis=1), (192, 160)) for i in range(12)]
-    contents = {}
+    sizes = [(192, 160), (96, 80), (320, 200)]
+    changing = [cv2.imencode(".jpg", cv2.resize(frame, sizes[i // 4]))[1].tobytes() for i, frame in enumerate(frames)]
+    contents = {"changing.mjpeg": b"".join(changing)}
     for name, codec in (("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.flv", "FLV1"), ("a.webm", "VP80")):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, name)
@@ -436,18 +405,7 @@ def some_films() -> dict[str, bytes]:
             writer.release()
             if path.exists() and (content := path.read_bytes()):
                 contents[name] = content
-    sizes = [(192, 160), (96, 80), (320, 200)]
-    changing = [cv2.imencode(".jpg", cv2.resize(frame, sizes[i // 4]))[1].tobytes() for i, frame in enumerate(frames)]
-    giant = bytearray(changing[0])
-    at = giant.index(b"\xff\xc0") + 5  # height and width, of the start of frame
-    giant[at : at + 4] = struct.pack(">2H", 15_000, 15_000)
-    count, rate = bytearray(contents["a.avi"]), bytearray(contents["a.avi"])
-    main_head, stream_head = count.index(b"avih") + 8, count.index(b"strh") + 8
-    for at in (main_head + 16, stream_head + 32):
-        count[at : at + 4] = struct.pack("<I", 2**31 - 1)
-    rate[stream_head + 20 : stream_head + 28] = struct.pack("<2I", 1, 2**31 - 1)
-    contents |= {"changing.mjpeg": b"".join(changing), "giant.mjpeg": b"".join([*changing[:4], giant, *changing[:4]])}
-    return contents | {"count.avi": bytes(count), "rate.avi": bytes(rate)}
+    return contents
 
 
 def films(random: np.random.Generator, folder: Path) -> Outcomes:
@@ -460,28 +418,6 @@ def films(random: np.random.Generator, folder: Path) -> Outcomes:
 
 
 # --- Downloads ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def serving(answer: bytes, rate: float) -> Iterator[str]:
-    """The address of a server that gives every request the answer, and then `rate` bytes a second while one listens."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            with contextlib.suppress(OSError):
-                self.request.recv(1 << 16)
-                self.request.sendall(answer)
-                while rate:
-                    self.request.sendall(b"x" * min(1 << 16, max(1, int(rate / 4))))
-                    time.sleep(0.25 if rate < 1e6 else 0)
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
 
 
 def impatient_fetch(url: str, path: Path) -> None:
@@ -502,13 +438,13 @@ def downloads(random: np.random.Generator, folder: Path) -> Outcomes:
 
 # --- Command lines and interruptions ------------------------------------------------------------------------------
 
-FIRST = {  # the arguments of each command that make it quick
-    "predict": ("--image", "photo.jpg"),
-    "video": ("--video", "film.mp4", "--end", "0.2"),
+LINES = {  # of each command arguments that make it quick, among the files of `lay_out`
+    "predict": ("--image", "folder/", "--jsonl", "o.jsonl"),
+    "video": ("--video", "film.mp4", "--end", "0.2", "--jsonl", "o.jsonl"),
     "evaluate": ("--data", "data"),
     "train": ("--dry-run", "--data", "data"),
     "visualize": ("samples", "--data", "data"),
-    "export": ("--data", "data"),
+    "export": ("--data", "data", "--output", "o.onnx"),
     "prepare": ("check", "data"),
 }
 NEVER = {"--help", "--workers", "--show", "--tensorboard", "--dry-run"}  # processes without end, windows, services
@@ -516,40 +452,33 @@ NEVER = {"--help", "--workers", "--show", "--tensorboard", "--dry-run"}  # proce
 
 def lay_out(folder: Path) -> None:
     """The files that the command lines name."""
-    faces = sorted((SAMPLE / "test").glob("*.jpg"))[:3]
-    shutil.copy(faces[0], folder / "photo.jpg")
-    (folder / "folder").mkdir()
-    for face in faces:
-        shutil.copy(face, folder / "folder" / face.name)
+    for split in ("training", "test"):
+        small_set(folder / "data", split)
+    shutil.copytree(folder / "data" / "test", folder / "folder")
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "folder" / "fifo.jpg")
     (folder / "folder" / "zero.jpg").symlink_to("/dev/zero")
     (folder / "link").symlink_to("link")
     contents = {
+        "photo.jpg": photo().read_bytes(),
         "empty.jpg": b"",
-        "cut.jpg": faces[0].read_bytes()[:400],
+        "cut.jpg": photo().read_bytes()[:400],
         "huge.ppm": b"P6 40000 40000 255\n",
         "broken.jsonl": b'{"image": "photo.jpg", "width": 1e300, "height": 1, "faces": [1e300]}\n',
         "null.csv": bytes(1000),
         "broken.pt": b"PK\3\4" + bytes(100),
         "broken.onnx": b"PK\3\4" + bytes(100),
-        "film.mp4": (REPOSITORY / "data" / "film.mp4").read_bytes(),
+        "film.mp4": (DATA_DIR / "film.mp4").read_bytes(),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    for split in ("training", "test"):
-        rows = (SAMPLE / f"{split}_frames_keypoints.csv").read_text().splitlines()[:7]
-        (folder / "data" / split).mkdir(parents=True)
-        (folder / "data" / f"{split}_frames_keypoints.csv").write_text("\n".join(rows) + "\n")
-        for name in (row.split(",")[0] for row in rows[1:]):
-            shutil.copy(SAMPLE / split / name, folder / "data" / split / name)
 
 
 @functools.cache
 def options_of(command: str) -> dict[str, bool]:
     """The options of a command by its --help, and whether each takes a value."""
     folder = Path(tempfile.mkdtemp(dir=scratch))
-    words = FIRST[command][:1] if FIRST[command][0].isalpha() else ()
+    words = LINES[command][:1] if LINES[command][0].isalpha() else ()
     text = run(folder, command, *words, "--help").stdout
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)( \S)?", text, re.MULTILINE)
     return {name: bool(value) for name, value in options if name not in NEVER}
@@ -558,46 +487,27 @@ def options_of(command: str) -> dict[str, bool]:
 def commands(random: np.random.Generator, folder: Path) -> Outcomes:
     """A command line of hostile values, with streams that are closed, full or of no reader, without home or user."""
     lay_out(folder)
-    command = str(random.choice(["predict"] * 3 + ["video"] * 2 + list(FIRST)))
-    line = list(FIRST[command]) if random.random() < 0.9 or command == "train" else []
+    command = str(random.choice(["predict"] * 3 + ["video"] * 2 + list(LINES)))
+    line = list(LINES[command]) if random.random() < 0.9 or command == "train" else []
     for _ in range(random.integers(0, 5) if options_of(command) else 0):
         option, takes_value = choose(random, options_of(command))
-        value = hostile.VALUES[random.integers(len(hostile.VALUES))]
-        line += [f"{option}={value}" if value[:1] == "-" else option] if takes_value else [option]
-        line += [value] if takes_value and value[:1] != "-" else []
-    twist, options = int(random.integers(8)), {}
-    with contextlib.ExitStack() as stack:
-        if twist < 3:
-            options["closed"] = twist
-        elif twist == 3:
-            options["stdout"] = stack.enter_context(open("/dev/full", "w")).fileno()  # noqa: PTH123
-        elif twist == 4:
-            options |= {"HOME": None, "XDG_CACHE_HOME": None, "USER": None}
-        elif twist == 5:
-            read, options["stdout"] = os.pipe()
-            os.close(read)
-            stack.callback(os.close, options["stdout"])
-        outcome = run(folder, command, *line, fresh=True, **options)
-    nowhere_to_say = twist == 2 and outcome.status == 2 and not outcome.stderr
+        line.append(option + f"={hostile.VALUES[random.integers(len(hostile.VALUES))]}" * takes_value)
+    full, (read, unread) = os.open("/dev/full", os.O_WRONLY), os.pipe()
+    os.close(read)
+    homeless = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "USER"))
+    twists = [{"closed": 0}, {"closed": 1}, {"closed": 2}, {"stdout": full}, {"stdout": unread}, homeless, {}, {}]
+    twist = twists[random.integers(len(twists))]
+    outcome = run(folder, command, *line, fresh=True, **twist)
+    os.close(full), os.close(unread)
+    nowhere_to_say = twist.get("closed") == 2 and outcome.status == 2 and not outcome.stderr
     yield "named" if nowhere_to_say else named_if_fault(outcome.judged(), twist, command, [word[:80] for word in line])
-
-
-INTERRUPTED = {
-    "predict": ("--image", "folder/", "--jsonl", "o.jsonl"),
-    "video": ("--jsonl", "o.jsonl"),
-    "evaluate": ("--data", SAMPLE),
-    "train": ("--data", SAMPLE, "--epochs", "50", "--output-dir", "run"),
-    "visualize": ("transforms",),
-    "export": ("--data", SAMPLE, "--checkpoint", PRETRAINED, "--output", "o.onnx"),
-    "prepare": ("check", SAMPLE),
-}
 
 
 def interruptions(random: np.random.Generator, folder: Path) -> Outcomes:
     """Ctrl-C or SIGTERM from 0.05 to 4 s after the start: one line, never a traceback."""
-    command, arguments = choose(random, INTERRUPTED)
+    lay_out(folder)
+    command, arguments = choose(random, LINES)
     sign = (signal.SIGINT, signal.SIGTERM)[random.integers(2)]
-    shutil.copytree(SAMPLE / "test", folder / "folder")
     pid = start(folder, command, *arguments, fresh=True)
     time.sleep(random.uniform(0.05, 4))
     kill(pid, sign)
@@ -632,14 +542,15 @@ def growth(usages: list[tuple[float, int, int]]) -> str:
 def long_runs(seconds: float, folder: Path) -> Outcomes:
     """A training and a stream of photos, so many seconds each: memory, open files and threads stay as they were."""
     (folder / "photos").mkdir()
-    for number, path in enumerate(islice(cycle(sorted((SAMPLE / "test").glob("*.jpg"))), 200_000)):
+    for number, path in enumerate(islice(cycle(sorted((SAMPLE_DIR / "test").glob("*.jpg"))), 200_000)):
         (folder / "photos" / f"{number:06d}.jpg").symlink_to(path)
     lines = {
-        "train": ("--data", SAMPLE, "--epochs", 100_000, "--output-dir", "run"),
+        "train": ("--data", SAMPLE_DIR, "--epochs", 100_000, "--output-dir", "run"),
         "predict": ("--image", "photos", "--no-pictures", "--jsonl", "points.jsonl"),
     }
     for command, line in lines.items():
-        pid, usages, began = start(folder, command, *line, fresh=True, patience=10**6), [], time.monotonic()
+        pid = start(folder, command, *line, fresh=True, limits={resource.RLIMIT_CPU: 10**6})
+        usages, began = [], time.monotonic()
         while time.monotonic() - began < seconds and not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             time.sleep(0.5)
             with contextlib.suppress(OSError, KeyError):  # it is ending
@@ -652,8 +563,10 @@ def long_runs(seconds: float, folder: Path) -> Outcomes:
 
 # --- The command --------------------------------------------------------------------------------------------------
 
-_ALL = (kills, together, full_disk, checkpoints, states, networks, labels, photos, giants, films, downloads, commands)
-ATTACKS = {attack.__name__.replace("_", "-"): attack for attack in (*_ALL, interruptions)}
+_TRAININGS = (kills, together, full_disk, states)
+_FILES = (checkpoints, networks, readers, labels, photos, giants, films)
+_ALL = (*_TRAININGS, *_FILES, downloads, commands, interruptions)
+ATTACKS = {attack.__name__.replace("_", "-"): attack for attack in _ALL}
 
 
 def attack(name: str, args: argparse.Namespace) -> Counter:

@@ -83,7 +83,7 @@ def peak_memory() -> float:
 
 
 class Clocked:
-    """A network (`face68.network.Network`) that notes in `ends` when each of its calls has ended."""
+    """A network (`face68.network.Network`) that notes in the list `ends` when each of its calls has ended."""
 
     def __init__(self, network: Network, ends: list[float]):
         self.network, self.ends = network, ends

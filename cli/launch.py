@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-SIGNALS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+SIGNALS = {one: one.name for one in signal.Signals if one.name in ("SIGTERM", "SIGHUP")} | {signal.SIGINT: "Ctrl-C"}
 STOPPED = 130  # the exit status after any of them
 AGAIN = 1.0  # s, in which a second signal counts as the first: a process group and who started it both pass it on
 
@@ -68,13 +68,13 @@ def uninterrupted() -> Iterator[None]:
 
 def _interrupt(number: int) -> None:
     on_signals(end_at_once, AGAIN)
-    raise KeyboardInterrupt(_name(number))
+    raise KeyboardInterrupt(SIGNALS[number])
 
 
 def end_at_once(number: int) -> None:
     """Exit without tidying up: at a second signal, and during imports, when nothing has begun yet."""
     with contextlib.suppress(OSError):
-        os.write(sys.stderr.fileno(), f"stopped by {_name(number)}\n".encode())
+        os.write(sys.stderr.fileno(), f"stopped by {SIGNALS[number]}\n".encode())
     os._exit(STOPPED)
 
 
@@ -84,10 +84,6 @@ def _leave_closed_terminal(descriptor: int) -> None:
         os.write(descriptor, b"")
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-
-
-def _name(number: int) -> str:
-    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def _set_up() -> None:

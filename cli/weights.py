@@ -106,8 +106,7 @@ def open_coarse_network(path: str | Path, threads: int = 1) -> Network | None:
 
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """The landmarker of a command, by the options of `arguments.add_finding`; `boxes` take the detector's place."""
-    options = {} if args.min_face is None else {"min_face": args.min_face}
-    detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), **options)
+    detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), args.min_face)
     return Landmarker(
         open_network(network, args.threads),
         detector,

@@ -202,9 +202,8 @@ def wait_before(error: Exception, attempt: int) -> float:
 
 def _reason(error: Exception) -> str:
     """One line."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    return " ".join(str(getattr(error, "reason", error) or type(error).__name__).split())
+    status = f"HTTP {error.code} " if isinstance(error, urllib.error.HTTPError) else ""
+    return " ".join((status + str(getattr(error, "reason", error) or type(error).__name__)).split())
 
 
 def _write(path: Path, content: bytes) -> None:

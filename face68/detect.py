@@ -52,25 +52,25 @@ class Detector(Protocol):
     def __call__(self, image: np.ndarray) -> FaceBoxes: ...
 
 
-def open_detector(name: str | Path = "auto", **options) -> Detector:
+def open_detector(name: str | Path = "auto", min_face: float | None = None) -> Detector:
     """The detector of a name.
 
     name: "auto" (the one that comes with this package), "none" (no search: the frame shows one face, roughly in the
         middle, as in the public data set), or an .onnx file that train.py --model detector and export.py made.
-    options: of `FaceDetector`.
+    min_face: see `FaceDetector`.
 
     Raises:
-        InputError: there is no detector of that name, or "none" is given options.
+        InputError: there is no detector of that name, or "none" is given a `min_face`.
     """
     if name == "auto":
-        return FaceDetector(shipped_detector(), **options)
+        return FaceDetector(shipped_detector(), min_face)
     if Path(name).suffix == ".onnx":
-        return FaceDetector(name, **options)
+        return FaceDetector(name, min_face)
     if name not in DETECTORS:
         known = ", ".join(DETECTORS)
         raise InputError(f"--detector {name}: there is none of that name; choose from {known}, or give an .onnx file")
-    if options:
-        raise InputError(f"--detector {name}: doesn't know {', '.join(options)}, since nothing is searched for")
+    if min_face is not None:
+        raise InputError(f"--detector {name}: doesn't know min_face, since nothing is searched for")
     return WholeFrame()
 
 
@@ -237,7 +237,7 @@ def _joined(one: Detections, other: Detections) -> Detections:
 
 
 def _apart(faces: Detections) -> Detections:
-    """Of faces whose centres are closer than half the larger one's side, the first one only."""
+    """The faces but for those whose centre is closer to an earlier one's than half the larger side of the two."""
     kept = []
     for i, (center, side) in enumerate(zip(faces.centers, faces.sides, strict=True)):
         distances = np.linalg.norm(faces.centers[kept] - center, axis=1)

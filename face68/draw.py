@@ -3,7 +3,7 @@
 import importlib.util
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -389,18 +389,21 @@ def contact_sheet(
 
     sheet = Image.new("RGB", (width, head + rows * row), WHITE)
     write = partial(ImageDraw.Draw(sheet).text, fill=INK, font=font)
-    for i, text in enumerate(titles):
-        write((gap, gap / 2 + (i + 0.5) * line), text, anchor="lm")
+    _write_lines(write, titles, gap, gap / 2 + 0.5 * line, line)
     for i, image in enumerate(images):
         left, top = margin + i % columns * (tile + gap), head + i // columns * row
         sheet.paste(Image.fromarray(_letterbox(image, tile)), (left, top))
         if captions is not None:
             write((left + tile / 2, top + tile + line / 2), _shorten(captions[i], font, tile), anchor="mm")
     for i, texts in enumerate(beside):
-        for j, text in enumerate(texts):
-            y = head + i * row + tile / 2 + (j - (len(texts) - 1) / 2) * line
-            write((2 * gap, y), text, anchor="lm")
+        _write_lines(write, texts, 2 * gap, head + i * row + tile / 2 - (len(texts) - 1) / 2 * line, line)
     return np.array(sheet)
+
+
+def _write_lines(write: Callable, lines: Sequence[str], x: float, y: float, height: float) -> None:
+    """Lines of text below each other, each beginning at x; y: the middle of the first."""
+    for i, text in enumerate(lines):
+        write((x, y + i * height), text, anchor="lm")
 
 
 def stack_sheets(sheets: Sequence[np.ndarray]) -> np.ndarray:

@@ -128,20 +128,17 @@ def _new_file(folder: Path, suffix: str, mode: int | None = None) -> tuple[Path,
     and the umask applies.
     """
     _remove_leftovers_once(folder)
-    while True:
-        path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
-        try:
-            lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode | 0o600)
-        except FileExistsError:
-            continue
-        if fcntl is None:
-            os.close(lock)  # Windows replaces no file that is open
-            return path, None
-        with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink:
-            return path, lock
-        os.close(lock)  # it was taken for a leftover before it was locked
+    path = folder / f"{_PARTIAL}{secrets.token_hex(8)}{suffix}"
+    lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode | 0o600)
+    if fcntl is None:
+        os.close(lock)  # Windows replaces no file that is open
+        return path, None
+    with contextlib.suppress(OSError):  # a file system without locks: nobody takes it for a leftover there
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if not os.fstat(lock).st_nlink:  # it was taken for a leftover before it was locked
+        os.close(lock)
+        return _new_file(folder, suffix, mode)
+    return path, lock
 
 
 def _close(lock: int | None) -> None:

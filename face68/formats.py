@@ -19,7 +19,7 @@ from typing import TextIO
 import numpy as np
 
 from face68.files import MARK, InputError, atomic_path, unwritable
-from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded, rounded_score
+from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded
 
 _MOST = float(np.finfo(np.float32).max)  # of a number that a result may hold: points are kept as float32
 _PTS_HEAD = f"version: 1 {MARK}\n"  # readers skip three lines, or all up to the brace
@@ -117,7 +117,7 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
     Raises:
         InputError: the file can't be written.
     """
-    images = ",\n".join(json_line(result) for result in results)
+    images = ",\n".join(map(json_line, results))
     with atomic_path(path) as temporary:
         temporary.write_text(f'{{"images": [\n{images}\n]}}\n', encoding="utf-8")
 
@@ -239,14 +239,11 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-FACES_CSV_COLUMNS = (  # of every file; FILM_CSV_COLUMNS and measures follow where there are any
-    *("image", "width", "height", "box_x0", "box_y0", "box_x1", "box_y1", "score", "face_score"),
-    *(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy"),
-    *(f"error{i}" for i in range(NUM_LANDMARKS)),
-)
-FILM_CSV_COLUMNS = ("frame", "time", "identity")
-_BOX_COLUMNS, _ERROR_COLUMNS = FACES_CSV_COLUMNS[3:7], FACES_CSV_COLUMNS[-NUM_LANDMARKS:]
-_POINT_COLUMNS = FACES_CSV_COLUMNS[9:-NUM_LANDMARKS]
+_BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
+_POINT_COLUMNS = tuple(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy")
+_ERROR_COLUMNS = tuple(f"error{i}" for i in range(NUM_LANDMARKS))
+FACES_CSV_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score", *_POINT_COLUMNS, *_ERROR_COLUMNS)
+FILM_CSV_COLUMNS = ("frame", "time", "identity")  # of films only; measures follow where there are any
 
 
 def write_faces_csv(
@@ -294,20 +291,15 @@ def csv_writer(file: TextIO):
 
 def _csv_rows(result: ImageResult, columns: Sequence[str]) -> Iterator[list]:
     for face in result.faces:
-        values = _csv_values(result, face)
+        values = {"image": result.image, "width": result.width, "height": result.height} | face.to_dict()
+        values |= zip(_BOX_COLUMNS, values["box"], strict=True)
+        values |= zip(_POINT_COLUMNS, itertools.chain(*values["keypoints"]), strict=True)
+        if face.errors is not None:
+            values |= zip(_ERROR_COLUMNS, values["errors"], strict=True)
+        if result.frame is not None:
+            values |= {"frame": result.frame, "time": round(result.time, 4)}
+        values |= face.measures or {}
         yield [values.get(column) for column in columns]  # None becomes an empty cell
-
-
-def _csv_values(result: ImageResult, face: Face) -> dict[str, object]:
-    values = {"image": result.image, "width": result.width, "height": result.height}
-    values |= zip(_BOX_COLUMNS, rounded(face.box), strict=True)
-    values |= {"score": rounded_score(face.score), "face_score": rounded_score(face.face_score)}
-    values |= zip(_POINT_COLUMNS, rounded(face.keypoints.ravel()), strict=True)
-    if face.errors is not None:
-        values |= zip(_ERROR_COLUMNS, rounded(face.errors), strict=True)
-    if result.frame is not None:
-        values |= {"frame": result.frame, "time": round(result.time, 4)}
-    return values | {"identity": face.identity} | (face.measures or {})
 
 
 def read_faces_csv(path: str | Path) -> list[ImageResult]:
@@ -388,6 +380,7 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
 
 def _coco_annotation(face: Face, image_id: int) -> dict:
     x0, y0, x1, y1 = face.box
+    values = face.to_dict()
     return {
         "image_id": image_id,
         "category_id": 1,
@@ -395,11 +388,8 @@ def _coco_annotation(face: Face, image_id: int) -> dict:
         "bbox": rounded((x0, y0, x1 - x0, y1 - y0)),
         "area": round(float((x1 - x0) * (y1 - y0)), 2),
         "num_keypoints": NUM_LANDMARKS,
-        "keypoints": [value for point in face.keypoints for value in (*rounded(point), 2)],
-        "score": rounded_score(face.score),
-        "face_score": rounded_score(face.face_score),
-        "errors": None if face.errors is None else rounded(face.errors),
-        **({} if face.measures is None else {"measures": face.measures}),
+        "keypoints": [value for point in values["keypoints"] for value in (*point, 2)],
+        **{name: values[name] for name in ("score", "face_score", "errors", "measures") if name in values},
     }
 
 

@@ -6,6 +6,7 @@ written.
 
 import contextlib
 import itertools
+import math
 import os
 import queue
 import threading
@@ -29,7 +30,7 @@ QUANTISER = 3  # 1 … 31: a finer one makes the file larger
 FINEST = 65535  # ticks a second that the clock of such a film may have
 ANIMATION = ".webp"
 FILM_SUFFIXES = (".mp4", ".mov", ANIMATION)
-_END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that players skip: whose film this is
+_END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that names us, which players skip
 MAX_ANIMATION = 600  # frames, which are all held until the end …
 MAX_ANIMATION_PIXELS = 250_000_000  # … and how many pixels they may have together
 MAX_FRAME = 40_000_000  # pixels of a frame; the largest format in use, 8192×4320, has 35 million
@@ -62,6 +63,7 @@ class FilmReader:
     `size`: width and height, px.
     `rate`: about how many of these frames a second has; exact where all last equally long.
     `count`: about how many will come; None where that is unknown, as of a camera.
+    `ahead`: how many frames are read ahead, few large ones.
     `is_live`: whether frames come in their own time and can be missed.
     `problem`: after the last frame, a line about those that could not be read, else None.
 
@@ -75,12 +77,8 @@ class FilmReader:
         self._opened = next(read_ahead(map(_open, [self.source])))  # in a thread: a call of FFmpeg can't be interrupted
         self._rate, self._frames_of_file = self._opened.rate, self._opened.count
         self.rate, self.size = self._rate / every, self._opened.size
+        self.ahead = min(8, max(1, AHEAD_PIXELS // math.prod(self.size)))
         self.problem: str | None = None
-
-    @property
-    def ahead(self) -> int:
-        """How many frames are read ahead: few large ones, see AHEAD_PIXELS."""
-        return min(8, max(1, AHEAD_PIXELS // (self.size[0] * self.size[1])))
 
     @property
     def count(self) -> int | None:
@@ -380,18 +378,11 @@ def is_marked_film(path: str | Path) -> bool:
 # --- In time --------------------------------------------------------------------------------------------------
 
 
-def read_ahead(items: Iterable[Item], count: int = 8) -> Iterator[Item]:
-    """The same items, taken in a thread up to `count` before they are asked for. Errors of theirs are raised here."""
-    return _in_thread(items, count, drops=False)
+def read_ahead(items: Iterable[Item], count: int = 8, drops: bool = False) -> Iterator[Item]:
+    """The same items, taken in a thread up to `count` before they are asked for. Errors of theirs are raised here.
 
-
-def newest(items: Iterable[Item]) -> Iterator[Item]:
-    """Of items that come in their own time, as a camera's frames do, always the newest; missed ones are dropped."""
-    return _in_thread(items, 1, drops=True)
-
-
-def _in_thread(items: Iterable[Item], count: int, drops: bool) -> Iterator[Item]:
-    """Items taken in a thread, up to `count` of which wait here; `drops`: a new one takes the place of the oldest."""
+    drops: a new item takes the place of the oldest that waits, as of a camera, whose frames come in their own time.
+    """
     ready: queue.Queue = queue.Queue(count)
     stop = threading.Event()
 

@@ -174,11 +174,8 @@ def _factor(image: Image.Image, least: int | None) -> int:
 def _read_bytes(path: str | Path) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1) if is_stream(path) else b""
-            is_large = len(data) > MAX_BYTES or os.fstat(file.fileno()).st_size > MAX_BYTES
-            if is_large:
-                raise InputError(f"{path}: has more than {MAX_BYTES // 1_000_000} MB; save it as JPEG")
-            return data or file.read()
+            is_bounded = not is_stream(path) and os.fstat(file.fileno()).st_size <= MAX_BYTES
+            return file.read() if is_bounded else file.read(MAX_BYTES + 1)  # which `_opened` refuses if it is so long
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:

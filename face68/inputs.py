@@ -17,7 +17,6 @@ from face68.images import (
     AS_JPEG,
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
-    MAX_BYTES,
     Reduced,
     decoded_pixels,
     is_image_name,
@@ -106,12 +105,7 @@ def demonstration_photo() -> Path:
 
 def read_source(source: str) -> np.ndarray:
     """`read_image`, where "-" stands for standard input."""
-    if source != STDIN:
-        return read_image(source)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise InputError(f"standard input: gives more than {MAX_BYTES // 1_000_000} MB; send a smaller image")
-    return read_image(data, "standard input")
+    return read_image(sys.stdin.buffer, "standard input") if source == STDIN else read_image(source)
 
 
 def glance_at_source(source: str) -> Reduced:

@@ -19,16 +19,12 @@ The points but for the jaw, whose outline slides over the head as it turns, are 
 perspective from a distance of CAMERA_DISTANCE: scaled orthography in closed form and Gauss-Newton, then once more with
 the perspective taken off (DeMenthon & Davis, "Model-based object pose in 25 lines of code", 1995). Each point has the
 weight of the inverse square of how far it lies off the mean face in real people, so lips and brows count least. The
-distance that is assumed matters little: of drawn heads at 1 to 2.7 m yaw is off by 1°, pitch by 1 to 3° in the median,
-at 0.4 m by 2° and 2 to 4°, in profile 7°. What stays is that people differ, in pitch most: a baby's
-face, of other proportions, comes out as looking up by about 25°.
+distance that is assumed matters little. People differ, in pitch most: a baby's face comes out as looking up by 25°.
 
 **Eyes.** The eye aspect ratio of Soukupová & Čech, "Real-time eye blink detection using facial landmarks" (2016): the
-mean height of an eye at its two pairs of lid points, divided by the distance of its corners. Labels have about 0.35 for
-open and 0.05 for closed eyes. The points of the shipped network never quite close: on real photos with eyes that are
-labelled as closed (below 0.12) its ratio is 0.22, 0.18 to 0.29 in the middle 80%, against 0.34, 0.28 to 0.40, of open
-ones (above 0.25). So the ratio separates closed eyes from open ones (AUC 0.96 over people), but a single 0.25 may be
-either. That is why `Blinks` compares with the person's own open level.
+mean height of an eye at its two pairs of lid points, divided by the distance of its corners. A single value may be of
+an open or a closed eye, since the points of the shipped network never quite close; `Blinks` therefore compares with the
+person's own open level. How exact all this is: docs/measures.md.
 """
 
 import math
@@ -290,10 +286,8 @@ class Blinks:
 
     `count` is how many there were, and `times` (list) when each began, in seconds.
 
-    The thresholds are chosen for the shipped network, which draws shut lids as a narrow slit: of drawn people's closed
-    eyes it has 0.70 to 0.95 of their own open level (the middle 80%), below CLOSED in 35 of 60, in 26 of the 40 of less
-    than 30° of yaw. So many blinks are missed, and squinting or looking down may count. Of two real clips, in 20 s with
-    the eyes open none was counted, and in 9 s of grimaces one squint was and the one clear blink was not.
+    The thresholds are chosen for the shipped network, which draws shut lids as a narrow slit. Many blinks are missed,
+    and squinting or looking down may count: see docs/measures.md.
     """
 
     def __init__(self):

@@ -149,8 +149,8 @@ def shipped_network(size: str = FOR_PHOTOS) -> Path:
 
 
 def coarse_network_of(network: str | Path) -> Path | None:
-    """The file of the network that frames faces, in the first pass, for another one of `FAMILY`: the smallest, which
-    takes a sixth of the largest's time and makes its NME 0.01 to 0.02 points worse. None: the file frames its own.
+    """The network whose first pass frames the faces for a larger one of `FAMILY`: the smallest. It takes a sixth of the
+    largest's time and makes its NME 0.01 to 0.02 points worse. None: any other network frames them itself.
     """
     smallest, *others = map(shipped_network, FAMILY)
     return smallest if Path(network).resolve() in [path.resolve() for path in others] else None

@@ -64,9 +64,7 @@ _ON_THE_BRIDGE = Place(NOSE_ROOT, below=-0.05, width=1.6)
 PLACES = {
     "glasses": _ON_THE_BRIDGE,
     "sunglasses": _ON_THE_BRIDGE,
-    "moustache": Place(
-        [NOSE_BASE, UPPER_LIP], below=0.0, width=1.2
-    ),  # between nose and upper lip, which no open mouth moves
+    "moustache": Place([NOSE_BASE, UPPER_LIP], below=0.0, width=1.2),  # which no open mouth moves
     "nose": Place([NOSE_TIP, NOSE_BASE], below=0.02, width=1.8),
     "ears": Place(JAW_ENDS, below=-0.6, width=2.0, foot=True),
     "hat": Place(JAW_ENDS, below=-0.85, width=1.2, foot=True, narrowest=1.0),

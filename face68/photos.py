@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -67,44 +67,54 @@ def find_faces(
     glance: gives a smaller picture. It is searched first, and is enough where its faces are large.
     weigh: gives the number of pixels of a source's picture without reading it, 0 if unknown: see AHEAD_PIXELS.
     """
+    steps = _Steps(landmarker, read, glance)
+    searched = prefetch(steps.search, sources, weigh=weigh)
+    groups = in_groups(searched, lambda searched_photo: searched_photo[0].pixels)
+    for photos in prefetch(steps.predict, groups, 1, lambda group: sum(photo.pixels for photo, _ in group)):
+        photos.reverse()
+        while photos:  # a photo that was given out isn't held here
+            yield photos.pop()
 
-    def search(source: str, whole: bool = glance is None) -> tuple[Photo, FaceBoxes]:
+
+class _Steps(NamedTuple):
+    """What `find_faces` does with a photo."""
+
+    landmarker: Landmarker
+    read: Callable[[str], np.ndarray]
+    glance: Callable[[str], Reduced] | None
+
+    def search(self, source: str, whole: bool = False) -> tuple[Photo, FaceBoxes]:
+        """Read a source, at a glance unless the `whole` picture is asked for, and search it for faces."""
         try:
-            image, factor = Reduced(read(source), 1) if whole else glance(source)
+            image, factor = self.glance(source) if self.glance and not whole else Reduced(self.read(source), 1)
         except Exception as error:
             return Photo(source, problem=as_problem(source, error)), NOTHING
         try:
-            return Photo(source, image, factor=factor), landmarker.detect(image)
+            return Photo(source, image, factor=factor), self.landmarker.detect(image)
         except Exception as error:
             return _failed(source, error), NOTHING
 
-    def predict(group: list[tuple[Photo, FaceBoxes]]) -> list[Photo]:
+    def predict(self, group: list[tuple[Photo, FaceBoxes]]) -> list[Photo]:
+        """The photos of a group with their faces."""
         photos, boxes = [photo for photo, _ in group], [(p, b) for p, b in group if p.problem is None]
         try:
-            faces_of_all = landmarker.faces([photo.image for photo, _ in boxes], [of_photo for _, of_photo in boxes])
+            faces = self.landmarker.faces([photo.image for photo, _ in boxes], [of_photo for _, of_photo in boxes])
         except Exception as error:
             if len(group) > 1:  # one by one: the others are in order
-                return [photo for one in group for photo in predict([one])]
+                return [photo for one in group for photo in self.predict([one])]
             return [_failed(photos[0].source, error)]
-        for (photo, _), faces in zip(boxes, faces_of_all, strict=True):
-            photo.faces = faces
-        return [in_full(photo) if photo.factor > 1 else photo for photo in photos]
+        for (photo, _), of_photo in zip(boxes, faces, strict=True):
+            photo.faces = of_photo
+        return [self.in_full(photo) if photo.factor > 1 else photo for photo in photos]
 
-    def in_full(photo: Photo) -> Photo:
+    def in_full(self, photo: Photo) -> Photo:
         """The photo with faces in its own pixels, after a second search of the whole picture where these are small."""
-        if all(map(landmarker.has_full_resolution, photo.faces)):
+        if all(map(self.landmarker.has_full_resolution, photo.faces)):
             photo.faces = [face.scaled(photo.factor) for face in photo.faces]
         else:
-            (whole,) = predict([search(photo.source, whole=True)])
+            (whole,) = self.predict([self.search(photo.source, whole=True)])
             photo.faces, photo.problem = whole.faces, whole.problem  # and the large image is given up
         return photo
-
-    searched = prefetch(search, sources, weigh=weigh)
-    groups = in_groups(searched, lambda searched_photo: searched_photo[0].pixels)
-    for photos in prefetch(predict, groups, 1, lambda group: sum(photo.pixels for photo, _ in group)):
-        photos.reverse()
-        while photos:  # none is held here that has left
-            yield photos.pop()
 
 
 def _failed(source: str, error: Exception) -> Photo:
@@ -156,6 +166,6 @@ def in_groups(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[l
         del item  # as in `prefetch`
         if len(group) == GROUP or pixels >= GROUP_PIXELS:
             whole, group, pixels = [group], [], 0
-            yield whole.pop()  # and none of it is held here
+            yield whole.pop()  # a group that was given out isn't held here
     if group:
         yield group

@@ -30,25 +30,22 @@ def run_program(main: Callable[[], int | None]) -> None:
         sys.stdout.flush()
         sys.exit(status)
     except InputError as error:
-        report_problems([error])
-        sys.exit(2)
+        problem = error
     except MemoryError:
-        report_problems(
-            [InputError("the memory of this machine is too small for that; give smaller pictures, or fewer")]
-        )
-        sys.exit(2)
+        problem = InputError("the memory of this machine is too small for that; give smaller pictures, or fewer")
     except KeyboardInterrupt as stop:
         print(f"stopped by {' '.join(stop.args) or 'Ctrl-C'}", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
         if error.filename is not None:  # a name that no file can have, a folder that may not be entered, …
-            report_problems([unreadable(error.filename, error)])
-            sys.exit(2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
-        if isinstance(error, BrokenPipeError):  # `… | head` closed our stdout: the reader has what it wanted
-            sys.exit(0)
-        report_problems([unwritable("standard output", error)])
-        sys.exit(2)
+            problem = unreadable(error.filename, error)
+        else:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
+            if isinstance(error, BrokenPipeError):  # `… | head` closed our stdout: the reader has what it wanted
+                sys.exit(0)
+            problem = unwritable("standard output", error)
+    report_problems([problem])
+    sys.exit(2)
 
 
 def set_up_pillow() -> None:

@@ -62,8 +62,8 @@ class SteadyPoints:
 
     def _go_on(self, points: np.ndarray, weights: np.ndarray, gap: float) -> None:
         # The shape, as it is without the head's motion.
-        scale, place = similarity_between(self._shape, points, weights)
-        shape = (points - place) / scale
+        scale, position = similarity_between(self._shape, points, weights)
+        shape = (points - position) / scale
         self._shape_speeds += share(SPEED_CUTOFF, gap) * ((shape - self._shape) / gap - self._shape_speeds)
         sureness = np.minimum(1.0, np.sqrt(weights / weights.mean()) / SURE)
         cutoffs = self.cutoffs * (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
@@ -73,7 +73,7 @@ class SteadyPoints:
         expected = self._head + self._trend * gap
         log_scale = np.log(scale)
         log_scale += 2j * np.pi * round((expected[0] - log_scale).imag / (2 * np.pi))  # the turn nearest to the last
-        off = np.array([log_scale, place]) - expected
+        off = np.array([log_scale, position]) - expected
         speed = (abs(off[0]) + abs(off[1] / scale)) / gap
         self._head_speed += share(SPEED_CUTOFF, gap) * (speed - self._head_speed)
         counts = share(self.cutoffs * (HEAD_CUTOFF + HEAD_BETA * self._head_speed), gap)

@@ -168,8 +168,8 @@ class Tracker:
             track.mirror_offset = new if old is None else old + MIRROR_OFFSET_SHARE * (new - old)
 
     def _only_owners(self, seen: list[tuple[_Track, Face]], time: float) -> list[tuple[_Track, Face]]:
-        """Of tracks that end up on one face, as when one person passes before another, that which was expected there;
-        the others are lost.
+        """One track for each face: where several end up on one, as when a person passes before another, the track that
+        was expected there stays, and the others are lost.
         """
         if len(seen) < 2:
             return seen

@@ -219,21 +219,21 @@ def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = 
 
 
 def detection_sheet(
-    pictures: Sequence[np.ndarray], found: Sequence[Detections], truth: Sequence[Detections], title: str
+    pictures: Sequence[np.ndarray], detected: Sequence[Detections], truth: Sequence[Detections], title: str
 ) -> np.ndarray:
     """Pictures (H, W, 3) uint8 RGB with what a detector found in each, and in white what is there."""
-    pairs = zip(found, truth, strict=True)
+    pairs = zip(detected, truth, strict=True)
     captions = [f"{len(of_picture.scores)} found, {len(there.scores)} there" for of_picture, there in pairs]
     title += f": {SQUARES}"
-    return contact_sheet(detection_tiles(pictures, found, truth), tile=320, captions=captions, title=title)
+    return contact_sheet(detection_tiles(pictures, detected, truth), tile=320, captions=captions, title=title)
 
 
 def detection_tiles(
-    pictures: Sequence[np.ndarray], found: Sequence[Detections], truth: Sequence[Detections]
+    pictures: Sequence[np.ndarray], detected: Sequence[Detections], truth: Sequence[Detections]
 ) -> list[np.ndarray]:
     """The pictures of `detection_sheet`."""
     tiles = []
-    for picture, of_picture, there in zip(pictures, found, truth, strict=True):
+    for picture, of_picture, there in zip(pictures, detected, truth, strict=True):
         tile = draw_squares(picture, there.centers, there.sides, there.rolls, WHITE)
         tiles.append(draw_squares(tile, of_picture.centers, of_picture.sides, of_picture.rolls, VERMILION))
     return tiles

@@ -9,15 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.draw import (
-    BLUE,
-    INK,
-    VERMILION,
-    WHITE,
-    YELLOW,
-    draw_keypoints,
-    fit,
-)
+from face68.draw import BLUE, INK, VERMILION, WHITE, YELLOW, draw_keypoints, fit
 from face68.draw import COLORS as REGION_COLORS
 from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, inter_ocular, upright_frame
 from plots.style import GRAY, as_picture, new_figure, to_hex
@@ -60,12 +52,12 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
     contrast = maps.std(axis=(1, 2)) / np.maximum(np.abs(maps).max(axis=(1, 2)), TINY)
     chosen = np.argsort(-contrast, kind="stable")[:MOST_MAPS]
     figure, axes = _pictures(*_grid(len(chosen) + 1, 8))
-    first, *places = axes.flat
+    first, *panels = axes.flat
     first.imshow(picture, "gray", vmin=0, vmax=255, interpolation="bilinear")
     first.set_title("the picture", fontsize=SMALL)
-    for number, place in zip(chosen, places, strict=False):
-        shares = _show_map(place, maps[number])
-        place.set_title(f"{number}: {np.abs(maps[number]).max():.2g}", fontsize=SMALL)
+    for number, panel in zip(chosen, panels, strict=False):
+        shares = _show_map(panel, maps[number])
+        panel.set_title(f"{number}: {np.abs(maps[number]).max():.2g}", fontsize=SMALL)
     count = _some(len(chosen), len(maps))
     detail = f"{count} maps of {maps.shape[2]} × {maps.shape[1]} cells, those of most contrast first"
     _title(figure, f"What layer {layer} sees", detail, network)
@@ -74,31 +66,31 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
     return figure
 
 
-def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, said, points: Sequence[int], network: str):
+def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, outputs, points: Sequence[int], network: str):
     """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
 
-    crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. said: `face68.network.Predictions` of the crop.
+    crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. outputs: `face68.network.Predictions` of the crop.
     """
     from matplotlib.patches import Circle, Patch
 
     figure, axes = _pictures(*_grid(len(points) + 1, 4))
-    first, *places = axes.flat
+    first, *panels = axes.flat
     first.imshow(_heated(crop, heat))
     first.set_title("all 68", fontsize=10)
-    for point, place in zip(points, places, strict=False):
-        region, (x, y) = NAMES[point].partition("_")[0], said.keypoints[0, point]
-        place.imshow(_heated(crop, heat, [point]), extent=_extent(crop))
+    for point, panel in zip(points, panels, strict=False):
+        region, (x, y) = NAMES[point].partition("_")[0], outputs.keypoints[0, point]
+        panel.imshow(_heated(crop, heat, [point]), extent=_extent(crop))
         label = f"{point}, {region}: peak {heat[point].max():.0%}"
-        if said.errors is not None:
-            error = said.errors[0, point]
+        if outputs.errors is not None:
+            error = outputs.errors[0, point]
             for color, width in (("black", 2.5), ("white", 1)):  # which shows on any skin
-                place.add_patch(Circle((x, y), error, fill=False, color=color, linewidth=width))
+                panel.add_patch(Circle((x, y), error, fill=False, color=color, linewidth=width))
             label += f", ± {error:.1f} px"
-        place.plot(x, y, "o", color=to_hex(REGION_COLORS[region]), markeredgecolor="black", markersize=4)
-        place.set_title(label, fontsize=10)
+        panel.plot(x, y, "o", color=to_hex(REGION_COLORS[region]), markeredgecolor="black", markersize=4)
+        panel.set_title(label, fontsize=10)
     detail = f"heat maps of {heat.shape[2]} × {heat.shape[1]} cells over the crop of {len(crop)} × {len(crop)} px"
     _title(figure, "Where the network believes that the points are", detail, network)
-    ring = "" if said.errors is None else "; ring: its expected error"
+    ring = "" if outputs.errors is None else "; ring: its expected error"
     meaning = f"colour: a cell's probability, clear at 0 and full at the map's peak; dot: the point{ring}"
     handles = [Patch(color=to_hex(color), label=region) for region, color in REGION_COLORS.items()]
     figure.legend(handles=handles, title=meaning, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -154,64 +146,64 @@ def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str
     return figure
 
 
-def plot_way(way, network: str):
+def plot_trace(trace, network: str):
     """How a photo became points, step by step, each with its sizes. A matplotlib Figure.
 
-    way: `inspection.PredictionTrace`.
+    trace: `inspection.PredictionTrace`.
     """
-    (box,), _, (degrees,) = way.found
-    first, second, third = way.points
+    (box,), _, (degrees,) = trace.found
+    first, second, third = trace.points
     frame, turn = upright_frame(first)
     to_face, to_detail = _close_up(frame, 1.6), _close_up(_furthest_apart(second, third), 1)
-    steps = _steps(way, to_face, to_detail)
+    steps = _steps(trace, to_face, to_detail)
     figure, axes = _pictures(5, 2, height=2.65)
-    places = dict(zip(steps, axes.flat, strict=False))
-    for number, (name, place) in enumerate(places.items(), start=1):
+    panels = dict(zip(steps, axes.flat, strict=False))
+    for number, (name, panel) in enumerate(panels.items(), start=1):
         detail, picture = steps[name]
-        place.imshow(fit(picture, CLOSE), extent=_extent(picture))
-        place.set_anchor("NW")
-        place.set_title(f"{number}  {name}", fontsize=10, fontweight="bold", loc="left")
-        place.text(0, -0.03, detail, fontsize=SMALL, va="top", transform=place.transAxes)
-    _outline(places["detector's box"], box, degrees, np.eye(2, 3))
-    _outline(places["first points"], frame, turn, to_face)
-    for points, color in ((second, BLUE), (third, VERMILION), (way.face.keypoints, WHITE)):
+        panel.imshow(fit(picture, CLOSE), extent=_extent(picture))
+        panel.set_anchor("NW")
+        panel.set_title(f"{number}  {name}", fontsize=10, fontweight="bold", loc="left")
+        panel.text(0, -0.03, detail, fontsize=SMALL, va="top", transform=panel.transAxes)
+    _outline(panels["detector's box"], box, degrees, np.eye(2, 3))
+    _outline(panels["first points"], frame, turn, to_face)
+    for points, color in ((second, BLUE), (third, VERMILION), (trace.face.keypoints, WHITE)):
         points = geometry.transform_points(points, to_detail)
         inside = points[((points > 0) & (points < CLOSE)).all(axis=1)]
-        places["mean of both"].plot(*inside.T, "o", color=to_hex(color), markeredgecolor="black", markersize=5)
+        panels["mean of both"].plot(*inside.T, "o", color=to_hex(color), markeredgecolor="black", markersize=5)
     _title(figure, "How a photo becomes points", "the face is looked at three times", network)
     return figure
 
 
-def _steps(way, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
-    """What `plot_way` shows, by name: two lines about it, and the picture. The matrices (2×3) are to close-ups."""
-    height, width = way.image.shape[:2]
-    (box,), (score,), (degrees,) = way.found
-    crop = " × ".join(map(str, way.crops.shape[1:])) + " px"
-    searched = " × ".join(map(str, way.searched[::-1]))
-    first, second, third = way.points
+def _steps(trace, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:
+    """What `plot_trace` shows, by name: two lines about it, and the picture. The matrices (2×3) are to close-ups."""
+    height, width = trace.image.shape[:2]
+    (box,), (score,), (degrees,) = trace.found
+    crop = " × ".join(map(str, trace.crops.shape[1:])) + " px"
+    searched = " × ".join(map(str, trace.searched[::-1]))
+    first, second, third = trace.points
     apart = np.linalg.norm(second - third, axis=1)
-    face, detail = (geometry.warp(way.image, matrix, CLOSE, CLOSE) for matrix in (to_face, to_detail))
+    face, detail = (geometry.warp(trace.image, matrix, CLOSE, CLOSE) for matrix in (to_face, to_detail))
     steps = {
-        "photo": (f"{width} × {height} px", way.image),
+        "photo": (f"{width} × {height} px", trace.image),
         "detector's box": (
             f"{box[2] - box[0]:.0f} px wide, score {score:.2f},\nsearched from {searched} px up",
-            way.image,
+            trace.image,
         ),
-        "crop": (f"{crop}, RGB, turned\nby the detector's {degrees:.0f}°", way.colour),
-        "gray": (f"{crop}, one channel:\nall that the network sees", _rgb(way.crops[0])),
+        "crop": (f"{crop}, RGB, turned\nby the detector's {degrees:.0f}°", trace.colour),
+        "gray": (f"{crop}, one channel:\nall that the network sees", _rgb(trace.crops[0])),
     }
-    if way.heat is not None:
-        cells = f"68 of {way.heat.shape[2]} × {way.heat.shape[1]} cells;\na point is the mean of one"
-        steps["heat maps"] = (cells, _heated(way.crops[0], way.heat))
+    if trace.heat is not None:
+        cells = f"68 of {trace.heat.shape[2]} × {trace.heat.shape[1]} cells;\na point is the mean of one"
+        steps["heat maps"] = (cells, _heated(trace.crops[0], trace.heat))
     return steps | {
         "first points": ("68 × (x, y) px of the photo;\nthey frame the face anew", _on(face, first, to_face)),
-        "second look": (f"{crop}, level,\nframed by the first points", _marked(way.crops[1], way.keypoints[1])),
-        "third look": (f"{crop}, mirrored,\nframed by the second points", _marked(way.crops[2], way.keypoints[2])),
+        "second look": (f"{crop}, level,\nframed by the first points", _marked(trace.crops[1], trace.keypoints[1])),
+        "third look": (f"{crop}, mirrored,\nframed by the second points", _marked(trace.crops[2], trace.keypoints[2])),
         "mean of both": (
             f"white; second blue, third red:\n{apart.mean():.1f} px apart, here {apart.max():.1f}",
             detail,
         ),
-        "points": ("68 × (x, y) px of the photo", _on(face, way.face.keypoints, to_face)),
+        "points": ("68 × (x, y) px of the photo", _on(face, trace.face.keypoints, to_face)),
     }
 
 
@@ -238,10 +230,10 @@ def _title(figure, what: str, detail: str, network: str) -> None:
     figure.suptitle(f"{what}\n{detail}; network: {network}", fontsize=11)
 
 
-def _show_map(place, values: np.ndarray):
+def _show_map(panel, values: np.ndarray):
     """Draw a map (H, W) as shares of its largest magnitude."""
     shares = values / max(np.abs(values).max(), TINY)
-    return place.imshow(shares, _signed(), vmin=-1, vmax=1, interpolation="nearest")
+    return panel.imshow(shares, _signed(), vmin=-1, vmax=1, interpolation="nearest")
 
 
 def _grid(count: int, most: int) -> tuple[int, int]:
@@ -323,13 +315,13 @@ def _on(picture: np.ndarray, keypoints: np.ndarray, matrix: np.ndarray) -> np.nd
     return draw_keypoints(picture, geometry.transform_points(keypoints, matrix))
 
 
-def _outline(place, box: np.ndarray, degrees: float, matrix: np.ndarray) -> None:
+def _outline(panel, box: np.ndarray, degrees: float, matrix: np.ndarray) -> None:
     """Draw the square that is `box` once it is turned clockwise by `degrees` around its middle."""
     x0, y0, x1, y1 = box
     center = ((x0 + x1) / 2, (y0 + y1) / 2)
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
     corners = geometry.transform_points(corners, geometry.similarity(center, center, degrees=-degrees))
-    place.plot(*geometry.transform_points(corners, matrix).T, color=to_hex(VERMILION), linewidth=1.5)
+    panel.plot(*geometry.transform_points(corners, matrix).T, color=to_hex(VERMILION), linewidth=1.5)
 
 
 def _extent(picture: np.ndarray) -> tuple[float, float, float, float]:

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 import predict
 import train
+from benchmarks.harness import small_set
 from face68.images import read_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
@@ -113,18 +114,7 @@ def photos(tmp_path):
 @pytest.fixture
 def tiny(tmp_path):
     """A copy of a part of the sample: 12 images of 12 training people, in the public layout."""
-    root = tmp_path / "tiny"
-    (root / "training").mkdir(parents=True)
-    header, *rows = (SAMPLE / "training_frames_keypoints.csv").read_text().splitlines()
-    people = {}
-    for row in rows:
-        people.setdefault(row.split(",")[0].rsplit("_", 1)[0], row)
-    chosen = list(people.values())[:12]
-    for row in chosen:
-        name = row.split(",")[0]
-        shutil.copy(SAMPLE / "training" / name, root / "training" / name)
-    (root / "training_frames_keypoints.csv").write_text("\n".join([header, *chosen]) + "\n")
-    return root
+    return small_set(tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -163,12 +153,13 @@ def trained():
 def train_here(monkeypatch, capsys):
     """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit.
 
-    exports: whether it ends with best.onnx, which takes seconds.
+    whole: whether it ends with its last pictures and best.onnx, which take seconds.
     """
-    export_best = train.export_best
+    ends = {name: getattr(train, name) for name in ("draw_results", "export_best")}
 
-    def run(*arguments, exports: bool = False) -> SimpleNamespace:
-        monkeypatch.setattr(train, "export_best", export_best if exports else lambda folder: None)
+    def run(*arguments, whole: bool = False) -> SimpleNamespace:
+        for name, end in ends.items():
+            monkeypatch.setattr(train, name, end if whole else lambda *_: None)
         monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
         capsys.readouterr()
         handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}

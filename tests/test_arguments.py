@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY, encoded
 from PIL import Image
 
-from cli.arguments import add_overwrite, float_from_zero, pixels_or_share, positive_float, probability
+from cli.arguments import float_from_zero, pixels_or_share, positive_float, probability
 from face68.files import InputError
 from face68.images import read_image
 from face68.program import log, parser, positive_int, report_problems, run_program, whole_number
@@ -177,9 +177,3 @@ def test_what_is_logged_and_reported_is_a_line_each(capsys):
     log("a\nb")
     assert report_problems([InputError("x\ny: is empty"), InputError("z: too")]) == 2 and report_problems([]) == 0
     assert capsys.readouterr() == ("a\\nb\n", "error: x\\ny: is empty\nerror: z: too\n")
-
-
-def test_overwrite_is_off_unless_asked_for():
-    p = parser("")
-    add_overwrite(p)
-    assert not p.parse_args([]).overwrite and p.parse_args(["--overwrite"]).overwrite

@@ -213,8 +213,8 @@ def test_a_film_with_one_two_and_four_faces(measure, monkeypatch):
 
 
 def test_drawn_films_are_followed_and_compared_with_their_truth(measure, monkeypatch, tmp_path):
-    """The film of a face at rest, its first 16 frames and a clip of them: all ways to filter, and the picture."""
-    frames = list(itertools.islice(drawn_frames("still"), 16))
+    """The film of a face at rest, its first 10 frames and a clip of them: all ways to filter, and the picture."""
+    frames = list(itertools.islice(drawn_frames("still"), 10))
     monkeypatch.setattr(films, "drawn_frames", lambda name: frames)
     with film_writer(tmp_path / "clip.mp4", 25, (640, 360)) as write:
         for frame in frames:
@@ -223,9 +223,9 @@ def test_drawn_films_are_followed_and_compared_with_their_truth(measure, monkeyp
     rows = {row["name"]: row for row in report["tables"]["films"]}
     assert list(rows) == ["still, photos", "still, off", "still, live", "still, offline"]
     assert all(row["found"] == 1 and row["switches"] == 0 and row["nme"] < 0.06 for row in rows.values())
-    assert rows["still, off"]["share_searched"] == 1 / 16 and rows["still, photos"]["share_searched"] == 1
+    assert rows["still, off"]["share_searched"] == 1 / 10 and rows["still, photos"]["share_searched"] == 1
     assert rows["still, offline"]["jitter"] < rows["still, live"]["jitter"] < rows["still, off"]["jitter"]
-    assert [row["frames"] for row in report["tables"]["clips"]] == [16, 16, 16]
+    assert [row["frames"] for row in report["tables"]["clips"]] == [10, 10, 10]
     assert is_marked(tmp_path / "steady.png")
 
 

@@ -265,16 +265,14 @@ def test_labels_that_cannot_be_a_faces_are_named(tiny, pts_folder, kind):
     random = np.random.default_rng(0)
 
     def change(cells):
-        points = np.array(cells[1:], dtype=np.float64).reshape(-1, 2)
-        FACES[kind](points, random)
+        points = FACES[kind](np.array(cells[1:], dtype=np.float64).reshape(-1, 2), random)
         return [cells[0], *map(repr, points.ravel().tolist())]
 
     rewritten(tiny, 5, change)
     with pytest.raises(InputError, match=r"keypoints\.csv: row 5"):
         open_split(tiny, "training")
     pts = pts_folder / "b" / "one.pts"
-    points = np.loadtxt(pts, skiprows=3, comments="}")
-    FACES[kind](points, random)
+    points = FACES[kind](np.loadtxt(pts, skiprows=3, comments="}"), random)
     pts.write_text("".join(f"{x!r} {y!r}\n" for x, y in points.tolist()))
     with pytest.raises(InputError, match=r"one\.pts: "):
         open_split(pts_folder, "training")

@@ -105,11 +105,6 @@ def test_faces_are_read_off_the_maps():
     assert len(nothing.scores) == 0 and nothing.as_face_boxes().boxes.shape == (0, 4)
 
 
-def test_two_peaks_of_one_face_are_one():
-    found = detect.peaks(*maps((20, 20, 40, 0, 0.9), (36, 20, 44, 0, 0.6), (20, 44, 9, 0, 0.5)), least=0.3)
-    assert found.scores.tolist() == pytest.approx([0.9, 0.5]), "16 px beside a face of 40 there is no other"
-
-
 def test_detections_move_with_their_picture():
     detections = detect.Detections(np.array([[3.5, 1.5]]), np.array([4.0]), np.array([20.0]), np.array([0.8]))
     twice = detections.scaled(2)
@@ -194,14 +189,24 @@ def test_the_box_frames_the_points_of_a_photo_of_any_size(own, hopper):
 
 
 def test_what_the_cells_beside_a_peak_say_counts_by_their_scores():
-    scores, said = maps((36, 20, 10, 0, 0.8))
-    said[0, 2, 3], said[0, 2, 5], said[1, 1, 4] = 33, 42, 26  # x of the cells left and right, y of the one above
-    (center,) = detect.peaks(scores, said, least=0.3).centers
+    scores, faces = maps((36, 20, 10, 0, 0.8))
+    faces[0, 2, 3], faces[0, 2, 5], faces[1, 1, 4] = (
+        33,
+        42,
+        26,
+    )  # x of the cells left and right, y of the one above
+    (center,) = detect.peaks(scores, faces, least=0.3).centers
     weight = 0.2 / (0.8 + 8 * 0.2)
     np.testing.assert_allclose(center, (36 + weight * (-3 + 6), 20 + weight * 6), atol=1e-4)
 
 
-def test_two_peaks_of_one_face_are_one_beside_other_faces_too():
-    faces = (20, 20, 20, 0, 0.9), (120, 20, 20, 0, 0.8), (220, 20, 20, 0, 0.7), (212, 36, 40, 0, 0.6)
-    found = detect.peaks(*maps(*faces, columns=40), least=0.3)
-    assert found.scores.tolist() == pytest.approx([0.9, 0.8, 0.7])
+@pytest.mark.parametrize(
+    ("faces", "scores"),
+    [
+        # 16 px beside a face of 40 there is no other.
+        (((20, 20, 40, 0, 0.9), (36, 20, 44, 0, 0.6), (20, 44, 9, 0, 0.5)), [0.9, 0.5]),
+        (((20, 20, 20, 0, 0.9), (120, 20, 20, 0, 0.8), (220, 20, 20, 0, 0.7), (212, 36, 40, 0, 0.6)), [0.9, 0.8, 0.7]),
+    ],
+)
+def test_two_peaks_of_one_face_are_one_beside_other_faces_too(faces, scores):
+    assert detect.peaks(*maps(*faces, columns=40), least=0.3).scores.tolist() == pytest.approx(scores)

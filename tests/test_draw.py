@@ -363,6 +363,8 @@ def test_a_sheet_that_makes_no_sense_is_refused():
         draw.contact_sheet([])
     with pytest.raises(ValueError, match="2 images but 1 captions"):
         draw.contact_sheet([gray(), gray()], captions=["one"])
+    with pytest.raises(ValueError, match="2 rows but 3 labels"):
+        draw.contact_sheet([gray(), gray(), gray()], columns=2, labels=["a", "b", "c"])
 
 
 def test_sheets_are_stacked_at_the_left_on_white():
@@ -370,5 +372,3 @@ def test_sheets_are_stacked_at_the_left_on_white():
     stacked = draw.stack_sheets([low, narrow])
     assert stacked.shape == (5, 5, 3)
     assert (stacked[:2] == 0).all() and (stacked[2:, :2] == 7).all() and (stacked[2:, 2:] == 255).all()
-    with pytest.raises(ValueError, match="2 rows but 3 labels"):
-        draw.contact_sheet([gray(), gray(), gray()], columns=2, labels=["a", "b", "c"])

@@ -9,15 +9,7 @@ import threading
 import pytest
 from conftest import REPOSITORY
 
-from face68.files import (
-    InputError,
-    as_problem,
-    atomic_path,
-    check_writable,
-    is_stream,
-    printable,
-    remove_leftovers,
-)
+from face68.files import InputError, as_problem, atomic_path, check_writable, is_stream, printable, remove_leftovers
 
 
 def write(path, text="new") -> None:

@@ -216,8 +216,8 @@ def test_features_are_numbered_by_map_and_those_of_contrast_come_first():
 def test_heat_maps_are_where_they_are_in_the_colours_of_their_regions():
     heat = np.full((68, 24, 24), 1e-6, np.float32)
     heat[8, 20, 6] = heat[30, 3, 12] = 0.5
-    said = Predictions(np.full((1, 68, 2), 25.5, np.float32), np.full((1, 68), 1.5, np.float32), None)
-    figure = networks.plot_heat_maps(np.zeros((96, 96), np.uint8), heat, said, [8, 30], "mine")
+    outputs = Predictions(np.full((1, 68, 2), 25.5, np.float32), np.full((1, 68), 1.5, np.float32), None)
+    figure = networks.plot_heat_maps(np.zeros((96, 96), np.uint8), heat, outputs, [8, 30], "mine")
     _, chin, nose = figure.axes
     assert chin.get_title() == "8, jaw: peak 50%, ± 1.5 px"
     for axes, (row, column), region in ((chin, (20, 6), "jaw"), (nose, (3, 12), "nose")):

@@ -82,13 +82,13 @@ def test_a_score_that_is_rounded_above_1_is_1(tmp_path, hopper):
     pictures = np.zeros((1, 3, 32, 32), np.uint8)
     scores, places = OnnxDetector(quite_sure(tmp_path / "maps.onnx", shipped_detector()))(pictures)
     assert (scores == 1).all()
-    said = network(np.zeros((1, 112, 112), np.uint8))
+    outputs = network(np.zeros((1, 112, 112), np.uint8))
     for score, rounded in ((np.nextafter(np.float32(1), 2), 1), (-np.float32(1e-7), 0)):
-        (found,) = check_predictions(said._replace(face_scores=np.array([score])), 1, "net").face_scores
+        (found,) = check_predictions(outputs._replace(face_scores=np.array([score])), 1, "net").face_scores
         assert found == rounded and (check_maps((scores * score, places), pictures.shape, "maps")[0] == rounded).all()
     for score in (np.float32(1.001), np.float32(-0.001), np.float32(np.nan)):
         with pytest.raises(InputError, match=r"says .* where -?\S+ to \S+ can be"):
-            check_predictions(said._replace(face_scores=np.array([score])), 1, "net")
+            check_predictions(outputs._replace(face_scores=np.array([score])), 1, "net")
         with pytest.raises(InputError, match=r"says .* where -?\S+ to \S+ can be"):
             check_maps((scores * score, places), pictures.shape, "maps")
 
@@ -99,9 +99,9 @@ SMALL = (1, 8, 8)
 
 def test_a_file_of_this_form_is_a_network(tmp_path):
     tiny(tmp_path / "net.onnx", shape=SMALL, face68=FORMAT, policy=POLICY)
-    said = OnnxNetwork(tmp_path / "net.onnx")(np.ones((3, 8, 8), np.uint8))
-    assert (said.keypoints == np.arange(68)[:, None]).all() and said.keypoints.shape == (3, 68, 2)
-    assert said.errors is None and said.face_scores is None
+    outputs = OnnxNetwork(tmp_path / "net.onnx")(np.ones((3, 8, 8), np.uint8))
+    assert (outputs.keypoints == np.arange(68)[:, None]).all() and outputs.keypoints.shape == (3, 68, 2)
+    assert outputs.errors is None and outputs.face_scores is None
 
 
 OURS = {"face68": FORMAT, "policy": POLICY}

@@ -5,7 +5,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import one_line_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -123,11 +122,6 @@ def test_no_points_flip_or_flatten_it(seed, narrowest):
     assert np.linalg.det(linear) > 0 and least >= 0.999 * narrowest * greatest
 
 
-def test_unnumbered_mirroring_is_no_mirrored_overlay():
-    points = labels() * (-1, 1)
-    assert np.linalg.det(SHIPPED_OVERLAYS["glasses"].matrix(points)[:, :2]) > 0
-
-
 def test_a_face_in_a_mirrored_picture_wears_the_mirrored_overlay():
     points, image = labels(yaw=30, roll=10), noise()
     overlay = Overlay(disc(), PLAIN)
@@ -135,16 +129,6 @@ def test_a_face_in_a_mirrored_picture_wears_the_mirrored_overlay():
     mirrored = (points * (-1, 1) + (SIZE - 1, 0))[FLIP]
     there = draw_overlays(image[:, ::-1], [face(mirrored)], [overlay])
     assert apart(there[:, ::-1], drawn, image) < 0.02
-
-
-def test_a_picture_on_its_side_wears_it_on_its_side():
-    points, image = labels(yaw=-20), noise()
-    overlays = [SHIPPED_OVERLAYS["sunglasses"], SHIPPED_OVERLAYS["hat"]]
-    drawn = draw_overlays(image, [face(points)], overlays)
-    x, y = points.T
-    turned = np.column_stack([SIZE - 1 - y, x])  # clockwise by 90°
-    there = draw_overlays(np.rot90(image, -1), [face(turned)], overlays)
-    assert apart(np.rot90(there), drawn, image) < 0.02
 
 
 # --- How it is laid -------------------------------------------------------------------------------------------
@@ -302,19 +286,6 @@ def test_predict_shows_them_on_contact_sheets_too(tmp_path, call, photos):
     other = read_image(tmp_path / "points" / "contact_sheet_1.jpg")
     dark = [(one.max(axis=2) < 60).mean() for one in (sheet, other)]
     assert dark[0] > dark[1] + 0.005
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--overlay", "monocle"), "monocle: no such overlay"),
-        (("--overlay", "hat", "--numbers"), "--overlay draws no points"),
-        (("--overlay", "hat", "--confidence"), "--overlay draws no points"),
-    ],
-)
-def test_what_predict_can_not_do_is_one_line(tmp_path, call, photos, arguments, told):
-    assert told in one_line_error(call("--image", "photos", *arguments, "--output", "out", detector="none"))
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_sheet_shows_photograph_and_drawn_heads():

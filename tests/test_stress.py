@@ -1,5 +1,6 @@
 """The attacks that take minutes can be run; what they use is tested fast in the tests of each room."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -10,15 +11,16 @@ from conftest import REPOSITORY
 
 from benchmarks import stress
 from benchmarks.harness import FAULT, Outcome, damaged
+from face68.files import InputError
 
 
 def test_the_attacks_run_and_count(tmp_path):
     options = ["--cases", "1", "--seed", "3", "--folder", tmp_path]
-    line = [sys.executable, "-m", "benchmarks.stress", "labels", "downloads", *options]
+    line = [sys.executable, "-m", "benchmarks.stress", "labels", "readers", "downloads", *options]
     result = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"^labels: 1 cases in \d+ s$", result.stdout, re.MULTILINE)
-    assert result.stdout.endswith("2 outcomes, 0 faults\n") and not list(tmp_path.iterdir())
+    assert result.stdout.endswith("3 outcomes, 0 faults\n") and not list(tmp_path.iterdir())
 
 
 def test_an_attack_that_is_unknown_is_a_line(monkeypatch, capsys):
@@ -26,7 +28,7 @@ def test_an_attack_that_is_unknown_is_a_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_:
         stress.main()
     assert exit_.value.code == 2 and "there is no attack tickles" in capsys.readouterr().err
-    assert len(stress.ATTACKS) == 13 and all(attack.__doc__ for attack in stress.ATTACKS.values())
+    assert len(stress.ATTACKS) == 14 and all(attack.__doc__ for attack in stress.ATTACKS.values())
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,21 @@ def test_what_grows_over_a_long_run_is_told_from_what_doesnt():
         grown = np.array(flat, dtype=float)
         grown[:, column] += (by * np.arange(100)) // 1
         assert stress.growth(grown).startswith(FAULT)
+
+
+@pytest.mark.parametrize("name", stress.READERS)
+def test_a_line_that_names_nothing_and_what_reads_otherwise_again_are_faults(name, tmp_path, monkeypatch):
+    _, write, good = stress.READERS[name]
+
+    def misleading(path):
+        raise InputError("is empty")
+
+    def forgetful(path, value):
+        write(path, value)
+        path.write_bytes(path.read_bytes() + str(next(count)).encode())
+
+    count = itertools.count()
+    for reader in ((misleading, write, good), (lambda path: good, forgetful, good)):
+        monkeypatch.setitem(stress.READERS, name, reader)
+        with pytest.raises(AssertionError):
+            stress.read_damaged(np.random.default_rng(0), tmp_path / "file", name)

@@ -6,8 +6,8 @@
 
 Nothing here is a photograph. A face is a small 3D model, described once and drawn as often as one likes:
 
-1. `head.frontal_points` places the 68 points on the face as seen from the front, from a person's shape (width of the
-   jaw, size of the eyes, …) and an expression (smile, open mouth, closed eyes, raised brows).
+1. `head.neutral_points` places the 68 points on the face as seen from the front, from a person's shape (width of the
+   jaw, size of the eyes, …), `head.with_expression` moves them (smile, open mouth, closed eyes, raised brows).
 2. `head.HeadShape` turns them into a surface. Seen from above, each horizontal slice of the head is an ellipse; the jaw
    points are the ellipses' ends. On the front of it lies a height map: nose, brow ridge, eye sockets, lips.
 3. `paint` puts the colours (brows, eyes, lips, wrinkles, beard) on a map with the same x and y as the height map.

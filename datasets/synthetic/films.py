@@ -9,10 +9,9 @@ and `centre`, and stays fixed while the head turns and the mouth opens. (A singl
 to the face as it is.)
 
 The truth is exact: keypoints, blink and mouth_open of the script, and the pose, (yaw, pitch, roll) in degrees with
-the signs of `Frame`, by which `pose.rotation` turns the head. Each head is drawn as by a camera that points at it.
-So the pose is relative to the line of sight to the head, which meets the picture between the eyes of the calm face, at
-`Seen.axis`. A perspective fit with that axis and `Seen.focal` finds this pose. With an axis through the mean of the
-points it finds the head turned further, because they shift as it turns: by 4° at a yaw of 45°, by 5° at a pitch of 25°.
+the signs of `Frame`, by which `pose.rotation` turns the head. The pose is relative to the line of sight to the head,
+which meets the picture between the eyes of the calm face, at `Seen.axis`: a perspective fit with that axis and
+`Seen.focal` finds it. One with an axis through the mean of the points finds the head turned up to 5° further.
 
 There is no motion blur. Each frame has new noise, and the background stays the same.
 """
@@ -30,7 +29,7 @@ from tqdm import tqdm
 from datasets.synthetic.head import HeadShape
 from datasets.synthetic.people import Frame, Video
 from datasets.synthetic.pose import CAMERA_DISTANCE, Camera, posed_landmarks
-from datasets.synthetic.scene import add_person, background, lamp, through_lens
+from datasets.synthetic.scene import add_person, background, through_lens
 from datasets.synthetic.scripts import FILMS, Actor, Film
 from datasets.synthetic.surfaces import Picture
 from face68.files import atomic_path
@@ -65,16 +64,9 @@ class Seen:
 
     def to_dict(self) -> dict:
         """Plain values, as the truth file has them: to 0.01 px, other numbers to 4 digits."""
-        return {
-            "identity": self.identity,
-            "pose": np.round(self.pose, 4).tolist(),
-            "axis": np.round(self.axis, 2).tolist(),
-            "focal": round(self.focal, 2),
-            "blink": round(self.blink, 4),
-            "mouth_open": round(self.mouth_open, 4),
-            "hidden": round(self.hidden, 4),
-            "keypoints": self.keypoints.round(2).tolist(),
-        }
+        digits = {"pose": 4, "axis": 2, "focal": 2, "blink": 4, "mouth_open": 4, "hidden": 4, "keypoints": 2}
+        values = {name: np.round(getattr(self, name), count).tolist() for name, count in digits.items()}
+        return {"identity": self.identity} | values
 
 
 class FrameTruth(NamedTuple):
@@ -117,7 +109,7 @@ def frames(name: str, seed: int = 0) -> Iterator[FilmFrame]:
         posed = posed_actors(film, time)
         image = behind.copy()
         for one in posed:
-            picture = Picture(image, one.camera, lamp(film.video), SUPERSAMPLE)
+            picture = Picture(image, one.camera, film.video, SUPERSAMPLE)
             add_person(picture, one.head, one.actor.person, one.actor.clothes, one.frame)
             image = picture.draw()
         if film.board:
@@ -147,19 +139,9 @@ def seen_actors(film: Film, time: float, posed: Sequence[Posed]) -> list[Seen]:
         hidden = outside | is_on_board(film, time, one.keypoints)
         for other in posed[i + 1 :]:
             hidden |= is_behind(one.keypoints, other, film.video)
-        frame, camera = one.frame, one.camera
-        seen.append(
-            Seen(
-                identity=one.identity,
-                keypoints=one.keypoints,
-                pose=(frame.yaw, frame.pitch, frame.roll),
-                axis=tuple(camera.offset.tolist()),
-                focal=float(camera.scale * CAMERA_DISTANCE),
-                blink=frame.blink,
-                mouth_open=frame.mouth_open,
-                hidden=float(hidden.mean()),
-            )
-        )
+        frame, axis, focal = one.frame, tuple(one.camera.offset.tolist()), float(one.camera.scale * CAMERA_DISTANCE)
+        pose, hidden = (frame.yaw, frame.pitch, frame.roll), float(hidden.mean())
+        seen.append(Seen(one.identity, one.keypoints, pose, axis, focal, frame.blink, frame.mouth_open, hidden))
     return seen
 
 
@@ -171,7 +153,7 @@ def is_behind(keypoints: np.ndarray, nearer: Posed, video: Video) -> np.ndarray:
     # pixel centres are at integers: those of the small picture lie between those of the large one
     small = Camera(camera.scale * OUTLINE_SCALE, (camera.offset + 0.5) * OUTLINE_SCALE - 0.5)
     width, height = (round(n * OUTLINE_SCALE) for n in video.size)
-    picture = Picture(np.zeros((height, width, 3), np.float32), small, lamp(video), supersample=1)
+    picture = Picture(np.zeros((height, width, 3), np.float32), small, video, supersample=1)
     add_person(picture, nearer.head, nearer.actor.person, nearer.actor.clothes, nearer.frame)
     covered = cv2.medianBlur((picture.nearest() >= 0).astype(np.uint8), 3) > 0  # without gaps between samples
     x, y = np.rint((keypoints + 0.5) * OUTLINE_SCALE - 0.5).astype(int).T
@@ -188,10 +170,9 @@ def is_on_board(film: Film, time: float, keypoints: np.ndarray) -> np.ndarray:
 
 def draw_board(image: np.ndarray, box: tuple[float, float, float, float]) -> None:
     """A plain board over an image at the drawing size, in place; box: x0, y0, x1, y1 px of the picture."""
-    x0, y0, x1, y1 = (np.array(box) + 0.5) * SUPERSAMPLE - 0.5
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     fixed = 4  # bits behind the point
-    corners = np.rint(corners * 2**fixed).astype(np.int32)
+    x0, y0, x1, y1 = np.rint(((np.array(box) + 0.5) * SUPERSAMPLE - 0.5) * 2**fixed).astype(np.int32)
+    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     cv2.fillConvexPoly(image, corners, BOARD_COLOUR, cv2.LINE_8, fixed)
 
 

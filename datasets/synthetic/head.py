@@ -43,13 +43,8 @@ def mirror_half(half: dict[int, tuple[float, float]]) -> np.ndarray:
     return points
 
 
-def frontal_points(shape: dict[str, float], frame: Frame) -> np.ndarray:
-    """The 68 points (68, 2) of a person with an expression, seen from the front. Jaw points: ends of the slices."""
-    return with_expression(neutral_points(shape), frame)
-
-
 def neutral_points(shape: dict[str, float]) -> np.ndarray:
-    """The 68 points (68, 2) of a person's calm face, seen from the front."""
+    """The 68 points (68, 2) of a person's calm face, seen from the front. Jaw points: ends of the slices."""
     p = mirror_half(RIGHT_HALF)
     lower = np.clip(p[JAW, 1] / 1.3, 0, 1)  # 0 at the ear, 1 at the chin
     p[JAW, 0] *= shape["width"] * (1 + shape["jaw"] * lower * (1 - 0.5 * lower))

@@ -34,14 +34,13 @@ def paint_creases(image: np.ndarray, person: Person, p: np.ndarray, frame: Frame
     fold = 0.06 + 0.25 * person.age + 0.2 * frame.smile
     for side in (-1, 1):
         wing, corner = p[35 if side > 0 else 31], p[54 if side > 0 else 48]
-        ring = outline(wing + np.array([(-0.02, 0.02), (0.03, -0.03), (0.015, -0.1)]) * (side, 1))
-        blend(image, 0.55 * stroke(ring, 0.025, 0.014), dark)
-        lines = outline(np.array([wing + (0.06 * side, -0.06), (wing + corner) / 2 + (0.09 * side, 0), corner
-                                  + (0.07 * side, 0.02)]))  # fmt: skip
-        blend(image, fold * stroke(lines, 0.035, 0.016), dark)
-        eye = p[LEFT_EYE].mean(0) * (side, 1)
-        bag = outline(eye + np.array([(-0.13, 0.07), (0, 0.125), (0.13, 0.075)]))
-        blend(image, (0.12 + 0.3 * person.age) * stroke(bag, 0.03, 0.016), dark)
+        ring = wing + np.array([(-0.02, 0.02), (0.03, -0.03), (0.015, -0.1)]) * (side, 1)
+        middle = (wing + corner) / 2 + (0.09 * side, 0)
+        cheek = np.array([wing + (0.06 * side, -0.06), middle, corner + (0.07 * side, 0.02)])
+        bag = p[LEFT_EYE].mean(0) * (side, 1) + np.array([(-0.13, 0.07), (0, 0.125), (0.13, 0.075)])
+        blend(image, 0.55 * stroke(outline(ring), 0.025, 0.014), dark)
+        blend(image, fold * stroke(outline(cheek), 0.035, 0.016), dark)
+        blend(image, (0.12 + 0.3 * person.age) * stroke(outline(bag), 0.03, 0.016), dark)
         nostril = ellipse(0.07 * side * p[35, 0] / RIGHT_HALF[35][0], p[33, 1] - 0.022, 0.036, 0.017)
         blend(image, 0.85 * mask(nostril, 0.01), skin * (0.25, 0.16, 0.15))
     blend(image, 0.3 * mask(ellipse(0, p[33, 1] + 0.01, 0.14, 0.025), 0.03), dark)  # the nose's own shadow

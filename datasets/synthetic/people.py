@@ -42,7 +42,7 @@ class Video:
     tint: np.ndarray  # colour of the lamp, RGB factors
     cloth: np.ndarray  # (3, 3): jacket, shirt, tie
     outfit: str  # suit, crew (a round collar) or neckline
-    wall: str  # a key of `scene.WALLS`
+    wall: str  # plain, or a key of `scene.WALLS`
     wall_colours: np.ndarray  # (3, 3): three colours of what is behind the person
     blur: float  # px
     noise: float  # grey levels

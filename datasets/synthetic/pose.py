@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.synthetic.head import HeadShape, frontal_points
+from datasets.synthetic.head import HeadShape, neutral_points, with_expression
 from datasets.synthetic.people import Frame, Person, Video
 
 CAMERA_DISTANCE = 11.0  # in model units: a mild perspective
@@ -50,7 +50,7 @@ class Camera:
 
 def posed_landmarks(person: Person, frame: Frame) -> tuple[HeadShape, np.ndarray]:
     """The shape of a head and its 68 points (68, 3) as it is turned, in model units."""
-    head = HeadShape(frontal_points(person.shape, frame), person.shape)
+    head = HeadShape(with_expression(neutral_points(person.shape), frame), person.shape)
     return head, turn_head(head.landmarks(rotation(frame.yaw, frame.pitch)), frame)
 
 

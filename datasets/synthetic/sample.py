@@ -34,7 +34,9 @@ def write_sample(folder: Path, seed: int) -> None:
     Raises:
         InputError: the folder holds anything else, or can't be written to.
     """
-    _refuse_other_files(folder)
+    there = {path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if folder.is_file() or (there and there != sample_files(folder)):  # whose names no seed changes
+        raise InputError(f"{folder}: is neither empty nor just a drawn sample; give a new or an empty folder")
     drawn = {}
     for split, counts in COUNTS.items():
         bar = tqdm(pictures(split, seed), desc=split, total=math.prod(counts), unit="picture", disable=None)
@@ -47,13 +49,6 @@ def write_sample(folder: Path, seed: int) -> None:
         names, _, labels = zip(*faces, strict=True)
         write_csv(csv_file, names, np.stack(labels), decimals=2)
     print(f"{folder}: {sum(map(len, drawn.values()))} faces drawn")
-
-
-def _refuse_other_files(folder: Path) -> None:
-    """A folder in use is a sample's if it has just the files of one, whose names no seed changes."""
-    there = {path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
-    if folder.is_file() or (there and there != sample_files(folder)):
-        raise InputError(f"{folder}: is neither empty nor just a drawn sample; give a new or an empty folder")
 
 
 def sample_files(folder: Path) -> set[Path]:

@@ -9,19 +9,15 @@ from datasets.synthetic.head import HeadShape
 from datasets.synthetic.parts import add_body, add_glasses, add_head
 from datasets.synthetic.people import Frame, Person, Video
 from datasets.synthetic.pose import face_labels
-from datasets.synthetic.surfaces import SUPERSAMPLE, Lamp, Picture
+from datasets.synthetic.surfaces import SUPERSAMPLE, Picture
 
 
 def draw(person: Person, video: Video, frame: Frame, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """One picture (H, W, 3) uint8 RGB and its labels (68, 2) float64 px. `index`, of the frame, varies the noise."""
     head, camera, labels = face_labels(person, video, frame)
-    picture = Picture(background(video), camera, lamp(video))
+    picture = Picture(background(video), camera, video)
     add_person(picture, head, person, video, frame)
     return through_lens(picture.draw(), video, index), labels
-
-
-def lamp(video: Video) -> Lamp:
-    return Lamp(video.lamp, video.ambient, video.tint)
 
 
 def add_person(picture: Picture, head: HeadShape, person: Person, video: Video, frame: Frame) -> None:
@@ -48,12 +44,9 @@ def background(video: Video, supersample: float = SUPERSAMPLE) -> np.ndarray:
     colours = video.wall_colours.astype(np.float32)
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     image = colours[0] * (1 - 0.5 * ramp) * np.ones((height, width, 1), np.float32)
-    WALLS[video.wall](image, colours, rng)
+    if video.wall != "plain":
+        WALLS[video.wall](image, colours, rng)
     return cv2.GaussianBlur(image, (0, 0), width * rng.uniform(0.006, 0.014))
-
-
-def leave_plain(image: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> None:
-    """Nothing on the wall."""
 
 
 def add_shelves(image: np.ndarray, colours: np.ndarray, rng: np.random.Generator) -> None:
@@ -100,10 +93,4 @@ def add_lights(image: np.ndarray, colours: np.ndarray, rng: np.random.Generator)
         cv2.circle(image, at, int(width * rng.uniform(0.02, 0.09)), tone.tolist(), -1, cv2.LINE_AA)
 
 
-WALLS = {
-    "plain": leave_plain,
-    "shelves": add_shelves,
-    "curtain": add_curtain,
-    "window": add_windows,
-    "lights": add_lights,
-}
+WALLS = {"shelves": add_shelves, "curtain": add_curtain, "window": add_windows, "lights": add_lights}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -174,27 +174,21 @@ def crossing(seed: int) -> Film:
     """Two people walk past each other; the second one, nearer, hides the first at the middle of the film."""
     seconds = 5.0
 
-    def walk(x0: float, x1: float, y: float, width: float, yaw: float) -> Callable[[float], Frame]:
-        def script(time: float) -> Frame:
-            x = x0 + (x1 - x0) * time / seconds
-            bob = sway(time, 0.006, 0.55)
-            return Frame(yaw=yaw + sway(time, 2, 1.1), roll=sway(time, 1, 1.1), centre=(x, y + bob), face_width=width)
+    def walk(x0: float, x1: float, y: float, width: float, yaw: float, time: float) -> Frame:
+        x, bob = x0 + (x1 - x0) * time / seconds, sway(time, 0.006, 0.55)
+        return Frame(yaw=yaw + sway(time, 2, 1.1), roll=sway(time, 1, 1.1), centre=(x, y + bob), face_width=width)
 
-        return script
-
-    actors = [
-        Actor(*cast(23, seed), walk(0.2, 0.8, 0.49, 0.135, 25)),
-        Actor(*cast(26, seed), walk(0.8, 0.2, 0.52, 0.18, -25)),
-    ]
-    return Film(Fraction(25), seconds, well_lit_video("window", seed), actors)
+    first = Actor(*cast(23, seed), partial(walk, 0.2, 0.8, 0.49, 0.135, 25))
+    second = Actor(*cast(26, seed), partial(walk, 0.8, 0.2, 0.52, 0.18, -25))
+    return Film(Fraction(25), seconds, well_lit_video("window", seed), [first, second])
 
 
 def occluded(seed: int) -> Film:
     """A board slides before the face from the left, hides it for 0.8 s, and goes on to the right."""
 
     def script(time: float) -> Frame:
-        return Frame(yaw=sway(time, 6, 4.3), roll=sway(time, 3, 3.1), smile=0.2, blink=blink(time, BLINKS[:2]),
-                     face_width=0.18)  # fmt: skip
+        lids = blink(time, BLINKS[:2])
+        return Frame(yaw=sway(time, 6, 4.3), roll=sway(time, 3, 3.1), smile=0.2, blink=lids, face_width=0.18)
 
     def board(time: float) -> tuple[float, float, float, float]:
         x = glide(time, (1.6, -150.0), (2.1, 320.0), (2.64, 320.0), (3.14, 790.0))
@@ -206,22 +200,19 @@ def occluded(seed: int) -> Film:
 def four(seed: int) -> Film:
     """Four people at once, each with a motion of their own."""
 
-    def script_of(i: int) -> Callable[[float], Frame]:
-        def script(time: float) -> Frame:
-            return Frame(
-                yaw=sway(time, 14, 3.3 + 0.4 * i, 0.7 * i),
-                pitch=sway(time, 4, 2.9, 0.5 * i),
-                roll=sway(time, 6, 4.1 - 0.3 * i, 0.9 * i),
-                smile=0.2 * i,
-                mouth_open=speech(time, 0.9 * i, 0.9 * i + 1.2),
-                blink=blink(time + 0.5 * i, BLINKS),
-                centre=(0.14 + 0.24 * i + sway(time, 0.008, 3.7, i), (0.51, 0.58)[i % 2]),
-                face_width=0.12,
-            )
+    def script(i: int, time: float) -> Frame:
+        return Frame(
+            yaw=sway(time, 14, 3.3 + 0.4 * i, 0.7 * i),
+            pitch=sway(time, 4, 2.9, 0.5 * i),
+            roll=sway(time, 6, 4.1 - 0.3 * i, 0.9 * i),
+            smile=0.2 * i,
+            mouth_open=speech(time, 0.9 * i, 0.9 * i + 1.2),
+            blink=blink(time + 0.5 * i, BLINKS),
+            centre=(0.14 + 0.24 * i + sway(time, 0.008, 3.7, i), (0.51, 0.58)[i % 2]),
+            face_width=0.12,
+        )
 
-        return script
-
-    actors = [Actor(*cast(number, seed), script_of(i)) for i, number in enumerate((1, 24, 13, 31))]
+    actors = [Actor(*cast(number, seed), partial(script, i)) for i, number in enumerate((1, 24, 13, 31))]
     return Film(Fraction(30), 4.0, well_lit_video("curtain", seed), actors)
 
 

@@ -1,43 +1,38 @@
 """Surfaces in the light: grids of 3D points, shaded by a lamp and drawn into a picture, near ones over far ones."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from datasets.synthetic.people import Video
 from datasets.synthetic.pose import Camera
 
 SUPERSAMPLE = 2  # a picture is drawn this much larger, then averaged down
 
 
-@dataclass(frozen=True, eq=False)
-class Lamp:
-    """The light of a picture: one lamp, light from everywhere, and a highlight on glossy skin."""
+def shade(video: Video, normals: np.ndarray, colour: np.ndarray, gloss: np.ndarray) -> np.ndarray:
+    """Colours (N, 3) of gloss (N,) as lit on a surface with normals (N, 3), all sRGB, to which light adds linearly.
 
-    direction: np.ndarray
-    ambient: float
-    tint: np.ndarray
-
-    def shade(self, normals: np.ndarray, colour: np.ndarray, gloss: np.ndarray) -> np.ndarray:
-        """Colours (N, 3) of gloss (N,) as lit on a surface with normals (N, 3). Both are sRGB; light adds linearly."""
-        lit = np.clip((normals @ self.direction + 0.15) / 1.15, 0, None)[:, None]
-        rim = 0.75 + 0.25 * np.clip(normals[:, 2:], 0, 1)  # surfaces seen edge-on get less light from around
-        half = self.direction + (0, 0, 1)
-        shine = np.clip(normals @ (half / np.linalg.norm(half)), 0, 1) ** 22 * gloss
-        linear = (np.clip(colour, 0, 255) / 255) ** 2.2
-        linear = linear * (self.ambient * rim + (1.15 - self.ambient) * lit * self.tint) + 0.22 * shine[:, None]
-        return 255 * np.clip(linear, 0, 1) ** (1 / 2.2)
+    The light is the video's: one lamp, light from everywhere, and a highlight on glossy skin.
+    """
+    lit = np.clip((normals @ video.lamp + 0.15) / 1.15, 0, None)[:, None]
+    rim = 0.75 + 0.25 * np.clip(normals[:, 2:], 0, 1)  # surfaces seen edge-on get less light from around
+    half = video.lamp + (0, 0, 1)
+    shine = np.clip(normals @ (half / np.linalg.norm(half)), 0, 1) ** 22 * gloss
+    linear = (np.clip(colour, 0, 255) / 255) ** 2.2
+    linear = linear * (video.ambient * rim + (1.15 - video.ambient) * lit * video.tint) + 0.22 * shine[:, None]
+    return 255 * np.clip(linear, 0, 1) ** (1 / 2.2)
 
 
 class Picture:
     """Collects surface samples and draws them over a background, near ones over far ones.
 
     background: (H, W, 3) float32, `supersample` times as large as the picture in whose pixels `camera` measures.
+    video: of which the light counts.
     """
 
-    def __init__(self, background: np.ndarray, camera: Camera, lamp: Lamp, supersample: float = SUPERSAMPLE):
-        self.image, self.camera, self.lamp, self.supersample = background, camera, lamp, supersample
-        self.pixel, self.z, self.normal, self.colour, self.gloss = [], [], [], [], []  # of the samples
+    def __init__(self, background: np.ndarray, camera: Camera, video: Video, supersample: float = SUPERSAMPLE):
+        self.image, self.camera, self.video, self.supersample = background, camera, video, supersample
+        self.surfaces: list[tuple[np.ndarray, ...]] = []  # pixel, z, normal, colour and gloss of each one's samples
 
     def step(self, span: float) -> int:
         """The number of samples that a surface of this span (model units) needs to leave few holes."""
@@ -72,15 +67,12 @@ class Picture:
         normal = np.cross(right[kept], down[kept])
         if inside:
             normal *= np.where(normal[:, 2:] < 0, -1, 1)
-        self.pixel.append((y * width + x)[within])
-        self.z.append(grid[..., 2][kept])
-        self.normal.append(normal)
-        self.colour.append(np.broadcast_to(colour, (*facing.shape, 3))[kept])
-        self.gloss.append(np.broadcast_to(gloss, facing.shape)[kept])
+        colour, gloss = np.broadcast_to(colour, (*facing.shape, 3))[kept], np.broadcast_to(gloss, facing.shape)[kept]
+        self.surfaces.append(((y * width + x)[within], grid[..., 2][kept], normal, colour, gloss))
 
     def nearest(self) -> np.ndarray:
         """The number of the sample seen at each pixel, (H, W); -1 where there is none."""
-        pixel, z = np.concatenate(self.pixel), np.concatenate(self.z)
+        pixel, z, *_ = map(np.concatenate, zip(*self.surfaces, strict=True))
         order = np.argsort((z * 4000).astype(np.int16), kind="stable")  # 16 bits sort fastest
         nearest = np.full(self.image.shape[:2], -1)
         nearest.flat[pixel[order]] = order  # the last one written, the nearest, stays
@@ -90,11 +82,10 @@ class Picture:
         """The picture (H, W, 3) float32 in 0…255, at the drawing size. Only visible samples are shaded."""
         nearest = self.nearest()
         seen = nearest >= 0
-        z, normal, colour, gloss = (
-            np.concatenate(part)[nearest[seen]] for part in (self.z, self.normal, self.colour, self.gloss)
-        )
+        samples = map(np.concatenate, zip(*self.surfaces, strict=True))
+        _, z, normal, colour, gloss = (part[nearest[seen]] for part in samples)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-        self.image[seen] = self.lamp.shade(normal, colour, gloss)
+        self.image[seen] = shade(self.video, normal, colour, gloss)
         depth = np.full(seen.shape, -9, np.float32)
         depth[seen] = z
         # pixels between the samples, where something farther shines through
