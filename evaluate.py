@@ -219,15 +219,19 @@ def measure(measurement: Measurement, data: FacialKeypointsDataset, args) -> tup
     boxes = "file" if landmarker is None else args.boxes
     if boxes == "detector":
         boxes = f"detector ({landmarker.detect.name})"
-    points, labels = (keypoints + data.label_shifts for keypoints in (predictions.keypoints, data.keypoints))
+    points, labels = (keypoints + data.label_shifts for keypoints in (predictions.keypoints, data.labelled))
+    normalisers = metrics.NORMS[args.norm](labels)
+    if without := int(np.isnan(normalisers).sum()):
+        problem = f"{without} of {len(data)} faces have no {args.norm} distance, for points of it are hidden"
+        raise InputError(f"--norm {args.norm}: {problem}; choose --norm box")
     thresholds = [threshold / 100 for threshold in args.threshold]
     report = metrics.summary(points, labels, data.people, args.norm, thresholds)
     fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
     report |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data, landmarker)}
     if backgrounds is not None:
         measured = metrics.point_errors(points, labels, args.norm)
-        report |= confidence_report(predictions, backgrounds, measured, metrics.NORMS[args.norm](data.keypoints))
-    errors = metrics.all_point_errors(points, labels, args.norm).mean(axis=1)
+        report |= confidence_report(predictions, backgrounds, measured, normalisers)
+    errors = np.nanmean(metrics.all_point_errors(points, labels, args.norm), axis=1)
     return report | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
 
 
@@ -300,7 +304,7 @@ def write_results(
     figures = plot_report(report, errors | earlier)
     for name, figure in figures.items():
         save_figure(figure, args.output_dir / name)
-    labels = data.keypoints + data.label_shifts
+    labels = data.labelled + data.label_shifts
     write_image(args.output_dir / FACES, ranked_sheet(data, points[first], labels, args.norm))
     write_page(args.output_dir / PAGE, sources, reports, pairs, [*figures, FACES])
     log(f"pictures, and {PAGE} of them all, are in {args.output_dir}/")

@@ -23,7 +23,7 @@ from face68.files import InputError, files_below, printable
 from face68.geometry import to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
 from face68.landmarks import inter_ocular
-from face68.measures import measure
+from face68.measures import filled, measure
 
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
@@ -65,7 +65,7 @@ class Split:
     name: str
     images: dict[str, ImageFile]  # by path below the folder, as the labels name it
     rows: list[str]  # the names of the labelled images
-    keypoints: np.ndarray  # (len(rows), 68, 2) px
+    keypoints: np.ndarray  # (len(rows), 68, 2) px, NaN for points without a position
     problem: str | None  # why no labels could be read, e.g. a cell without a number
 
     @property
@@ -109,7 +109,9 @@ class Split:
     @cached_property
     def poses(self) -> np.ndarray:
         """(len(rows), 3) yaw, pitch and roll in degrees, see face68/measures.py."""
-        return np.array([measure(points)[:3] for points in self.keypoints]).reshape(-1, 3)
+        known = ~np.isnan(self.keypoints).any(axis=2)
+        complete = [filled(points, mask) for points, mask in zip(self.keypoints, known, strict=True)]
+        return np.array([measure(points)[:3] for points in complete]).reshape(-1, 3)
 
     @cached_property
     def grid(self) -> LabelGrid | None:
@@ -180,7 +182,7 @@ def find_grid(keypoints: np.ndarray, eyes: np.ndarray) -> LabelGrid | None:
 
     keypoints: (N, 68, 2) px; eyes: their distance, (N,) px.
     """
-    rows = np.flatnonzero(eyes > 60)
+    rows = np.flatnonzero((eyes > 60) & np.isfinite(keypoints).all(axis=(1, 2)))
     rows = rows[:: max(1, len(rows) // 100)]
     if not len(rows):
         return None
@@ -243,6 +245,7 @@ def _print_quantiles(splits: list[Split]) -> None:
     for split in splits:
         width, height = split.sizes.T
         for label, values in {"width": width, "height": height, "outer-eye distance": split.eye_distances}.items():
+            values = values[np.isfinite(values)]  # NaN where an eye is hidden
             if len(values):
                 quantiles = np.quantile(values, list(QUANTILES.values()))
                 print(_line(f"{split.name}: {label}", [f"{value:.0f}" for value in quantiles]))
@@ -266,7 +269,7 @@ def _inspect_split(directory: Path, name: str) -> Split:
     csv, folder = find_split(directory, name) or (None, directory / name)
     rows, keypoints, problem = [], np.empty((0, 68, 2), np.float32), None
     try:
-        rows, keypoints = read_csv(csv) if csv else read_pts_folder(folder)
+        rows, keypoints, _ = read_csv(csv) if csv else read_pts_folder(folder)
     except InputError as error:
         problem = str(error)
     files = _image_names(folder, rows)

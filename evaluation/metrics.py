@@ -6,13 +6,14 @@ Challenge", 2013/2016).
 """
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from face68 import geometry
 from face68.landmarks import LEFT_EYE, REGIONS, RIGHT_EYE, Face, inter_ocular
-from face68.measures import measure
+from face68.measures import filled, measure
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
 THRESHOLDS = (FAILURE, 0.1)  # those that the field reports
@@ -34,12 +35,17 @@ def inter_pupil(keypoints: np.ndarray) -> np.ndarray:
 
 def box_side(keypoints: np.ndarray) -> np.ndarray:
     """The root of the area of the points' box (Bulat & Tzimiropoulos, 2017): (..., 68, 2) → (...)."""
-    return np.sqrt(np.ptp(keypoints, axis=-2).prod(axis=-1))
+    return np.sqrt(_extent(keypoints).prod(axis=-1))
 
 
 def box_diagonal(keypoints: np.ndarray) -> np.ndarray:
     """The diagonal of the points' box (Zafeiriou et al., "The Menpo challenge", 2017): (..., 68, 2) → (...)."""
-    return np.linalg.norm(np.ptp(keypoints, axis=-2), axis=-1)
+    return np.linalg.norm(_extent(keypoints), axis=-1)
+
+
+def _extent(keypoints: np.ndarray) -> np.ndarray:
+    """Width and height of the points' box, of those that aren't NaN: (..., 68, 2) → (..., 2)."""
+    return np.nanmax(keypoints, axis=-2) - np.nanmin(keypoints, axis=-2)
 
 
 INTER_OCULAR = "inter-ocular"
@@ -72,10 +78,13 @@ def mean_of_known(errors: np.ndarray, is_known: np.ndarray) -> np.ndarray:
 
 
 def all_point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
-    """`point_errors` of all faces: in those that were missed, whose points are NaN, each is off by MISSED."""
-    errors = point_errors(predicted, truth, norm)
-    missed = MISSED * inter_ocular(truth) / NORMS[norm](truth)
-    return np.where(np.isnan(errors), missed[..., None], errors)
+    """`point_errors` of all faces: in those that were missed, whose points are NaN, each is off by MISSED, of the
+    normaliser where the distance of the eyes isn't known. NaN where the truth is.
+    """
+    errors, is_known = point_errors(predicted, truth, norm), ~np.isnan(truth).any(axis=-1)
+    eyes, normaliser = inter_ocular(truth), NORMS[norm](truth)
+    missed = MISSED * np.where(np.isnan(eyes), 1.0, eyes / normaliser)
+    return np.where(np.isnan(errors) & is_known, missed[..., None], errors)
 
 
 def failure_rate(errors: np.ndarray, threshold: float = FAILURE) -> float:
@@ -98,8 +107,10 @@ def auc(errors: np.ndarray, threshold: float = FAILURE) -> float:
 
 
 def region_errors(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Each face's mean error of the points of each region, (N,), from `point_errors`, (N, 68)."""
-    return {name: errors[:, list(points)].mean(axis=1) for name, points in REGIONS.items()}
+    """Each face's mean error of the points of each region, (N,), from `point_errors`, (N, 68); NaN where all are hidden."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of those
+        return {name: np.nanmean(errors[:, list(points)], axis=1) for name, points in REGIONS.items()}
 
 
 def bootstrap(
@@ -169,8 +180,10 @@ def errors_by_look(truth: np.ndarray, errors: np.ndarray, people) -> dict[str, l
 
     The size is the inter-ocular distance in px, cut at its quartiles; yaw and roll are degrees, see face68/measures.py.
     """
-    eyes, poses = inter_ocular(truth), [measure(points) for points in truth]
-    quartiles = sorted({round(float(value)) for value in np.quantile(eyes, [0.25, 0.5, 0.75])})
+    known = ~np.isnan(truth).any(axis=2)
+    poses = [measure(filled(*of_face)) for of_face in zip(truth, known, strict=True)]
+    eyes = inter_ocular(truth)
+    quartiles = sorted({round(float(value)) for value in np.nanquantile(eyes, [0.25, 0.5, 0.75])})
     yaw, roll = (np.array([getattr(pose, name) for pose in poses]) for name in ("yaw", "roll"))
     looks = {"size": (eyes, quartiles), "yaw": (yaw, YAWS), "roll": (roll, ROLLS)}
     return {name: errors_by(values, cuts, errors, people) for name, (values, cuts) in looks.items()}
@@ -263,11 +276,15 @@ def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tu
 def summary(predicted: np.ndarray, truth: np.ndarray, people, norm: str = INTER_OCULAR, thresholds=THRESHOLDS) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), NaN where a face was missed, see `all_point_errors`.
 
-    truth: (N, 68, 2); people: whose face each one is, (N,); norm: one of NORMS, which divides every error.
+    truth: (N, 68, 2), NaN for hidden points, which don't count; people: whose face each one is, (N,); norm: one of
+    NORMS, which divides every error, and which each face has.
     """
     by_point = all_point_errors(predicted, truth, norm)  # (N, 68)
-    errors = by_point.mean(axis=1)
-    regions = region_errors(by_point)
+    errors, people = np.nanmean(by_point, axis=1), np.asarray(people)
+    regions = {}
+    for name, values in region_errors(by_point).items():
+        rows = np.isfinite(values)
+        regions[name] = values[rows], people[rows]
     figures = {
         "faces": len(errors),
         "people": len(set(people)),
@@ -288,9 +305,9 @@ def summary(predicted: np.ndarray, truth: np.ndarray, people, norm: str = INTER_
             f"{at('auc', threshold)}_95_interval": bootstrap_interval(areas, people),
         }
     return figures | {
-        "nme_by_region": {name: float(values.mean()) for name, values in regions.items()},
-        "nme_by_region_95_intervals": {name: bootstrap_interval(values, people) for name, values in regions.items()},
-        "nme_by_point": by_point.mean(axis=0).tolist(),
+        "nme_by_region": {name: float(values.mean()) for name, (values, _) in regions.items()},
+        "nme_by_region_95_intervals": {name: bootstrap_interval(*region) for name, region in regions.items()},
+        "nme_by_point": np.nanmean(by_point, axis=0).tolist(),
         "nme_by_look": errors_by_look(truth, errors, people),
     }
 

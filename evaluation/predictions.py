@@ -93,12 +93,12 @@ def confidence_report(
 
     backgrounds: `background_scores`; measured: `metrics.point_errors`, (N, 68); normalisers: (N,) px.
     """
-    found = np.isfinite(measured).all(axis=1)
+    known = np.isfinite(measured)  # of found faces the points that aren't hidden
     expected = predictions.errors / normalisers[:, None]
     accepted = int((predictions.face_scores >= MIN_FACE_SCORE).sum())
     wrong = int((backgrounds >= MIN_FACE_SCORE).sum())
     return {
-        "expected_and_measured_errors": metrics.calibration_table(expected[found], measured[found]).tolist(),
+        "expected_and_measured_errors": metrics.calibration_table(expected[known], measured[known]).tolist(),
         "face_scores": {
             "recall": accepted / len(measured),
             "precision": accepted / max(1, accepted + wrong),
@@ -156,7 +156,7 @@ def read_predictions(path: Path, data: FacialKeypointsDataset) -> tuple[Predicti
 def _file_faces(path: Path) -> Iterator[tuple[str, list[Face]]]:
     rows = csv_rows(path) if path.suffix.lower() == ".csv" else ()
     if rows and len(rows[0][1]) == CSV_COLUMNS:
-        return ((name, [_face(points)]) for name, points in zip(*read_csv(path), strict=True))
+        return ((name, [_face(points)]) for name, points in zip(*read_csv(path)[:2], strict=True))
     return ((result.image, result.faces) for result in read_results(path))
 
 

@@ -111,8 +111,8 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
     `{"images": [{"image": path, "width": w, "height": h, "faces": [{"box": [x0, y0, x1, y1], "score": s,
     "face_score": f, "keypoints": [[x, y] × 68], "errors": [e × 68]}]}]}`
 
-    Where they are known, a face also has "identity" and "measures" (see `Face`), an image "frame" and "time" and
-    "options".
+    Where they are known, a face also has "visible", "identity" and "measures" (see `Face`), an image "frame", "time"
+    and "options".
 
     Raises:
         InputError: the file can't be written.
@@ -215,6 +215,7 @@ def _face_from_json(where: str, data: dict) -> Face:
         box = _finite(data["box"], (4,))
         keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
         errors = None if data.get("errors") is None else _finite(data["errors"], (NUM_LANDMARKS,)).astype(np.float32)
+        visible = None if data.get("visible") is None else _finite(data["visible"], (NUM_LANDMARKS,)).astype(np.float32)
         measures = {name: _optional(value) for name, value in (data.get("measures") or {}).items()} or None
     except KeyError as error:
         raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
@@ -225,7 +226,8 @@ def _face_from_json(where: str, data: dict) -> Face:
         )
         raise InputError(f"{where}: {expected}") from error
     identity = None if identity is None else int(identity)
-    return Face(tuple(box.tolist()), score, keypoints.astype(np.float32), errors, face_score, identity, measures)
+    keypoints = keypoints.astype(np.float32)
+    return Face(tuple(box.tolist()), score, keypoints, errors, face_score, identity, measures, visible)
 
 
 def _optional(data: object) -> float | None:
@@ -360,8 +362,8 @@ _COCO_INFO = {"description": f"faces found by {MARK}"}
 def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
     """Write results as COCO keypoints (Lin et al., 2014; cocodataset.org, "Data format"): an annotation a face.
 
-    All points are marked as visible (v = 2). Besides COCO's keys an annotation has "score", "face_score" and "errors",
-    as in `write_json`, and "measures" where they are known. Coordinates are 0-based with pixel centres at integers;
+    A point is marked as visible (v = 2) unless the network doubts it (v = 1). Besides COCO's keys an annotation has
+    "score", "face_score" and "errors", as in `write_json`, and "visible" and "measures" where they are known. Coordinates are 0-based with pixel centres at integers;
     COCO itself leaves that open.
 
     Raises:
@@ -381,6 +383,7 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
 def _coco_annotation(face: Face, image_id: int) -> dict:
     x0, y0, x1, y1 = face.box
     values = face.to_dict()
+    visibility = [2] * NUM_LANDMARKS if face.visible is None else [1 + (p >= 0.5) for p in values["visible"]]
     return {
         "image_id": image_id,
         "category_id": 1,
@@ -388,8 +391,8 @@ def _coco_annotation(face: Face, image_id: int) -> dict:
         "bbox": rounded((x0, y0, x1 - x0, y1 - y0)),
         "area": round(float((x1 - x0) * (y1 - y0)), 2),
         "num_keypoints": NUM_LANDMARKS,
-        "keypoints": [value for point in values["keypoints"] for value in (*point, 2)],
-        **{name: values[name] for name in ("score", "face_score", "errors", "measures") if name in values},
+        "keypoints": [x for point, v in zip(values["keypoints"], visibility, strict=True) for x in (*point, v)],
+        **{name: values[name] for name in ("score", "face_score", "errors", "visible", "measures") if name in values},
     }
 
 

@@ -98,11 +98,11 @@ class Landmarker:
         boxes = np.concatenate([of_image.boxes for of_image in detected])
         scores = [score for of_image in detected for score in _of_each(of_image.scores, len(of_image.boxes))]
         degrees = [degree for of_image in detected for degree in _of_each(of_image.degrees, len(of_image.boxes))]
-        keypoints, errors, face_scores = self.all_passes([images[i] for i in owners], boxes, degrees)
-        errors, face_scores = (_of_each(values, len(boxes)) for values in (errors, face_scores))
+        predicted = self.all_passes([images[i] for i in owners], boxes, degrees)
+        fields = [_of_each(values, len(boxes)) for values in predicted]  # keypoints, errors, face scores, visibility
         # Each image's trusted faces.
-        for owner, box, *values in zip(owners, boxes, scores, keypoints, errors, face_scores, strict=True):
-            face = Face(tuple(box.tolist()), *values)
+        for owner, box, score, *values, visible in zip(owners, boxes, scores, *fields, strict=True):
+            face = Face(tuple(box.tolist()), score, *values, visible=visible)
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         faces = [distinct(of_image) for of_image in faces]
@@ -182,9 +182,11 @@ class Landmarker:
         errors = outputs.errors
         if errors is not None:
             errors = errors / np.array([geometry.scale_of(matrix) for matrix in matrices], np.float32)[:, None]
+        visible = outputs.visible
         if mirror:
-            keypoints, errors = keypoints[:, FLIP], None if errors is None else errors[:, FLIP]
-        return Predictions(keypoints, errors, outputs.face_scores)
+            keypoints = keypoints[:, FLIP]
+            errors, visible = (None if values is None else values[:, FLIP] for values in (errors, visible))
+        return Predictions(keypoints, errors, outputs.face_scores, visible)
 
 
 def certainty(face: Face) -> float:
@@ -223,19 +225,16 @@ def is_trusted(face: Face, min_face_score: float) -> bool:
 
 
 def combine(passes: Sequence[Predictions]) -> Predictions:
-    """Keypoints, expected errors and face scores as the mean of the last two passes."""
-    last = passes[-2:]
-    keypoints = np.mean([one.keypoints for one in last], axis=0)
-    if last[0].errors is None:
-        return Predictions(keypoints, None, None)
-    errors = np.mean([one.errors for one in last], axis=0)
-    return Predictions(keypoints, errors, np.mean([one.face_scores for one in last], axis=0))
+    """The mean of the last two passes; None where one of them doesn't say."""
+    fields = zip(*passes[-2:], strict=True)
+    return Predictions(*(None if any(v is None for v in values) else np.mean(values, axis=0) for values in fields))
 
 
 def _replace(best: Predictions, rows: np.ndarray, others: Predictions, better: np.ndarray) -> None:
     """Replace rows (R,) of the best predictions by others', where these are `better`, (R,) bool."""
     for values, instead in zip(best, others, strict=True):
-        values[rows[better]] = instead[better]
+        if values is not None:
+            values[rows[better]] = instead[better]
 
 
 def _crops(images: Sequence[np.ndarray], matrices: list[np.ndarray], size: int) -> np.ndarray:

@@ -118,6 +118,8 @@ class Face:
     face_score: how surely this is a face, 0 … 1, by the landmark network; both are None of a network without them.
     identity: the person's number in a film, 1, 2, …, see `tracking.Tracker`.
     measures: of the points, by name, see `measures.Measures.to_dict`.
+    visible: (68,) float32 in 0 … 1, the probability that each point can be seen: not covered by something, nor hidden by
+        the face itself; None where nobody says.
     """
 
     box: tuple[float, float, float, float]
@@ -127,6 +129,7 @@ class Face:
     face_score: float | None = None
     identity: int | None = None
     measures: dict[str, float | None] | None = None
+    visible: np.ndarray | None = None
 
     def moved(self, matrix: np.ndarray) -> "Face":
         """The same face in an image moved by a 2×3 matrix that scales, shifts or turns by quarters."""
@@ -142,10 +145,11 @@ class Face:
         return self.moved(np.array([[factor, 0.0, shift], [0.0, factor, shift]]))
 
     def to_dict(self) -> dict:
-        """Plain values, as in the JSON of predict.py: coordinates to 0.01 px, scores to 4 digits. Without "identity"
-        and "measures" where they are None.
+        """Plain values, as in the JSON of predict.py: coordinates to 0.01 px, scores to 4 digits. Without "visible",
+        "identity" and "measures" where they are None.
         """
-        known = {"identity": self.identity, "measures": self.measures}
+        visible = None if self.visible is None else rounded(self.visible)
+        known = {"visible": visible, "identity": self.identity, "measures": self.measures}
         return {
             "box": rounded(self.box),
             "score": rounded_score(self.score),
@@ -157,7 +161,7 @@ class Face:
 
 
 def rounded(values: Iterable[float]) -> list[float]:
-    """Coordinates as results have them: to 0.01 px."""
+    """Coordinates and probabilities as results have them: to 0.01."""
     return [round(float(value), 2) for value in values]
 
 

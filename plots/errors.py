@@ -180,9 +180,9 @@ def plot_report(report: dict, curves: dict[str, np.ndarray]) -> dict:
 def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
     """Predictions and the truth on the chosen faces of a data set, (320, 320, 3) uint8 each.
 
-    predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images.
+    predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images, NaN for hidden ones.
     """
-    boxes = {i: geometry.box_of(truth[i]) for i in chosen}
+    boxes = {i: geometry.box_of(truth[i][np.isfinite(truth[i]).all(axis=1)]) for i in chosen}
     return [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
 
 

@@ -62,7 +62,7 @@ def _export(network: Torch, path: Path) -> None:
         names, outputs, shape = "pictures", ["scores", "faces"], (3, 96, 128)
         sizes |= {i: OnnxDetector.multiple * dim(f"side_{i}", min=1) for i in (2, 3)}
     else:
-        names, outputs = "crops", ["keypoints", "errors", "face_scores"]
+        names, outputs = "crops", ["keypoints", "errors", "face_scores", "visible"]
         shape = 1, network.policy.size, network.policy.size
     example = torch.zeros(2, *shape, dtype=torch.uint8)
     try:
