@@ -23,6 +23,7 @@ def own():
 
 def test_auto_is_our_own_and_another_name_is_one_line():
     assert isinstance(detect.open_detector(), detect.FaceDetector)
+    assert [detect.open_detector(name, 0.1).min_face for name in ("auto", shipped_detector())] == [0.1, 0.1]
     for name in ("mtcnn", "yunet", "haar"):
         with pytest.raises(InputError, match=f"--detector {name}: .* choose from auto, none, or give an .onnx file"):
             detect.open_detector(name)
