@@ -39,7 +39,8 @@ import torch
 from PIL import Image, features
 
 from benchmarks import hostile
-from benchmarks.harness import FAULT, Outcome, choose, damaged, kill, photo, run, serving, small_set, start, wait
+from benchmarks.harness import FAULT, Outcome, kill, run, start, wait
+from benchmarks.material import choose, damaged, photo, serving, small_set
 from datasets import public_set
 from datasets.labels import read_csv, write_csv
 from datasets.layout import DATA_DIR, SAMPLE_DIR

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 import predict
 import train
-from benchmarks.harness import small_set
+from benchmarks.material import small_set
 from face68.images import read_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
@@ -151,7 +151,7 @@ def trained():
 
 @pytest.fixture
 def train_here(monkeypatch, capsys):
-    """Run train.py in this process: its exit status and stdout. Raises what it raises: InputError, SystemExit.
+    """Run train.py in this process: its exit status, stdout and stderr. Raises what it raises: InputError, SystemExit.
 
     whole: whether it ends with its last pictures and best.onnx, which take seconds.
     """
@@ -168,7 +168,8 @@ def train_here(monkeypatch, capsys):
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        return SimpleNamespace(status=status, stdout=capsys.readouterr().out)
+        output, errors = capsys.readouterr()
+        return SimpleNamespace(status=status, stdout=output, stderr=errors)
 
     return run
 

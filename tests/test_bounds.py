@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.harness import serving
 from benchmarks.hostile import ANSWERS
+from benchmarks.material import serving
 from data_load import random_background
 from datasets import public_set
 from datasets.labels import read_csv

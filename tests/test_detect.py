@@ -23,6 +23,7 @@ def own():
 
 def test_auto_is_our_own_and_another_name_is_one_line():
     assert isinstance(detect.open_detector(), detect.FaceDetector)
+    assert [detect.open_detector(name, 0.1).min_face for name in ("auto", shipped_detector())] == [0.1, 0.1]
     for name in ("mtcnn", "yunet", "haar"):
         with pytest.raises(InputError, match=f"--detector {name}: .* choose from auto, none, or give an .onnx file"):
             detect.open_detector(name)
@@ -190,11 +191,8 @@ def test_the_box_frames_the_points_of_a_photo_of_any_size(own, hopper):
 
 def test_what_the_cells_beside_a_peak_say_counts_by_their_scores():
     scores, faces = maps((36, 20, 10, 0, 0.8))
-    faces[0, 2, 3], faces[0, 2, 5], faces[1, 1, 4] = (
-        33,
-        42,
-        26,
-    )  # x of the cells left and right, y of the one above
+    # x of the cells left and right, y of the one above
+    faces[0, 2, 3], faces[0, 2, 5], faces[1, 1, 4] = 33, 42, 26
     (center,) = detect.peaks(scores, faces, least=0.3).centers
     weight = 0.2 / (0.8 + 8 * 0.2)
     np.testing.assert_allclose(center, (36 + weight * (-3 + 6), 20 + weight * 6), atol=1e-4)

@@ -432,7 +432,31 @@ def test_coco_layout(tmp_path):
     assert first["keypoints"] == [3, 4.25, 2] * 68 and first["num_keypoints"] == 68
     (category,) = data["categories"]
     assert len(category["keypoints"]) == len(set(category["keypoints"])) == 68
-    assert {i for edge in category["skeleton"] for i in edge} == set(range(1, 69))
+    edges = [tuple(edge) for edge in category["skeleton"]]
+    assert {i for edge in edges for i in edge} == set(range(1, 69)) and category["supercategory"] == "person"
+    assert (42, 37) in edges and (17, 1) not in edges and len(edges) == 63, "an eye is closed, the jaw isn't"
+
+
+def test_faces_csv_layout(tmp_path):
+    """Read back also with the mark that spreadsheets put before the first name."""
+    path = tmp_path / "faces.csv"
+    face = Face((1.0, 2.0, 30.5, 42.25), 0.5, np.full((68, 2), (3.0, 4.25), np.float32), np.ones(68, np.float32), 0.75)
+    write_faces_csv(path, [ImageResult("a.jpg", 640, 480, [face])])
+    header, row = path.read_text().splitlines()
+    assert header.startswith("image,width,height,box_x0,box_y0,box_x1,box_y1,score,face_score,x0,y0,x1,y1,")
+    assert header.endswith(",x67,y67," + ",".join(f"error{i}" for i in range(68)))
+    assert row.startswith("a.jpg,640,480,1.0,2.0,30.5,42.25,0.5,0.75,3.0,4.25,3.0,4.25,") and row.endswith(",1.0,1.0")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (read,) = read_faces_csv(path)
+    assert read.image == "a.jpg" and read.faces[0].to_dict() == face.to_dict()
+
+
+@pytest.mark.parametrize(("write", "read"), [(write_json, read_json), (write_jsonl, read_jsonl)])
+def test_options_come_back_by_name(tmp_path, write, read):
+    write(tmp_path / "a", [ImageResult("a.jpg", 1, 1, [], options={"passes": 3})])
+    assert (
+        read(tmp_path / "a")[0].options == {"passes": 3} and '"options": {"passes": 3}' in (tmp_path / "a").read_text()
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_similarity_against_the_closed_form():
 
 def test_mirroring_comes_before_the_turn():
     matrix = similarity((10, 20), (5, 5), degrees=90, mirror=True)
-    np.testing.assert_allclose(transform_points([[11, 20]], matrix), [[5, 4]], atol=1e-6)
+    np.testing.assert_allclose(transform_points([[11, 20], [10, 21]], matrix), [[5, 4], [4, 5]], atol=1e-6)
 
 
 @given(finite, finite, st.floats(0.05, 20), st.floats(-180, 180), st.booleans(), finite, finite)
@@ -108,6 +108,7 @@ def test_overlap_by_hand():
     assert overlap(box, np.array([2.0, 0.0, 6.0, 2.0])) == pytest.approx(4 / 12)
     assert overlap(box, np.array([4.0, 0.0, 6.0, 2.0])) == 0
     assert overlap(box, np.array([9.0, 9.0, 10.0, 10.0])) == 0
+    assert overlap(box, np.array([0.0, 3.0, 4.0, 5.0])) == overlap(box, np.array([5.0, 0.0, 9.0, 2.0])) == 0
     assert overlap(box[[0, 1, 0, 1]], box[[0, 1, 0, 1]]) == 0, "points of a network that has learned nothing"
 
 

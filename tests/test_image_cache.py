@@ -199,7 +199,8 @@ def test_two_processes_may_make_it_at_once(tiny, folder, pixels):
 def test_the_commands_have_options_for_it(tiny, folder, in_process, train_here, command):
     options = "--data", tiny, "--cache-dir", folder, "--cache-mb", "1"
     if command == "train":
-        assert train_here(*options, "--dry-run").status == 0
+        result = train_here(*options, "--dry-run")
+        assert (result.status, result.stderr) == (0, "")
     else:
         result = in_process(evaluate.main, *options, "--split", "training", "--checkpoint", PRETRAINED)
         assert (result.returncode, result.stderr) == (0, "")

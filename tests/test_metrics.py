@@ -156,7 +156,7 @@ def test_average_precision_by_hand():
     is_true = np.array([False, True, False, True])
     assert metrics.average_precision(scores, is_true, 3) == pytest.approx((1 + 2 / 3) / 3)
     assert metrics.average_precision(scores[:0], is_true[:0], 3) == 0
-    assert metrics.average_precision(scores, np.ones(4, bool), 4) == 1
+    assert metrics.average_precision(scores, np.ones(4, bool), 4) == metrics.average_precision([1.0], [True], 1) == 1
     # A late hit's better precision counts for the earlier ones: false, true, true.
     assert metrics.average_precision(np.array([3, 2, 1]), np.array([0, 1, 1]), 2) == pytest.approx(2 / 3)
 

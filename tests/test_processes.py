@@ -29,7 +29,7 @@ def together(tmp_path):
 
     def run(count: int, script, *arguments) -> subprocess.CompletedProcess:
         line = [*TORCHRUN, f"--nproc-per-node={count}", str(script), *map(str, arguments)]
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}:{tmp_path / 'without'}"}
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path / "without")])}
         return subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=os.environ | threads)
 
     return run

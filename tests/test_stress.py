@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from benchmarks import stress
-from benchmarks.harness import FAULT, Outcome, damaged
+from benchmarks.material import damaged
 from face68.files import InputError
+
+pytest.importorskip("resource", reason="the attacks need a POSIX system")
+from benchmarks import stress
+from benchmarks.harness import FAULT, Outcome
 
 
 def test_the_attacks_run_and_count(tmp_path):
