@@ -150,7 +150,7 @@ def count_blinks(seen: Iterable[Seen]) -> Iterator[Seen]:
         for face in faces:
             of_face, _ = blinks.get(face.identity) or (Blinks(), 0.0)
             blinks[face.identity] = of_face, frame.time
-            of_face.add(frame.time, measure(face.keypoints).eye_openness)
+            of_face.add(frame.time, measure(face.keypoints, face.visible).eye_openness)
             counted.append(replace(face, measures={"blinks": of_face.count}))
         yield frame, counted
 

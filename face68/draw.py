@@ -26,6 +26,7 @@ from face68.landmarks import (
     NOSTRILS,
     NUM_LANDMARKS,
     OUTER_LIPS,
+    PROBABLY,
     REGIONS,
     RIGHT_BROW,
     RIGHT_EYE,
@@ -96,6 +97,7 @@ def draw_keypoints(
     truth: np.ndarray | None = None,
     radius: float | None = None,
     numbers: bool = False,
+    visible: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 RGB with the keypoints (68, 2) px on it, in the colours of their regions.
 
@@ -103,6 +105,7 @@ def draw_keypoints(
     radius: of a point, in pixels; 0: lines alone. By default it follows the size of the face, and faces of less than
         150 px get lines alone: their points would run into each other.
     numbers: write each point's index, 0 … 67, beside it, as far as there are points and room.
+    visible: (68,), the probability that each point can be seen; hidden and covered ones are hollow.
 
     Points may lie outside of the image; those that aren't finite are left out.
     """
@@ -123,10 +126,16 @@ def draw_keypoints(
             strokes += [np.stack([true, point]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
         _on_anything(drawn, strokes, WHITE, thin)
     if radius > 0:
+        is_seen = np.ones(NUM_LANDMARKS, bool) if visible is None else visible >= PROBABLY
         for region, points, _ in SKELETON:
-            for point in keypoints[list(points)]:
-                _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
-                _disc(drawn, point, radius, COLORS[region])
+            for point, is_solid in zip(keypoints[list(points)], is_seen[list(points)], strict=True):
+                if is_solid:
+                    _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
+                    _disc(drawn, point, radius, COLORS[region])
+                else:
+                    circle = point + 1.2 * radius * np.vstack([_UNIT_CIRCLE, _UNIT_CIRCLE[:1]])
+                    _polyline(drawn, circle, BLACK, thin + 2)
+                    _polyline(drawn, circle, COLORS[region], thin)
     return _write_numbers(drawn, keypoints, radius) if numbers and radius > 0 else drawn
 
 
@@ -165,7 +174,7 @@ def draw_faces(
         points = face.keypoints - np.float32([columns.start, rows.start])
         if confidence and face.errors is not None and radius > 0:
             _rings(part, points, face.errors, radius)
-        part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers)
+        part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers, visible=face.visible)
         if axes:
             part[:] = draw_axes(part, pose_axes(points))
     if axes and faces:

@@ -19,7 +19,7 @@ from typing import TextIO
 import numpy as np
 
 from face68.files import MARK, InputError, atomic_path, unwritable
-from face68.landmarks import NAMES, NUM_LANDMARKS, SKELETON, Face, rounded
+from face68.landmarks import NAMES, NUM_LANDMARKS, PROBABLY, SKELETON, Face, rounded
 
 _MOST = float(np.finfo(np.float32).max)  # of a number that a result may hold: points are kept as float32
 _PTS_HEAD = f"version: 1 {MARK}\n"  # readers skip three lines, or all up to the brace
@@ -244,7 +244,9 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
 _BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
 _POINT_COLUMNS = tuple(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy")
 _ERROR_COLUMNS = tuple(f"error{i}" for i in range(NUM_LANDMARKS))
-FACES_CSV_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score", *_POINT_COLUMNS, *_ERROR_COLUMNS)
+_VISIBLE_COLUMNS = tuple(f"visible{i}" for i in range(NUM_LANDMARKS))
+_OF_POINTS = (*_POINT_COLUMNS, *_ERROR_COLUMNS, *_VISIBLE_COLUMNS)
+FACES_CSV_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score", *_OF_POINTS)
 FILM_CSV_COLUMNS = ("frame", "time", "identity")  # of films only; measures follow where there are any
 
 
@@ -298,6 +300,8 @@ def _csv_rows(result: ImageResult, columns: Sequence[str]) -> Iterator[list]:
         values |= zip(_POINT_COLUMNS, itertools.chain(*values["keypoints"]), strict=True)
         if face.errors is not None:
             values |= zip(_ERROR_COLUMNS, values["errors"], strict=True)
+        if face.visible is not None:
+            values |= zip(_VISIBLE_COLUMNS, values["visible"], strict=True)
         if result.frame is not None:
             values |= {"frame": result.frame, "time": round(result.time, 4)}
         values |= face.measures or {}
@@ -312,7 +316,7 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
     """
     (_, header), *rows = csv_rows(path) or [(1, [])]
     if tuple(header[: len(FACES_CSV_COLUMNS)]) != FACES_CSV_COLUMNS:
-        raise InputError(f"{path}: row 1: image, width, …, error67 expected; give a file of the prediction command")
+        raise InputError(f"{path}: row 1: image, width, …, visible67 expected; give a file of the prediction command")
     measures = [name for name in header[len(FACES_CSV_COLUMNS) :] if name not in FILM_CSV_COLUMNS]
     results = {}
     for line, row in rows:
@@ -333,6 +337,7 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
             "face_score": numbers.get("face_score"),
             "keypoints": [points[i : i + 2] for i in range(0, len(points), 2)],
             "errors": [numbers.get(name) for name in _ERROR_COLUMNS] if cells["error0"] else None,
+            "visible": [numbers.get(name) for name in _VISIBLE_COLUMNS] if cells["visible0"] else None,
             "identity": identity,
             "measures": {name: numbers.get(name) for name in measures} if numbers.keys() & measures else None,
         }
@@ -363,8 +368,8 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
     """Write results as COCO keypoints (Lin et al., 2014; cocodataset.org, "Data format"): an annotation a face.
 
     A point is marked as visible (v = 2) unless the network doubts it (v = 1). Besides COCO's keys an annotation has
-    "score", "face_score" and "errors", as in `write_json`, and "visible" and "measures" where they are known. Coordinates are 0-based with pixel centres at integers;
-    COCO itself leaves that open.
+    "score", "face_score" and "errors", as in `write_json`, and "visible" and "measures" where they are known.
+    Coordinates are 0-based with pixel centres at integers; COCO itself leaves that open.
 
     Raises:
         InputError: the file can't be written.
@@ -383,7 +388,7 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
 def _coco_annotation(face: Face, image_id: int) -> dict:
     x0, y0, x1, y1 = face.box
     values = face.to_dict()
-    visibility = [2] * NUM_LANDMARKS if face.visible is None else [1 + (p >= 0.5) for p in values["visible"]]
+    visibility = [2] * NUM_LANDMARKS if face.visible is None else [1 + (p >= PROBABLY) for p in values["visible"]]
     return {
         "image_id": image_id,
         "category_id": 1,

@@ -47,6 +47,7 @@ SKELETON = (
 # What a label says of a point: it is seen, covered by something, or hidden by the face itself, and then without a true
 # position; or nothing is said.
 SEEN, COVERED, HIDDEN, UNSAID = 1, 0, -1, 2
+PROBABLY = 0.5  # the probability from which a point counts as seen
 
 # In a mirrored picture the right eye is where the left one was: `mirrored_keypoints[FLIP]` renumbers the points.
 FLIP = np.array(
@@ -118,8 +119,8 @@ class Face:
     face_score: how surely this is a face, 0 … 1, by the landmark network; both are None of a network without them.
     identity: the person's number in a film, 1, 2, …, see `tracking.Tracker`.
     measures: of the points, by name, see `measures.Measures.to_dict`.
-    visible: (68,) float32 in 0 … 1, the probability that each point can be seen: not covered by something, nor hidden by
-        the face itself; None where nobody says.
+    visible: (68,) float32 in 0 … 1, the probability that each point can be seen: neither covered by something nor
+        hidden by the face itself; None where nobody says.
     """
 
     box: tuple[float, float, float, float]

@@ -38,11 +38,15 @@ import numpy as np
 
 from face68.landmarks import (
     FLIP,
+    INNER_LIPS,
     JAW,
+    LEFT_EYE,
     LEFT_EYE_OPENING,
     MOUTH_OPENING,
     NOSE_TIP,
     NUM_LANDMARKS,
+    PROBABLY,
+    RIGHT_EYE,
     RIGHT_EYE_OPENING,
     Face,
 )
@@ -211,7 +215,7 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
 
 
 class Measures(NamedTuple):
-    """The measures of a face; NaN where its points are all in one place.
+    """The measures of a face; NaN where its points are all in one place, or can't be seen.
 
     yaw, pitch, roll: degrees, see above. yaw: -90 … 90, the others -180 … 180.
     right_eye, left_eye: eye aspect ratios, mean height / width of the person's own eyes.
@@ -228,10 +232,11 @@ class Measures(NamedTuple):
 
     @property
     def eye_openness(self) -> float:
-        """The aspect ratio of the eyes; beyond NEARER_EYE degrees of yaw that of the one that is nearer."""
+        """The aspect ratio of the eyes that can be seen; beyond NEARER_EYE degrees of yaw that of the nearer one."""
         if abs(self.yaw) > NEARER_EYE:
             return self.right_eye if self.yaw > 0 else self.left_eye
-        return (self.right_eye + self.left_eye) / 2
+        eyes = [ratio for ratio in (self.right_eye, self.left_eye) if math.isfinite(ratio)]
+        return sum(eyes) / len(eyes) if eyes else math.nan
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain values for JSON: degrees to 0.1, ratios to 0.001, null where unknown."""
@@ -245,15 +250,26 @@ NAMES = Measures._fields
 
 def measured(faces: Iterable[Face]) -> list[Face]:
     """The faces with their `measures`, as `Measures.to_dict` has them, before those that they have already."""
-    return [replace(face, measures=measure(face.keypoints).to_dict() | (face.measures or {})) for face in faces]
+    return [
+        replace(face, measures=measure(face.keypoints, face.visible).to_dict() | (face.measures or {}))
+        for face in faces
+    ]
 
 
-def measure(keypoints: np.ndarray) -> Measures:
-    """Pose, eyes and mouth of a face with keypoints (68, 2) px. Never raises on finite points."""
+def measure(keypoints: np.ndarray, visible: np.ndarray | None = None) -> Measures:
+    """Pose, eyes and mouth of a face with keypoints (68, 2) px. Never raises on finite points.
+
+    visible: (68,), the probability that each point can be seen, see `Face`. An opening is unknown where most of its
+        points can't be seen.
+    """
     points = np.asarray(keypoints, dtype=np.float64)
     turn, _, _ = RIGID_MODEL.fit(points[POSED], CAMERA_DISTANCE)
-    openings = (RIGHT_EYE_OPENING, LEFT_EYE_OPENING, MOUTH_OPENING)
-    return Measures(*angles(turn), *(_ratio(points, *lines) for lines in openings))
+    openings = {RIGHT_EYE: RIGHT_EYE_OPENING, LEFT_EYE: LEFT_EYE_OPENING, INNER_LIPS: MOUTH_OPENING}
+    ratios = [
+        _ratio(points, *lines) if visible is None or np.median(visible[part]) >= PROBABLY else math.nan
+        for part, lines in openings.items()
+    ]
+    return Measures(*angles(turn), *ratios)
 
 
 def _ratio(points: np.ndarray, across: tuple, along: tuple) -> float:

@@ -155,7 +155,7 @@ def test_the_visibility_loss_counts_points_of_which_something_is_said():
 
 def test_errors_are_of_the_points_that_have_labels():
     truth = np.stack([seen_from(0)] * 2)
-    predicted = truth + [3.0, 4.0]
+    predicted = truth + np.array([3.0, 4.0])
     truth[1, :60] = np.nan
     predicted[1, :60] += 100
     extent = np.ptp(truth[1, 60:], axis=0)
@@ -183,7 +183,7 @@ def test_transforms_take_visibility_along(half):
 
 
 def test_a_network_learns_what_can_be_seen_and_results_say_it(half, trained, tmp_path):
-    line = "--recipe best --model fast --init fast --epochs 5 --batch-size 4 --data".split()
+    line = ["--recipe", "best", "--model", "fast", "--init", "fast", "--epochs", "5", "--batch-size", "4", "--data"]
     training = trained(train.parse_arguments([*line, str(half), "--output-dir", str(tmp_path / "run")]))
     assert training.model.options == {"visibility": True}
     assert {"visibility_loss"} <= set(training.snapshots[-1]["row"])
