@@ -9,13 +9,14 @@ import numpy as np
 from face68 import geometry
 from face68.detect import Detector, FaceBoxes, Given, open_detector
 from face68.images import AnyImage, as_rgb
-from face68.landmarks import FLIP, Face, inter_ocular, upright_frame
+from face68.landmarks import FLIP, Face, face_frames, upright_frame
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, Predictions, coarse_network_of, shipped_network
 
 # Faces of a lower face score or `certainty` are dropped: points that are wrong by the whole face have a low certainty.
 # Chosen on validation people: of 280 upright photos and 495 turned ones none is missed up to a certainty of 5.5, by
 # `base` and `large`, and no returned points are wrong.
-MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 5.0
+MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 8.5
+HARDLY = 0.05  # the least weight of a point's expected error in the `certainty`: that of a point that can't be seen
 # A face of a lower face score in the first pass may be turned, so turns are tried. A turn counts only with a higher
 # face score than this: a network that was trained briefly, and is sure of nothing, leaves all faces as they are.
 SURELY_A_FACE = 0.98
@@ -190,18 +191,22 @@ class Landmarker:
 
 
 def certainty(face: Face) -> float:
-    """How sure a face and its points are: face score × detector's score × distance of the eyes / mean expected error;
-    unknown factors are left out.
+    """How sure a face and its points are: face score × detector's score × side of the face / mean expected error of the
+    points that can be seen; unknown factors are left out.
     """
     detector = 1.0 if face.score is None else min(face.score, 1.0)  # of somebody else's detector it may be larger
     if face.errors is None:
         return detector
-    return detector * float(_clearness(Predictions(face.keypoints, face.errors, face.face_score)))
+    fields = face.keypoints, face.errors, face.face_score, face.visible
+    one = Predictions(*(None if values is None else np.asarray(values)[None] for values in fields))
+    return detector * float(_clearness(one)[0])
 
 
 def _clearness(predicted: Predictions) -> np.ndarray:
-    """Of each face its score × distance of the eyes / mean expected error: the network's part of `certainty`."""
-    return predicted.face_scores * inter_ocular(predicted.keypoints) / predicted.errors.mean(axis=-1)
+    """The network's part of the `certainty` of N faces: (N,)."""
+    weights = np.ones_like(predicted.errors) if predicted.visible is None else predicted.visible + HARDLY
+    expected = (weights * predicted.errors).sum(axis=1) / weights.sum(axis=1)
+    return predicted.face_scores * face_frames(predicted.keypoints)[2] / expected
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -134,7 +134,7 @@ def test_person_of(name, person):
 def test_csv_round_trip_is_exact(tmp_path, names, points):
     path = tmp_path / "points 😀.csv"
     write_csv(path, names, points[: len(names)])
-    read_names, read_points = read_csv(path)
+    read_names, read_points, _ = read_csv(path)
     assert read_names == names
     assert read_points.dtype == np.float32
     np.testing.assert_array_equal(read_points, points[: len(names)])
@@ -158,7 +158,7 @@ def test_csv_columns_are_x0_y0_x1_y1(tmp_path):
     path = tmp_path / "points.csv"
     values = ",".join(str(i) for i in range(136))
     path.write_text(f"\ufeff,{values}\n\nä b.jpg,{values}\n\n", encoding="utf-8")  # BOM and blank lines
-    names, points = read_csv(path)
+    names, points, _ = read_csv(path)
     assert names == ["ä b.jpg"]
     assert points[0, 0].tolist() == [0, 1]
     assert points[0, 36].tolist() == [72, 73]
@@ -415,7 +415,7 @@ def test_faces_csv_errors(tmp_path, keypoints, column, cell, problem):
     path.write_text(f"{header}\n{','.join(cells)}\n")
     assert message_of(read_faces_csv, path).startswith(f"row 2: {problem}")
     path.write_text(f"{header}\n{row},5\n")
-    assert message_of(read_faces_csv, path).startswith("row 2: 214 columns found, 213 expected")
+    assert message_of(read_faces_csv, path).startswith("row 2: 282 columns found, 281 expected")
     path.write_text(f"{row}\n")
     assert message_of(read_faces_csv, path).startswith("row 1: image, width")
 
@@ -444,7 +444,8 @@ def test_faces_csv_layout(tmp_path):
     write_faces_csv(path, [ImageResult("a.jpg", 640, 480, [face])])
     header, row = path.read_text().splitlines()
     assert header.startswith("image,width,height,box_x0,box_y0,box_x1,box_y1,score,face_score,x0,y0,x1,y1,")
-    assert header.endswith(",x67,y67," + ",".join(f"error{i}" for i in range(68)))
+    of_points = [f"{name}{i}" for name in ("error", "visible") for i in range(68)]
+    assert header.endswith(",x67,y67," + ",".join(of_points))
     assert row.startswith("a.jpg,640,480,1.0,2.0,30.5,42.25,0.5,0.75,3.0,4.25,3.0,4.25,") and row.endswith(",1.0,1.0")
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     (read,) = read_faces_csv(path)

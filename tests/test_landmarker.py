@@ -16,7 +16,7 @@ from face68 import geometry
 from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, certainty, combine, distinct
-from face68.landmarks import FLIP, Face, upright_frame
+from face68.landmarks import CHIN, FLIP, LEFT_EYE, MOUTH_CORNERS, Face, upright_frame
 from face68.network import Predictions, shipped_network
 from training.checkpoint import TorchNetwork
 
@@ -122,7 +122,7 @@ def test_passes_are_combined():
     assert (together.keypoints == 1.5).all() and (together.errors == 1.5).all()
     assert together.face_scores == pytest.approx([0.65])
     silent = [Predictions(np.full((1, 68, 2), value), None, None) for value in (9.0, 1.0, 2.0)]
-    assert combine(silent)[1:] == (None, None) and (combine(silent).keypoints == 1.5).all()
+    assert combine(silent)[1:] == (None, None, None) and (combine(silent).keypoints == 1.5).all()
     assert (combine([say(9.0, 0.2)]).keypoints == 9).all(), "of one pass it is that one"
 
 
@@ -192,11 +192,15 @@ def test_what_is_no_detector_is_refused_at_once(tmp_path):
 
 def test_certainty_by_hand():
     points = np.zeros((68, 2), np.float32)
-    points[45] = 30, 40  # the eyes are 50 px apart
+    points[LEFT_EYE], points[MOUTH_CORNERS], points[CHIN] = (30, 0), (15, 40), (15, 50)  # level, and 50 px high
     face = Face((0, 0, 1, 1), 0.9, points, np.full(68, 2.0), 0.8)
     assert certainty(face) == pytest.approx(0.9 * 0.8 * 50 / 2)
     assert certainty(replace(face, score=None)) == pytest.approx(0.8 * 50 / 2)
     assert certainty(replace(face, errors=None, face_score=None)) == 0.9
+    # Points that can't be seen hardly count.
+    half = np.repeat([1.0, 0.0], 34)
+    unseen = replace(face, errors=np.repeat([2.0, 20.0], 34), visible=half)
+    assert certainty(unseen) == pytest.approx(0.9 * 0.8 * 50 / ((1.05 * 2 + 0.05 * 20) / 1.1))
 
 
 def test_of_places_that_turn_out_as_one_face_the_most_certain_stays():
@@ -273,7 +277,7 @@ def test_what_the_network_holds_for_no_face_is_dropped(hopper):
 
 def test_the_shipped_network_on_real_faces(real_data, landmarker):
     """A regression bound well above the measured error: a wrong crop, colour or shift would break it."""
-    names, keypoints = read_csv(real_data / "test_frames_keypoints.csv")
+    names, keypoints, _ = read_csv(real_data / "test_frames_keypoints.csv")
     images = [read_image(real_data / "test" / name) for name in names]
     predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
     assert nme(predicted.keypoints, keypoints).mean() < 0.065

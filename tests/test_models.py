@@ -118,7 +118,7 @@ def test_the_networks_cost_what_they_say(name, millions):
 def test_a_plain_tensor_is_keypoints(shape):
     said = torch.arange(3 * 136.0).reshape(shape)
     outputs = as_outputs(said)
-    assert torch.equal(outputs.keypoints, said.reshape(3, 68, 2)) and outputs[1:] == (None, None, None)
+    assert torch.equal(outputs.keypoints, said.reshape(3, 68, 2)) and outputs[1:] == (None,) * 4
 
 
 @pytest.mark.parametrize("said", [torch.zeros(3, 10), {"keypoints": torch.zeros(3, 136)}, torch.zeros(())])
