@@ -361,19 +361,20 @@ class RandomCropFace:
 
 
 class RandomLight:
-    """Another light and another camera: contrast, brightness, gamma, then blur or noise.
+    """Another light and another camera: contrast, brightness, gamma, then blur, motion, compression or noise.
 
     A strength is drawn first, the square of a uniform number in [0, 1], and multiplies the first three: most images
     change little, few much.
 
     contrast, brightness, gamma: the largest change; 0.4 means factors of 0.6 … 1.4 (gamma: 1/1.4 … 1.4).
-    blur: the largest standard deviation in pixels.
+    blur: the largest standard deviation in pixels. motion: the longest path of a pixel, likewise.
+    quality: the lowest of JPEG's.
     noise: the largest standard deviation in gray levels.
     """
 
-    def __init__(self, contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, noise=10.0):
+    def __init__(self, contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, motion=9.0, quality=20, noise=10.0):
         self.contrast, self.brightness, self.gamma = contrast, brightness, gamma
-        self.blur, self.noise = blur, noise
+        self.blur, self.motion, self.quality, self.noise = blur, motion, quality, noise
 
     def __call__(self, sample: dict) -> dict:
         # One lookup table of gray levels for contrast, brightness and gamma.
@@ -382,16 +383,30 @@ class RandomLight:
         levels = np.linspace(0, 1, 256) ** (1 + self.gamma) ** gamma
         levels = (levels - 0.5) * (1 + self.contrast * contrast) + 0.5 + self.brightness * brightness
         image = cv2.LUT(sample["image"], np.clip(levels * 255, 0, 255).astype(np.uint8))
-        # Blur one image in four, add noise to another one in four.
+        # Of ten images two are blurred, one is moved while it is taken, one is compressed, and two are noisy.
         kind, amount = torch.rand(2).tolist()
-        if kind < 0.25:
+        if kind < 0.2:
             image = cv2.GaussianBlur(image, (0, 0), 0.3 + self.blur * amount)
-        elif kind < 0.5:
+        elif kind < 0.3:
+            image = cv2.filter2D(image, -1, motion_kernel(1 + self.motion * amount, math.pi * float(torch.rand(()))))
+        elif kind < 0.4:
+            quality = round(90 - (90 - self.quality) * amount)
+            image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        elif kind < 0.6:
             noise = torch.randn(image.shape[:2]).numpy() * (self.noise * amount)
             noisy = cv2.merge([noise] * image.shape[2])  # far faster than NumPy's broadcasting over the channels
             noisy += image
             image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return {**sample, "image": image}
+
+
+def motion_kernel(length: float, angle: float) -> np.ndarray:
+    """The filter that smears a picture along a line of that length, px, at that angle, radians: (K, K), its sum 1."""
+    reach = math.ceil(length / 2)
+    along = np.linspace(-length / 2, length / 2, 8 * reach + 1)
+    kernel, columns, rows = np.zeros((2 * reach + 1, 2 * reach + 1)), along * math.cos(angle), along * math.sin(angle)
+    np.add.at(kernel, (np.round(rows).astype(int) + reach, np.round(columns).astype(int) + reach), 1 / len(along))
+    return kernel
 
 
 class RandomErase:
@@ -401,7 +416,7 @@ class RandomErase:
     side: the largest side of the rectangle, as a fraction of the image's; the smallest is a tenth of that.
     """
 
-    def __init__(self, probability: float = 0.2, side: float = 0.4):
+    def __init__(self, probability: float = 0.4, side: float = 0.5):
         self.probability, self.side = probability, side
 
     def __call__(self, sample: dict) -> dict:

@@ -107,7 +107,7 @@ def auc(errors: np.ndarray, threshold: float = FAILURE) -> float:
 
 
 def region_errors(errors: np.ndarray) -> dict[str, np.ndarray]:
-    """Each face's mean error of the points of each region, (N,), of `point_errors` (N, 68); NaN where all are hidden."""
+    """Each face's mean error of the points of each region, (N,), of `point_errors`, (N, 68); NaN: all are hidden."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of those
         return {name: np.nanmean(errors[:, list(points)], axis=1) for name, points in REGIONS.items()}

@@ -21,7 +21,7 @@ from face68.annotators import IBUG, PUBLIC, annotators_of, from_text, reference_
 from face68.files import InputError
 from face68.formats import write_pts
 from face68.landmarker import Landmarker
-from face68.landmarks import FLIP, NOSE_TIP, REGIONS, face_frames, upright_frame
+from face68.landmarks import FLIP, LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, REGIONS, RIGHT_EYE, face_frames, upright_frame
 from face68.network import OnnxNetwork, Predictions
 from models import Annotators, create_model
 from training import inspection, onnx_export
@@ -80,6 +80,7 @@ def test_offsets_by_hand(faces):
     """A level face: a tenth of its side down, for one point."""
     level = np.array(faces[:1])
     level[0, REGIONS["eyes"], 1] = level[0, REGIONS["eyes"], 1].mean()
+    level[0, MOUTH_CORNERS, 0] += level[0, [*RIGHT_EYE, *LEFT_EYE], 0].mean() - level[0, MOUTH_CORNERS, 0].mean()
     offsets = np.zeros((68, 2), np.float32)
     offsets[NOSE_TIP] = 0, 0.1  # on the axis: as it is; sideways it could not differ
     moved = learned(offsets).to_annotator(torch.from_numpy(level), torch.tensor([1])).detach().numpy()

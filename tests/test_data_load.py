@@ -33,6 +33,7 @@ from data_load import (
     crop_face,
     evaluation_transform,
     join,
+    motion_kernel,
     open_split,
     random_background,
     training_transform,
@@ -161,6 +162,15 @@ def test_light_and_erasing_leave_the_keypoints_and_change_the_image():
         assert changed["image"].shape == sample["image"].shape and changed["image"].dtype == np.uint8
         assert (changed["image"] != sample["image"]).any()
     assert RandomErase(probability=0)(sample)["image"] is sample["image"]
+
+
+def test_a_moved_picture_is_smeared_along_its_way():
+    np.testing.assert_allclose(motion_kernel(1, 0).sum(), 1)
+    for angle, axis in ((0, 0), (math.pi / 2, 1)):
+        kernel = motion_kernel(6, angle)
+        line = kernel.sum(axis=axis)
+        assert kernel.max(axis=1 - axis).argmax() == 3 and (line > 0).all() and line.sum() == pytest.approx(1)
+        assert np.count_nonzero(kernel.sum(axis=1 - axis)) == 1, "nothing beside the line"
 
 
 def test_presets_evaluation_is_repeatable_and_training_is_not():

@@ -44,8 +44,9 @@ def test_what_the_network_says_in_groups_is_what_it_says_of_each(data, monkeypat
     }
     for kind, of_kind in boxes.items():
         expected = landmarker.predict(images, of_kind)
-        for found, values in zip(predict_all(landmarker, data, kind), expected, strict=True):
-            np.testing.assert_allclose(found, values, atol=1e-3)
+        for name, values in predict_all(landmarker, data, kind)._asdict().items():
+            if values is not None:
+                np.testing.assert_allclose(values, getattr(expected, name), atol=1e-3)
     found = predict_all(landmarker, data, "detector")
     for i, image in enumerate(images):
         (alone,) = landmarker(image)

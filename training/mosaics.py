@@ -68,7 +68,7 @@ class Layer(NamedTuple):
 
 def lay(dataset: FacialKeypointsDataset, *then: Callable[[dict], dict]) -> "Mosaics":
     """Mosaics of a data set's photos, augmented in light and colour; then the transforms `then` are applied."""
-    return Mosaics(dataset, look_around(dataset), compose(RandomLight(), RandomColor(), *then))
+    return Mosaics(dataset, look_around(dataset), compose(RandomLight(motion=2.0), RandomColor(), *then))
 
 
 def look_around(dataset: FacialKeypointsDataset) -> list[Photo]:
