@@ -17,6 +17,8 @@ from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, Predictions
 # `base` and `large`, and no returned points are wrong.
 MIN_FACE_SCORE, MIN_CERTAINTY = 0.3, 8.5
 HARDLY = 0.05  # the least weight of a point's expected error in the `certainty`: that of a point that can't be seen
+# What the first pass of a detector's box gives a lower face score is no face, and isn't looked at again.
+HOPELESS = 0.1
 # A face of a lower face score in the first pass may be turned, so turns are tried. A turn counts only with a higher
 # face score than this: a network that was trained briefly, and is sure of nothing, leaves all faces as they are.
 SURELY_A_FACE = 0.98
@@ -99,7 +101,15 @@ class Landmarker:
         boxes = np.concatenate([of_image.boxes for of_image in detected])
         scores = [score for of_image in detected for score in _of_each(of_image.scores, len(of_image.boxes))]
         degrees = [degree for of_image in detected for degree in _of_each(of_image.degrees, len(of_image.boxes))]
-        predicted = self.all_passes([images[i] for i in owners], boxes, degrees)
+        pictures = [images[i] for i in owners]
+        coarse = self.coarse_pass(pictures, boxes, degrees)
+        if coarse.face_scores is not None and self.min_face_score > 0:  # leave out what is no face
+            may_be = [i for i, score in enumerate(scores) if score is None or coarse.face_scores[i] >= HOPELESS]
+            if not may_be:
+                return faces
+            owners, pictures, scores, degrees = ([of[i] for i in may_be] for of in (owners, pictures, scores, degrees))
+            boxes, coarse = boxes[may_be], chosen(coarse, may_be)
+        predicted = self.all_passes(pictures, boxes, degrees, coarse)
         fields = [_of_each(values, len(boxes)) for values in predicted]  # keypoints, errors, face scores, visibility
         # Each image's trusted faces.
         for owner, box, score, *values, visible in zip(owners, boxes, scores, *fields, strict=True):
@@ -114,13 +124,16 @@ class Landmarker:
         x0, y0, x1, y1 = geometry.box_of(face.keypoints)
         return max(x1 - x0, y1 - y0) * self.network.policy.margin >= self.network.policy.size
 
-    def all_passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        """The predictions of N ≥ 1 faces, one in each image, after all passes: see `faces`. degrees: None if unknown.
+    def all_passes(
+        self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence, coarse: Predictions
+    ) -> Predictions:
+        """The predictions of N ≥ 1 faces, one in each image, after all passes: see `faces`. degrees: None if unknown;
+        coarse: those of the first pass.
 
         A detector may take the chin for the forehead. So an unsure face of a known roll is predicted once more, turned
         by 180°, and of the two predictions the surer one stays.
         """
-        best = self._passes(images, boxes, degrees)
+        best = self._passes(images, coarse)
         if best.face_scores is None:
             return best
         is_unsure = (best.face_scores >= MIN_FACE_SCORE) & (best.face_scores < SURELY_A_FACE)
@@ -128,12 +141,12 @@ class Landmarker:
         if len(unsure):
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
             frames, rolls = upright_frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints)
-            turned = self._passes(few, np.stack(frames), rolls)
+            turned = self._passes(few, self.coarse_pass(few, np.stack(frames), rolls))
             _replace(best, unsure, turned, _clearness(turned) > _clearness(best)[unsure])
         return best
 
-    def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
-        passes = [self.coarse_pass(images, boxes, degrees)]
+    def _passes(self, images: Sequence[np.ndarray], coarse: Predictions) -> Predictions:
+        passes = [coarse]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
             passes.append(self.predict(images, *upright_frames(passes[-1].keypoints), mirror=mirror))
@@ -233,6 +246,11 @@ def combine(passes: Sequence[Predictions]) -> Predictions:
     """The mean of the last two passes; None where one of them doesn't say."""
     fields = zip(*passes[-2:], strict=True)
     return Predictions(*(None if any(v is None for v in values) else np.mean(values, axis=0) for values in fields))
+
+
+def chosen(predicted: Predictions, rows: Sequence[int]) -> Predictions:
+    """Those of some faces."""
+    return Predictions(*(None if values is None else values[rows] for values in predicted))
 
 
 def _replace(best: Predictions, rows: np.ndarray, others: Predictions, better: np.ndarray) -> None:

@@ -446,7 +446,9 @@ def test_faces_csv_layout(tmp_path):
     assert header.startswith("image,width,height,box_x0,box_y0,box_x1,box_y1,score,face_score,x0,y0,x1,y1,")
     of_points = [f"{name}{i}" for name in ("error", "visible") for i in range(68)]
     assert header.endswith(",x67,y67," + ",".join(of_points))
-    assert row.startswith("a.jpg,640,480,1.0,2.0,30.5,42.25,0.5,0.75,3.0,4.25,3.0,4.25,") and row.endswith(",1.0,1.0" + 68 * ",")
+    assert row.startswith("a.jpg,640,480,1.0,2.0,30.5,42.25,0.5,0.75,3.0,4.25,3.0,4.25,") and row.endswith(
+        ",1.0,1.0" + 68 * ","
+    )
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     (read,) = read_faces_csv(path)
     assert read.image == "a.jpg" and read.faces[0].to_dict() == face.to_dict()

@@ -13,6 +13,7 @@ from PIL import Image
 from datasets.labels import read_csv
 from evaluation.metrics import nme
 from face68 import geometry
+from face68.detect import FaceBoxes
 from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.landmarker import MIN_FACE_SCORE, Landmarker, certainty, combine, distinct
@@ -302,28 +303,48 @@ def test_a_roll_that_was_told_the_wrong_way_round_is_mended(landmarker, monkeypa
     none. Only what may be a face is looked at once more, and its surer points count.
     """
     scores = {0: [0.99, 0.6, 0.6, 0.6, 0.1], 180: [1.0, 1.0, 0.4, 1.0, 1.0]}
-    seen = []
+    seen, told = [], []
 
-    def passes(images, boxes, degrees):
-        faces = boxes[:, 0].astype(int) % 10
+    def passes(images, coarse):
+        faces = coarse.keypoints[:, 0].astype(int) % 10
         turn = 180 if seen else 0
         seen.append(faces.tolist())
         points = np.tile(np.arange(68.0)[:, None], (len(faces), 1, 2)).reshape(-1, 68, 2) + turn
         return Predictions(points, np.ones((len(faces), 68)), np.array(scores[turn])[faces])
 
-    monkeypatch.setattr(landmarker, "_passes", passes)
-    monkeypatch.setattr(landmarker, "coarse_pass", lambda images, boxes, degrees: passes_of(boxes, degrees))
-    monkeypatch.setattr("face68.landmarker.upright_frames", lambda boxes: (boxes, [0.0] * len(boxes)))
-
-    def passes_of(boxes, degrees):
-        assert degrees == [180.0, 180.0]
+    def coarse_pass(images, boxes, degrees):
+        told.append(degrees)
         return Predictions(boxes, None, None)
 
-    boxes = np.arange(5.0)[:, None] + np.zeros(4)
-    found = landmarker.all_passes([None] * 5, boxes, [0.0, 0.0, 0.0, None, 0.0])
-    assert seen == [[0, 1, 2, 3, 4], [1, 2]]
+    monkeypatch.setattr(landmarker, "_passes", passes)
+    monkeypatch.setattr(landmarker, "coarse_pass", coarse_pass)
+    monkeypatch.setattr("face68.landmarker.upright_frames", lambda boxes: (boxes, [0.0] * len(boxes)))
+    boxes, rolls = np.arange(5.0)[:, None] + np.zeros(4), [0.0, 0.0, 0.0, None, 0.0]
+    found = landmarker.all_passes([None] * 5, boxes, rolls, Predictions(boxes, None, None))
+    assert seen == [[0, 1, 2, 3, 4], [1, 2]] and told == [[180.0, 180.0], [0.0, 0.0]]
     assert found.face_scores.tolist() == pytest.approx([0.99, 1.0, 0.6, 0.6, 0.1])
     assert found.keypoints[:, 0, 0].tolist() == [0, 180, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("searched", "least", "looked_at"), [(True, 0.3, [1, 3]), (False, 0.3, [0, 1, 2, 3]), (True, 0.0, [0, 1, 2, 3])]
+)
+def test_what_is_no_face_is_looked_at_once(landmarker, monkeypatch, searched, least, looked_at):
+    """Of four boxes of a detector, but not of the user's, and not where all are asked for."""
+    counts = []
+    points, errors = np.random.default_rng(0).uniform(0, 90, (4, 68, 2)), np.ones((4, 68), np.float32)
+    first = Predictions(points, errors, np.array([0.05, 0.5, 0.09, 0.1], np.float32))
+
+    def all_passes(images, boxes, degrees, coarse):
+        counts.append(boxes[:, 0].tolist())
+        return coarse
+
+    monkeypatch.setattr(landmarker, "coarse_pass", lambda images, boxes, degrees: first)
+    monkeypatch.setattr(landmarker, "all_passes", all_passes)
+    monkeypatch.setattr(landmarker, "min_face_score", least)
+    boxes = np.arange(4.0)[:, None] + np.array([0, 0, 90, 90])
+    landmarker.faces([np.zeros((9, 9, 3), np.uint8)], [FaceBoxes(boxes, np.ones(4) if searched else None)])
+    assert counts == [looked_at]
 
 
 @pytest.mark.parametrize("shape", [(1, 0.4), (0.4, 1)])

@@ -96,7 +96,9 @@ def test_transforms_are_named_with_their_parameters_and_taken_to_their_ends(tiny
     texts = [text for _, text, *_ in written]
     shown = " ".join(texts)
     assert texts[3:6] == ["→ RandomCrop(224): 224×224", "→ Normalize(): gray, 0 … 1", "→ ToTensor(): (1, 224, 224)"]
-    assert "RandomLight(contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, motion=9.0, quality=20, noise=10.0)" in shown
+    assert (
+        "RandomLight(contrast=0.4, brightness=0.25, gamma=0.5, blur=1.2, motion=9.0, quality=20, noise=10.0)" in shown
+    )
     assert "degrees=24.0, scale=0.15, shift=0.1, mirror=0.5" in shown
     assert {"turned −48°", "turned 48°", "× 0.74", "× 1.35", "mirrored", "all at once"} <= set(texts)
 
