@@ -29,10 +29,8 @@ from models import DetectorNet
 
 SIZE = DetectorNet.input_size  # px, the side of a mosaic
 SMALLEST, LARGEST = 9.0, 160.0  # px, the sides of faces to find
-SEEN, HIDDEN = (
-    0.5,
-    0.2,
-)  # visible share of a face from which it must be detected, and below which it is background
+# The visible share of a face from which it must be detected, and below which it is background.
+WELL_SEEN, HARDLY_SEEN = 0.5, 0.2
 SURROUNDINGS = 1.35  # × the side of a face's frame: outside of that a photo is background
 WHOLE = 0.35  # the share of mosaics that are one whole photo
 NARROWEST = 24  # px, the narrowest piece of background
@@ -256,13 +254,13 @@ class Mosaics(Dataset):
         for i, (x, y, side) in enumerate([photo.frame, *photo.others]):
             center, side = geometry.transform_points(np.array([x, y]), layer.matrix), float(side * scale)
             share = _share(seen, center, side)
-            if i == 0 and share >= SEEN and SMALLEST <= side <= LARGEST:
+            if i == 0 and share >= WELL_SEEN and SMALLEST <= side <= LARGEST:
                 eyes = np.array([math.cos(math.radians(photo.degrees)), math.sin(math.radians(photo.degrees))])
                 dx, dy = layer.matrix[:, :2] @ eyes
                 if np.linalg.det(layer.matrix[:, :2]) < 0:  # mirrored: the left eye is where the right one was
                     dx, dy = -dx, -dy
                 faces.append((*center, side, math.degrees(math.atan2(dy, dx))))
-            elif share >= HIDDEN:
+            elif share >= HARDLY_SEEN:
                 ignored.append((*center, side))
 
 
