@@ -88,7 +88,7 @@ class QuickestFirst:
         self.times = json.loads(times.read_text()) if times.exists() else {}
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        items[:] = [item for item in items if "command" not in item.fixturenames]
+        items[:] = [item for item in items if not {"command", "warm"} & {*item.fixturenames}]
         items.sort(key=lambda item: (item.path, self.times.get(item.nodeid, 0)))
 
     def pytest_runtest_logreport(self, report) -> None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image, ImageDraw
+from warm import Server
 
 import predict
 import train
@@ -62,6 +63,14 @@ def command(tmp_path):
         return subprocess.run(line, capture_output=True, text=True, timeout=timeout, cwd=tmp_path)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Starts and runs commands in processes that begin with imported libraries; see warm.py."""
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -162,7 +171,8 @@ def train_here(monkeypatch, capsys):
             monkeypatch.setattr(train, name, end if whole else lambda *_: None)
         monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
         capsys.readouterr()
-        handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
+        signals = [*SIGNALS, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])]  # which Windows hasn't
+        handlers = {number: signal.getsignal(number) for number in signals}
         try:
             status = train.main()
         finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -22,15 +23,28 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
 @pytest.fixture
-def together(tmp_path):
-    """Run a script in N processes, in an empty folder, one thread each, without the seconds of an export."""
+def together(warm, tmp_path):
+    """Run a script in N processes as torchrun does, in an empty folder, one thread each, without an export's seconds.
+
+    Returns the highest exit status and what all have printed.
+    """
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "onnxscript.py").write_text("raise ImportError")
 
     def run(count: int, script, *arguments) -> subprocess.CompletedProcess:
-        line = [*TORCHRUN, f"--nproc-per-node={count}", str(script), *map(str, arguments)]
-        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path / "without")])}
-        return subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=os.environ | threads)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+        of_all |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path / "without")])}
+        folders = [tmp_path / f"process {rank}" for rank in range(count)]
+        processes = []
+        for rank, folder in enumerate(folders):
+            folder.mkdir()
+            number = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            processes.append(warm.start([script, *arguments], folder, tmp_path, **of_all, **number))
+        status = max(process.wait(300) for process in processes)
+        texts = ("".join((folder / f"{name}.txt").read_text() for folder in folders) for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess([script, *arguments], status, *texts)
 
     return run
 

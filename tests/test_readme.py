@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 
 import pytest
 from conftest import REPOSITORY, SAMPLE
@@ -97,7 +96,7 @@ def test_there_are_commands_and_many_are_run():
     assert len(COMMANDS) >= 20 and sum(map(is_run, COMMANDS)) >= 8 and SNIPPETS
 
 
-# Runs in the copy, once for all: torch is imported once. stdin: a line of JSON, [[kind, what], …]; a result each.
+# Runs in the copy, once for all: torch is imported once. Its argument is JSON, [[kind, what], …]; a result each.
 DRIVER = r"""
 import argparse, contextlib, io, json, runpy, sys, time, traceback
 
@@ -117,7 +116,7 @@ def run(script, arguments, piped):
         sys.stdin = io.TextIOWrapper(open(piped, "rb"))
     runpy.run_path(script, run_name="__main__")
 
-for kind, what in json.load(sys.stdin):
+for kind, what in json.loads(sys.argv[1]):
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     status, began = 0, time.perf_counter()
     argparse.ArgumentParser.parse_args = accept if kind == "accept" else parse
@@ -168,11 +167,10 @@ def readers_copy(tmp_path, tiny, photos):
     return copy
 
 
-def drive(folder, jobs) -> list:
+def drive(warm, folder, jobs) -> list:
     """The driver's result of each job: a status, 0 where all is well, what was printed, and the seconds it took."""
-    line = [sys.executable, "-c", DRIVER]
-    text = json.dumps(jobs)
-    result = subprocess.run(line, input=text, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    (folder / "driver.py").write_text(DRIVER, encoding="utf-8")
+    result = warm.run([folder / "driver.py", json.dumps(jobs)], folder)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -191,7 +189,7 @@ def job(command: str):
     return words[1], words[2:], piped.split()[-1] if piped else None
 
 
-def test_every_command_runs_or_is_accepted_by_its_program_and_every_snippet_runs(readers_copy):
+def test_every_command_runs_or_is_accepted_by_its_program_and_every_snippet_runs(readers_copy, warm):
     """And so does a network of one's own, trained and used as the README says."""
     jobs = {line: ("run" if is_run(line) else "accept", job(line)) for line in COMMANDS if job(line)}
     jobs |= {snippet: ("snippet", snippet) for snippet in SNIPPETS}
@@ -204,7 +202,7 @@ def test_every_command_runs_or_is_accepted_by_its_program_and_every_snippet_runs
             job("python predict.py crop.png --checkpoint run/best.pt --detector none --json points.json"),
         ),
     }
-    results = dict(zip(jobs, drive(readers_copy, list(jobs.values())), strict=True))
+    results = dict(zip(jobs, drive(warm, readers_copy, list(jobs.values())), strict=True))
     assert {what: result for what, result in results.items() if result[0] != 0} == {}
     (image,) = read_json(readers_copy / "points.json")
     assert image.faces[0].keypoints.shape == (68, 2) and image.faces[0].errors is None
