@@ -44,8 +44,8 @@ TESTS = {  # a file: its tests, tests/test_NAME.py
     "face68/formats.py": ["formats"],
     "training/losses.py": ["losses"],
     "data_load.py": ["data_load"],
-    "training/keypoints.py": ["calibration", "tasks"],
-    "training/checkpoint.py": ["checkpoint"],
+    "training/keypoints.py": ["tasks", "recipes", "calibration"],
+    "training/checkpoint.py": ["checkpoint", "fine_tuning"],
     "face68/annotators.py": ["annotators"],
 }
 LIBRARIES = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "pandas", "matplotlib.figure")  # slow to load

@@ -3,6 +3,8 @@
 import os
 import pickle
 import resource
+import shutil
+import subprocess
 import zipfile
 
 import numpy as np
@@ -180,6 +182,21 @@ def test_versions_need_no_distribution_of_a_certain_name(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", none)
     versions = describe_versions()
     assert {"torch", "numpy", "opencv", "git_commit"} == versions.keys() and all(versions.values())
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+def test_the_commit_is_that_of_the_checkout_and_says_whether_files_differ(tmp_path, monkeypatch):
+    def git(*words) -> str:
+        line = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a", *words]
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(training_checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
+    (tmp_path / "a").write_text("one")
+    git("init"), git("add", "a"), git("commit", "--no-gpg-sign", "-m", "one")
+    commit = git("rev-parse", "HEAD")[:12]
+    assert git_commit() == commit
+    (tmp_path / "a").write_text("two")
+    assert git_commit() == f"{commit}+"
 
 
 def test_outside_of_a_git_checkout_the_commit_is_unknown(tmp_path, monkeypatch):

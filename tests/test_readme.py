@@ -116,6 +116,10 @@ def run(script, arguments, piped):
         sys.stdin = io.TextIOWrapper(open(piped, "rb"))
     runpy.run_path(script, run_name="__main__")
 
+# Coarser pictures, and fewer places to hide: both take time.
+import plots.networks, training.inspection
+plots.networks.DPI, training.inspection.STEPS = 40, 3
+
 for kind, what in json.loads(sys.argv[1]):
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     status, began = 0, time.perf_counter()

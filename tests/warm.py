@@ -1,8 +1,9 @@
 """Commands as processes that have imported the slow libraries already: 5 to 8 s of processor time less for each.
 
 A server, a Python that has imported LIBRARIES and in which no thread has started, forks itself for every command. That
-runs as `python SCRIPT …` does: in a process of its own, with its folder, environment and streams, in a new session; its
-exit status and the signals that it gets are real. Where there is no os.fork, a plain Python runs it.
+runs as `python SCRIPT …` or `python -m MODULE …` does: in a process of its own, in a new session, with its folder,
+environment and streams; its exit status and the signals that it gets are real. Where there is no os.fork, a plain
+Python runs it.
 """
 
 import contextlib
@@ -114,9 +115,12 @@ def run(connection: int, stdout: int, stderr: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     added = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", *sys.path)]
-    sys.path[:1] = [str(Path(line[0]).resolve().parent), *added]
-    sys.argv = line
-    runpy.run_path(line[0], run_name="__main__")
+    if line[0] == "-m":
+        sys.argv, sys.path[:1] = line[1:], [cwd, *added]
+        runpy.run_module(line[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[:1] = line, [str(Path(line[0]).resolve().parent), *added]
+        runpy.run_path(line[0], run_name="__main__")
 
 
 if __name__ == "__main__":
