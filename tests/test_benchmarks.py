@@ -17,6 +17,7 @@ from benchmarks import films, limits, photos, tables, timing
 from data_load import open_split
 from datasets.labels import read_csv
 from datasets.layout import fold_of
+from datasets.synthetic import films as synthetic_films
 from datasets.synthetic.films import frames as drawn_frames
 from face68.files import InputError
 from face68.formats import write_pts
@@ -200,6 +201,7 @@ def test_a_film_with_one_two_and_four_faces(measure, monkeypatch):
 
 def test_drawn_films_are_followed_and_compared_with_their_truth(measure, monkeypatch, tmp_path):
     """The film of a face at rest, its first 10 frames and a clip of them: all ways to filter, and the picture."""
+    monkeypatch.setattr(synthetic_films, "SUPERSAMPLE", 1)  # coarser edges, in half of the time
     frames = list(itertools.islice(drawn_frames("still"), 10))
     monkeypatch.setattr(films, "drawn_frames", lambda name: frames)
     with film_writer(tmp_path / "clip.mp4", 25, (640, 360)) as write:

@@ -2,7 +2,7 @@
 
 A server, a Python that has imported LIBRARIES and in which no thread has started, forks itself for every command. That
 runs as `python SCRIPT …` or `python -m MODULE …` does: in a process of its own, in a new session, with its folder,
-environment and streams; its exit status and the signals that it gets are real. Where there is no os.fork, a plain
+environment and streams; its exit status and the signals that it gets are real. On other systems than Linux a plain
 Python runs it.
 """
 
@@ -20,7 +20,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-LIBRARIES = ("numpy", "pandas", "cv2", "torch", "torch.distributed", "onnxruntime", "matplotlib.figure", "tqdm")
+LIBRARIES = ("numpy", "pandas", "cv2", "onnxruntime", "tqdm", "matplotlib.figure", "matplotlib.backends.backend_agg")
+LIBRARIES += ("torch", "torch.distributed", "torchvision.transforms", "torch._dynamo")  # the last for optimizers
 NUMBER = struct.Struct("q")  # how the server tells a process id and an exit status
 
 
@@ -55,7 +56,7 @@ class Server:
         """Start `python LINE` in `cwd`; what it prints goes to stdout.txt and stderr.txt in `folder`."""
         line, environment = list(map(str, line)), os.environ | environment
         with (folder / "stdout.txt").open("wb") as stdout, (folder / "stderr.txt").open("wb") as stderr:
-            if not hasattr(os, "fork"):
+            if sys.platform != "linux":  # elsewhere there is no fork, or libraries don't bear it
                 line = [sys.executable, *line]
                 return subprocess.Popen(line, cwd=cwd, env=environment, stdout=stdout, stderr=stderr)
             if self.socket is None:
