@@ -19,7 +19,6 @@ from PIL import Image
 
 from benchmarks.hostile import ANSWERS
 from benchmarks.material import serving
-from data_load import random_background
 from datasets import public_set
 from datasets.labels import read_csv
 from face68 import frames, geometry, images, photos
@@ -154,11 +153,6 @@ def test_any_box_of_any_image_is_cropped_at_once(shape, side):
 def test_a_box_that_no_face_can_have_is_refused(box):
     with pytest.raises(InputError, match="no face can be there; give left,top,right,bottom"):
         Given([(1, 1, 5, 5), box])
-
-
-def test_a_face_without_extent_has_no_background():
-    with pytest.raises(ValueError, match="no extent"):
-        random_background(np.array([5.0, 5, 5, 5]), 100, 100)
 
 
 # --- Numbers --------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Commands as processes that have imported the slow libraries already: 5 to 8 s of processor time less for each.
 
-A server, a Python that has imported LIBRARIES and in which no thread has started, forks itself for every command. That
-runs as `python SCRIPT …` or `python -m MODULE …` does: in a process of its own, in a new session, with its folder,
-environment and streams; its exit status and the signals that it gets are real. On other systems than Linux a plain
-Python runs it.
+A server, a Python that has imported LIBRARIES and computes in one thread, forks itself for every command, before any
+other thread starts. The command runs as `python SCRIPT …` or `python -m MODULE …` does: in a process of its own, in a
+new session, with its folder, environment and streams; its exit status and the signals that it gets are real. On other
+systems than Linux a plain Python runs it.
 """
 
 import contextlib
@@ -62,8 +62,8 @@ class Server:
             if self.socket is None:
                 self.socket, theirs = socket.socketpair()
                 with theirs:
-                    line_of_server = [sys.executable, __file__]
-                    self.process = subprocess.Popen(line_of_server, stdin=theirs, start_new_session=True)
+                    server, one = [sys.executable, __file__], os.environ | {"OMP_NUM_THREADS": "1"}  # thread
+                    self.process = subprocess.Popen(server, env=one, stdin=theirs, start_new_session=True)
             connection, theirs = socket.socketpair()
             with theirs:
                 socket.send_fds(self.socket, [b"."], [theirs.fileno(), stdout.fileno(), stderr.fileno()])
