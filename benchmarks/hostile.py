@@ -269,6 +269,7 @@ OTHERS = {  # by name, how each differs from a `tiny` network that can be used
     "floats": {"kind": 1},
     "colour": {"shape": (3, 112, 112)},
     "any size": {"shape": (1, "h", "w")},
+    "another size": {"shape": (1, 9, 9)},
     "other output": {"gives": "boxes"},
     "67 points": {"points": 67},
 }

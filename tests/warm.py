@@ -60,16 +60,19 @@ class Server:
                 line = [sys.executable, *line]
                 return subprocess.Popen(line, cwd=cwd, env=environment, stdout=stdout, stderr=stderr)
             if self.socket is None:
-                self.socket, theirs = socket.socketpair()
-                with theirs:
-                    server, one = [sys.executable, __file__], os.environ | {"OMP_NUM_THREADS": "1"}  # thread
-                    self.process = subprocess.Popen(server, env=one, stdin=theirs, start_new_session=True)
+                self._begin()
             connection, theirs = socket.socketpair()
             with theirs:
                 socket.send_fds(self.socket, [b"."], [theirs.fileno(), stdout.fileno(), stderr.fileno()])
         connection.sendall(json.dumps([line, str(cwd), environment]).encode())
         connection.shutdown(socket.SHUT_WR)
         return Child(connection)
+
+    def _begin(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            one_thread, line = os.environ | {"OMP_NUM_THREADS": "1"}, [sys.executable, __file__]
+            self.process = subprocess.Popen(line, env=one_thread, stdin=theirs, start_new_session=True)
 
     def run(self, line: Sequence, cwd: Path, timeout: float = 600, **environment: str) -> subprocess.CompletedProcess:
         with tempfile.TemporaryDirectory() as folder:
