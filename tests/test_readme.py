@@ -117,8 +117,9 @@ def run(script, arguments, piped):
     runpy.run_path(script, run_name="__main__")
 
 # Coarser pictures, and fewer places to hide: both take time.
-import plots.networks, training.inspection
-plots.networks.DPI, training.inspection.STEPS = 40, 3
+import plots.networks, plots.style, training.inspection
+plots.networks.DPI = plots.style.DPI = 40
+training.inspection.STEPS = 3
 
 for kind, what in json.loads(sys.argv[1]):
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
