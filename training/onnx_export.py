@@ -152,6 +152,9 @@ def _nodes_in_float(nodes: Sequence, is_detector: bool, output: str | Path) -> l
     They are the first convolution, which has few channels and is faster in float; all behind the last convolution,
     which reads coordinates off the maps; and a detector's last convolution, whose outputs have different ranges but
     would share one scale.
+
+    Raises:
+        InputError: there are less than two convolutions.
     """
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if len(convolutions) < 2:
