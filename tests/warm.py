@@ -20,7 +20,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-LIBRARIES = ("numpy", "pandas", "cv2", "onnxruntime", "tqdm", "matplotlib.figure", "matplotlib.backends.backend_agg")
+# Not onnxruntime, which starts a thread: a fork has none, and would end with "terminate called".
+LIBRARIES = ("numpy", "pandas", "cv2", "tqdm", "matplotlib.figure", "matplotlib.backends.backend_agg")
 LIBRARIES += ("torch", "torch.distributed", "torchvision.transforms", "torch._dynamo")  # the last for optimizers
 NUMBER = struct.Struct("q")  # how the server tells a process id and an exit status
 
