@@ -21,7 +21,6 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image, ImageDraw
-from warm import Server
 
 import predict
 import train
@@ -63,14 +62,6 @@ def command(tmp_path):
         return subprocess.run(line, capture_output=True, text=True, timeout=timeout, cwd=tmp_path)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def warm():
-    """Starts and runs commands in processes that begin with imported libraries; see warm.py."""
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -23,29 +22,15 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 
 
 @pytest.fixture
-def together(warm, tmp_path):
-    """Run a script in N processes as torchrun begins them, in an empty folder, without an export's seconds.
-
-    Returns an exit status, 0 if all have that, and what all have printed. What torchrun does when a process ends or a
-    signal comes is for the tests that run it.
-    """
+def together(tmp_path):
+    """Run a script in N processes, in an empty folder, one thread each, without the seconds of an export."""
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "onnxscript.py").write_text("raise ImportError")
 
     def run(count: int, script, *arguments) -> subprocess.CompletedProcess:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-        of_all |= {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path / "without")])}
-        folders = [tmp_path / f"process {rank}" for rank in range(count)]
-        processes = []
-        for rank, folder in enumerate(folders):
-            folder.mkdir()
-            number = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            processes.append(warm.start([script, *arguments], folder, tmp_path, **of_all, **number))
-        status = next(filter(None, [process.wait(300) for process in processes]), 0)
-        texts = ("".join((folder / f"{name}.txt").read_text() for folder in folders) for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess([script, *arguments], status, *texts)
+        line = [*TORCHRUN, f"--nproc-per-node={count}", str(script), *map(str, arguments)]
+        threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path / "without")])}
+        return subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=os.environ | threads)
 
     return run
 
@@ -149,10 +134,8 @@ def test_an_interruption_ends_all_at_one_step_and_another_number_goes_on(train_h
     assert load_checkpoint(tmp_path / "out" / "last.pt")["training"]["epoch"] == 9
 
 
-def test_what_is_wrong_for_all_is_said_once(tmp_path):
-    line = [*TORCHRUN, "--nproc-per-node=2", str(REPOSITORY / "train.py"), "--data", "nowhere", "--output-dir", "out"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment)
+def test_what_is_wrong_for_all_is_said_once(together):
+    result = together(2, REPOSITORY / "train.py", "--data", "nowhere", "--output-dir", "out")
     assert result.returncode != 0
     assert [line for line in result.stderr.splitlines() if line.startswith("error: ")] == [
         "error: nowhere: holds neither training_frames_keypoints.csv nor .pts files for training; give a folder with "

@@ -122,16 +122,15 @@ def test_an_interrupted_and_a_killed_run_end_where_an_uninterrupted_one_does(tra
 
 
 @pytest.fixture
-def begun(warm, tiny, tmp_path):
+def begun(tiny, tmp_path):
     """A training with a worker in a session of its own, after its first epoch."""
-    line = [REPOSITORY / "train.py", "--data", tiny, *SMALL, "--epochs", 5000, "--workers", 1]
-    process = warm.start([*line, "--output-dir", tmp_path / "run"], tmp_path, tmp_path)
-    while "epoch   1/" not in (tmp_path / "stdout.txt").read_text():
-        assert process.poll() is None, (tmp_path / "stderr.txt").read_text()
-        time.sleep(0.05)
-    yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    line = [sys.executable, "-u", str(REPOSITORY / "train.py"), "--data", str(tiny), *SMALL]
+    line += ["--epochs", "5000", "--workers", "1", "--output-dir", str(tmp_path / "run")]
+
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(line, **options) as process:
+        next(printed for printed in process.stdout if printed.startswith("epoch   1/"))
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -139,8 +138,8 @@ def test_a_signal_to_the_whole_group_saves_the_state_and_may_come_again(begun, t
     """As systemd, a cluster and a terminal send it: workers get it too; torchrun hands it on besides."""
     os.killpg(begun.pid, number)
     os.killpg(begun.pid, signal.SIGTERM)
-    assert begun.wait(60) == 130 and (tmp_path / "stderr.txt").read_text() == ""
-    assert "--resume goes on" in (tmp_path / "stdout.txt").read_text()
+    output, errors = begun.communicate(timeout=60)
+    assert (begun.returncode, errors) == (130, "") and "--resume goes on" in output
     assert load_checkpoint(tmp_path / "run" / "last.pt")["training"]["epoch"] >= 1
 
 
@@ -151,7 +150,7 @@ def test_a_worker_that_is_killed_costs_no_step(begun, tmp_path):
             for worker in workers.read_text().split():
                 os.kill(int(worker), signal.SIGKILL)
         time.sleep(0.1)
-    errors = (tmp_path / "stderr.txt").read_text()
+    _, errors = begun.communicate(timeout=60)
     assert begun.returncode == 2 and errors.count("\n") == 1, errors
     assert "error: --workers 1: a process that prepares samples failed (DataLoader worker" in errors
     state = load_checkpoint(tmp_path / "run" / "last.pt")["training"]
