@@ -20,7 +20,7 @@ import cli.launch as launch
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -73,7 +73,30 @@ LOG_INTERVAL = 20  # steps between two looks at the loss, each of which waits fo
 def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     """The settings by a command line, or by this process's if none is given."""
     p = parser(__doc__)
-    add, best = p.add_argument, " ".join(f"--{name} {value}" for name, value in RECIPES["best"].items())
+    add_learning(p.add_argument)
+    add_data_and_run(p.add_argument)
+    add_overwrite(p)
+    # The recipe's values are the defaults of its options.
+    p.set_defaults(**RECIPES[p.get_default("recipe")])  # for --help
+    p.set_defaults(**RECIPES[p.parse_args(line).recipe])
+    args = p.parse_args(line)
+    del args.recipe
+    # Defaults that depend on other options, or on what is here
+    if args.data is None:
+        args.data = [default_data()]
+        drawn = " (the drawn sample; python prepare.py download gets real faces)"
+        print(f"data: {args.data[0]}{drawn if args.data[0] == SAMPLE_DIR else ''}")
+    if args.output_dir is None:
+        args.output_dir = default_folder(args.data, args.model)
+    if args.tensorboard is TENSORBOARD:
+        args.tensorboard = args.output_dir / TENSORBOARD
+    args.model_option = dict(read_option(args.model, text) for text in args.model_option)
+    return args
+
+
+def add_learning(add: Callable) -> None:
+    """The options that say what learns, and how; `add` is a parser's `add_argument`."""
+    best = " ".join(f"--{name} {value}" for name, value in RECIPES["best"].items())
     add("--epochs", type=positive_int, default=30, help="passes over the training faces")
     add("--model", choices=MODELS, default="base", help="the network, see models.py")
     option_help = "an option of the network's class in models.py: widths=16,32,88,112,160"
@@ -90,6 +113,10 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     add("--batch-size", type=positive_int, default=16, help="faces a step")
     precision_help = "number format of the training; auto: 16 bits where the processor has instructions for them"
     add("--precision", choices=("auto", *PRECISIONS), default="auto", help=precision_help)
+
+
+def add_data_and_run(add: Callable) -> None:
+    """The options that say which faces are learned, where it runs and what it writes."""
     data_help = "data set to train on, several times for several (default: data/ if it is there, else data/sample)"
     add("--data", type=Path, action="append", help=data_help)
     add("--cache-dir", type=Path, default=image_cache.default_folder(), help="folder for decoded images")
@@ -115,23 +142,6 @@ def parse_arguments(line: Sequence[str] | None = None) -> Settings:
     add("--tensorboard", type=Path, nargs="?", const=TENSORBOARD, metavar="DIR", help=events_help)
     add("--resume", action="store_true", help="go on from last.pt in --output-dir")
     add("--dry-run", action="store_true", help="two steps, a validation, nothing written")
-    add_overwrite(p)
-    # The recipe's values are the defaults of its options.
-    p.set_defaults(**RECIPES[p.get_default("recipe")])  # for --help
-    p.set_defaults(**RECIPES[p.parse_args(line).recipe])
-    args = p.parse_args(line)
-    del args.recipe
-    # Defaults that depend on other options, or on what is here
-    if args.data is None:
-        args.data = [default_data()]
-        drawn = " (the drawn sample; python prepare.py download gets real faces)"
-        print(f"data: {args.data[0]}{drawn if args.data[0] == SAMPLE_DIR else ''}")
-    if args.output_dir is None:
-        args.output_dir = default_folder(args.data, args.model)
-    if args.tensorboard is TENSORBOARD:
-        args.tensorboard = args.output_dir / TENSORBOARD
-    args.model_option = dict(read_option(args.model, text) for text in args.model_option)
-    return args
 
 
 def default_folder(data: Sequence[Path], model: str) -> Path:

@@ -227,35 +227,68 @@ def look(args) -> np.ndarray:
     from training import inspection
 
     network = inspection.open_network(args.checkpoint, keypoints=args.command not in ("filters", "features"))
-    name, image = f"{network.checkpoint['model']} ({args.checkpoint.name})", read_image(args.image)
-    if args.command == "photo":
-        trace = inspection.follow(network, image, args.image, default_detector())
-        return networks.rendered(networks.plot_trace(trace, name))
-    picture = inspection.shown_to(network, image, args.image, default_detector())
-    if args.command == "filters":
-        figure = networks.plot_filters(inspection.first_filters(network, picture), name)
-    elif args.command == "features":
-        maps = inspection.layer_maps(network, picture)
-        layer = inspection.choose_layer(maps, picture, args.layer)
-        figure = networks.plot_features(layer, maps[layer], picture, name)
-    elif args.command == "heatmaps":
-        maps = inspection.needed_heat_maps(network, picture)
-        figure = networks.plot_heat_maps(picture, maps, network(picture[None]), args.points, name)
-    elif args.command == "occlusion":
-        figure = networks.plot_occlusion(picture, inspection.occlude(network, picture), args.points, name)
-    else:
-        points, (own, *_), others = inspection.other_annotators(network, picture)
-        figure = networks.plot_annotators(picture, points, others, own, name)
-    return networks.rendered(figure)
+    _, plot = SEEING[args.command]
+    return networks.rendered(plot(network, args, f"{network.checkpoint['model']} ({args.checkpoint.name})"))
 
 
-SEEING = {  # a network's work on a photo
-    "photo": "how a photo becomes points, step by step",
-    "filters": "the filters that a network begins with, and what they find",
-    "features": "the maps of a layer",
-    "heatmaps": "where a network believes that points are",
-    "occlusion": "which parts of a face move its points when they are hidden",
-    "annotators": "how the annotators of its data sets differ, as a network learned it",
+def input_of(network, args) -> np.ndarray:
+    """The network's input for the photo, see `inspection.shown_to`."""
+    from training import inspection
+
+    return inspection.shown_to(network, read_image(args.image), args.image, default_detector())
+
+
+def photo(network, args, name: str):
+    from training import inspection
+
+    return networks.plot_trace(inspection.follow(network, read_image(args.image), args.image, default_detector()), name)
+
+
+def filters(network, args, name: str):
+    from training import inspection
+
+    return networks.plot_filters(inspection.first_filters(network, input_of(network, args)), name)
+
+
+def features(network, args, name: str):
+    from training import inspection
+
+    picture = input_of(network, args)
+    maps = inspection.layer_maps(network, picture)
+    layer = inspection.choose_layer(maps, picture, args.layer)
+    return networks.plot_features(layer, maps[layer], picture, name)
+
+
+def heatmaps(network, args, name: str):
+    from training import inspection
+
+    crop = input_of(network, args)
+    heat = inspection.needed_heat_maps(network, crop)
+    return networks.plot_heat_maps(crop, heat, network(crop[None]), args.points, name)
+
+
+def occlusion(network, args, name: str):
+    from training import inspection
+
+    crop = input_of(network, args)
+    return networks.plot_occlusion(crop, inspection.occlude(network, crop), args.points, name)
+
+
+def annotators(network, args, name: str):
+    from training import inspection
+
+    crop = input_of(network, args)
+    points, (own, *_), others = inspection.other_annotators(network, crop)
+    return networks.plot_annotators(crop, points, others, own, name)
+
+
+SEEING = {  # a network's work on a photo: what the command shows, and what makes a matplotlib Figure of it
+    "photo": ("how a photo becomes points, step by step", photo),
+    "filters": ("the filters that a network begins with, and what they find", filters),
+    "features": ("the maps of a layer", features),
+    "heatmaps": ("where a network believes that points are", heatmaps),
+    "occlusion": ("which parts of a face move its points when they are hidden", occlusion),
+    "annotators": ("how the annotators of its data sets differ, as a network learned it", annotators),
 }
 COMMANDS = {
     "samples": ("faces of a data set with their keypoints", samples),
@@ -263,7 +296,7 @@ COMMANDS = {
     "transforms": ("one face through each transform", transforms),
     "landmarks": ("the numbered picture of the 68 points", lambda args: draw_landmarks()),
     "history": ("the curves of several trainings over each other", history),
-    **{name: (help_, look) for name, help_ in SEEING.items()},
+    **{name: (help_, look) for name, (help_, _) in SEEING.items()},
 }
 POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # the default of --points
 

@@ -44,8 +44,8 @@ TESTS = {  # a file: its tests, tests/test_NAME.py
     "face68/formats.py": ["formats"],
     "training/losses.py": ["losses"],
     "data_load.py": ["data_load"],
-    "training/keypoints.py": ["calibration", "tasks"],
-    "training/checkpoint.py": ["checkpoint"],
+    "training/keypoints.py": ["tasks", "recipes", "calibration"],
+    "training/checkpoint.py": ["checkpoint", "fine_tuning"],
     "face68/annotators.py": ["annotators"],
 }
 LIBRARIES = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "pandas", "matplotlib.figure")  # slow to load
@@ -88,7 +88,7 @@ class QuickestFirst:
         self.times = json.loads(times.read_text()) if times.exists() else {}
 
     def pytest_collection_modifyitems(self, items: list) -> None:
-        items[:] = [item for item in items if "command" not in item.fixturenames]
+        items[:] = [item for item in items if not {"command", "warm"} & {*item.fixturenames}]
         items.sort(key=lambda item: (item.path, self.times.get(item.nodeid, 0)))
 
     def pytest_runtest_logreport(self, report) -> None:

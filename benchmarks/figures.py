@@ -1,6 +1,5 @@
 """Plots of times and films."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,23 +28,6 @@ def plot_speed(rows: Sequence[dict]):
     axes.margins(x=0.2)
     axes.set_ylim(bottom=0, top=1.15 * axes.get_ylim()[1])
     plain_log_ticks(axes.xaxis)
-    return figure
-
-
-def plot_parts(rows: Sequence[dict]):
-    """The parts of a photo's time, one after the other. A matplotlib Figure.
-
-    rows: name, ms and share of each part, in their order.
-    """
-    figure, axes = new_figure(8, 2.8)
-    start = 0.0
-    for row, color in zip(rows, itertools.cycle(COLORS), strict=False):
-        label = f"{row['name']}: {row['ms']:.2f} ms, {row['share']:.0%}"
-        axes.barh(0, row["ms"], left=start, color=to_hex(color), edgecolor="white", label=label)
-        start += row["ms"]
-    axes.set(xlim=(0, start), yticks=[], xlabel="ms", title="Where the time of a photo goes")
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

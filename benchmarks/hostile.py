@@ -269,6 +269,7 @@ OTHERS = {  # by name, how each differs from a `tiny` network that can be used
     "floats": {"kind": 1},
     "colour": {"shape": (3, 112, 112)},
     "any size": {"shape": (1, "h", "w")},
+    "another size": {"shape": (1, 9, 9)},
     "other output": {"gives": "boxes"},
     "67 points": {"points": 67},
 }
@@ -311,7 +312,6 @@ NAMES = (
     *("\x00.jpg", "a\nb.jpg", "training", "C:\\a.jpg", "~/a.jpg", "\x1b[31m.jpg", "-", "./{name}"),
     *("../training/{name}", "{folder}/training/{name}"),
 )
-GOOD_NAMES = {"./{name}"}
 SHIFTS = (
     *("{", "", "[]", "7", "null", '"x"', '{"x": true}', '{"x": "0.1"}', '{"x": null}', '{"x": [0]}', '{"z": 1}'),
     *('{"x": 1}', '{"x": -1e3}', '{"slant": 9}', '{"x": NaN}', '{"x": 1e400}', '{"x_pixels": 1e30}', "\udcff"),

@@ -11,7 +11,6 @@ import numpy as np
 
 from benchmarks.peers import DlibDetector, YuNet, installed
 from benchmarks.photos import annotators, as_labelled, labelled, landmarker_of
-from benchmarks.pose import YAWS
 from benchmarks.tables import Tables
 from benchmarks.timing import one_core
 from evaluation.metrics import failure_rate, labelled_face, nme
@@ -20,6 +19,7 @@ from face68.detect import DETECTORS, Detector, Given, WholeFrame, open_detector
 from face68.landmarker import Landmarker, is_trusted
 from face68.measures import measure
 
+YAWS = tuple(itertools.pairwise((0, 15, 30, 45, 60, 90)))  # degrees to either side: the groups of faces
 WRONG = 0.2  # from this NME on points are not inexact but elsewhere
 
 

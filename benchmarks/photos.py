@@ -1,8 +1,6 @@
-"""Photos: accuracy and time of ours and others', where our time goes, and photos as a stream."""
+"""Photos: accuracy and time of ours and of others'."""
 
 import io
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,7 @@ from PIL import Image
 from benchmarks import figures
 from benchmarks.peers import Dlib, EnlargedDlib, MediaPipe, Ours, accuracy, installed
 from benchmarks.tables import Tables
-from benchmarks.timing import clocked, divide, in_turn, one_core, part_rows, peak_memory, time_rows
+from benchmarks.timing import in_turn, one_core, time_rows
 from cli.weights import open_coarse_network, open_network
 from data_load import open_split
 from datasets.layout import split_by_person
@@ -23,15 +21,12 @@ from face68.annotators import to_annotator
 from face68.detect import open_detector
 from face68.files import InputError
 from face68.images import read_image
-from face68.inputs import find_images, glance_at_source
 from face68.landmarker import Landmarker
 from face68.network import Network, Predictions
-from face68.photos import find_faces
 from plots import style
 
-SPEED, PHOTO_TIME = "speed.png", "photo_time.png"
+SPEED = "speed.png"
 PHOTO_SIDE = 640  # px, the longer side of a photo whose time is measured
-WARM_UP = 8  # photos of a stream that are predicted before, for whatever happens once only
 
 
 # --- Photos and networks --------------------------------------------------------------------------------------
@@ -83,7 +78,7 @@ def landmarker_of(network: Path, *arguments, **options) -> Landmarker:
 
 
 def compare_photo(args) -> Tables:
-    """A photo of 640 px to its points: ms and NME, ours and others'; and where our time goes, from JPEG to JPEG.
+    """A photo of 640 px to its points: ms and NME, ours and others'.
 
     "NME offsets off" is that of the faces found, less each point's mean offset, since annotations differ in where
     points belong (see `peers.without_offsets`); in "NME all" a face that was missed counts as 30%.
@@ -100,14 +95,8 @@ def compare_photo(args) -> Tables:
         peers = {peer.name: peer for peer in installed(*peers_of(args, Dlib))}
         samples = ((read_image(photo), points) for photo, points in zip(photos, truth, strict=True))
         rows = system_rows(ours | peers, peers, samples, args.rounds, annotators(args))
-        landmarker = clocked(landmarker_of(args.network, *find))
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder, "drawn.jpg")
-            runs = [divide(landmarker, photo, picture) for photo in photos for _ in range(args.rounds)]
-    parts = part_rows(runs)
     style.save_figure(figures.plot_speed(rows), args.output_dir / SPEED)
-    style.save_figure(figures.plot_parts(parts), args.output_dir / PHOTO_TIME)
-    return {"photo": rows, "parts": parts}
+    return {"photo": rows}
 
 
 def compare_peers(args) -> Tables:
@@ -158,37 +147,3 @@ def system_rows(
         if isinstance(find, Landmarker):
             predicted[name] = as_labelled(predicted[name], find.network, annotators)
     return [row | accuracy(np.stack(predicted[row["name"]]), np.stack(truth)) for row in rows]
-
-
-def compare_stream(args) -> Tables:
-    """Photos a second: reading, finding, predicting one after the other, and as a stream; and the stream's memory.
-
-    The stream reads as predict.py --no-pictures does, large JPEG files at a half, quarter or eighth.
-    """
-    landmarker = landmarker_of(args.network)
-    paths = find_images(args.folder)
-    paths = [str(paths[i % len(paths)]) for i in range(args.count)]
-    for path in paths[:WARM_UP]:
-        landmarker(read_image(path))
-    rows = []
-    for turn in (1, 2):
-        start = time.perf_counter()
-        plain = [landmarker(read_image(path)) for path in paths]
-        middle = time.perf_counter()
-        peaks, streamed = [], []
-        for photo in find_faces(landmarker, paths, read_image, glance_at_source):
-            streamed.append(photo.faces)
-            peaks.append(peak_memory())
-        end = time.perf_counter()
-        rows.append(
-            {
-                "name": f"round {turn}",
-                "photos": len(paths),
-                "rate_plain_loop": len(paths) / (middle - start),
-                "rate_stream": len(paths) / (end - middle),
-                "same_faces": all(len(a) == len(b) for a, b in zip(plain, streamed, strict=True)),
-                "mib_after_a_tenth": peaks[len(peaks) // 10],
-                "mib_at_the_end": peaks[-1],
-            }
-        )
-    return {"stream": rows}

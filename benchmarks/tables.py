@@ -23,9 +23,7 @@ Tables = dict[str, list[dict]]  # by name
 
 UNITS = {  # by the first word of a column's name: its word in the heading, and the format of its values
     "ms": ("ms", ".2f"),
-    "mib": ("MiB", ".0f"),
     "mb": ("MB", ".1f"),
-    "rate": ("photos/s", ".1f"),
     "ratio": ("×", ".2f"),
     "share": ("share", ".1%"),
     "found": ("found", ".1%"),

@@ -1,21 +1,25 @@
 """How far a data set's labels lie off the faces: `python prepare.py shift DIR --checkpoint C`.
 
-Annotators or their tools may put all points a little to one side. Two kinds of network show it:
+Annotators or their tools may put all points a little to one side. Two kinds of network show that shift, b = (b_x, b_y).
 
-1. One trained on these labels as they are, without mirroring or turning (`train.py --published-labels`), learns their
-   shift b too, as an offset in the picture's own directions. Its points for an image and for the mirrored image,
-   mirrored back, then differ by 2b sideways. Turning shows both directions: the points of the image turned by +t and by
-   -t, each turned back, differ by 2 sin(t) (b_y, -b_x). A network's pull towards upright faces adds to both, and that
-   may be as much as the shift itself: compare with a set whose labels are right.
-2. One trained on other labels, mirrored and turned, puts its points where those annotators would. By symmetry it has
-   no sideways shift of its own; up and down, the difference is between two annotators and only as good as theirs.
-   Nor can it put the right half of faces lower than the left one: where labels do, they are slanted.
+1. A network trained on these labels as published, without mirroring or turning (`train.py --published-labels`). It
+   learns b as a constant offset. Two experiments make b visible:
+   - It predicts an image and its mirror image, whose points are mirrored back. The two predictions differ by 2 b_x.
+   - It predicts an image turned by +t and by -t, whose points are turned back. They differ by 2 sin(t) (b_y, -b_x).
+   A network also prefers upright faces. That adds to both differences and may be as large as the shift, so compare
+   with a data set whose labels are right.
+2. A network trained on other labels, with mirroring and turning. It predicts where those other annotators would have
+   put the points. Mirroring leaves it without a sideways shift and without a slant (one half of the face lower than
+   the other), so both come from the labels that are measured. Up and down the two annotators only differ: nobody can
+   say which of them is right.
 
 Figures are fractions of the distance between the outer eye corners, positive to the right and down, with 95% intervals
-by bootstrap over people. Faces that the network was trained on are left out. A shift may have two parts, which a line
-through the faces of all sizes tells apart: one that grows with the face, as the cells of a heat map do, and one in
-pixels, as from counting from 1 or from cutting off decimals. Only real sizes do: where photos were reduced to one size,
-eyes are near each other in turned heads, not in small ones, and all of the shift looks like pixels.
+by bootstrap over people. Faces that the network was trained on are left out.
+
+A shift may have two parts: one that grows with the face, as the cells of a heat map do, and one in pixels, as from
+counting from 1 or from cutting off decimals. A line fitted over faces of all sizes separates them. That works for
+photos at their own size alone. Where all were reduced to one size, the eyes are near each other in turned heads and not
+in small ones, and the whole shift looks like one in pixels.
 """
 
 import math
@@ -39,12 +43,12 @@ EYES = list(REGIONS["eyes"])
 
 
 def measure(directory: Path, network, picture: Path) -> None:
-    """Print how far the labels in `directory` lie off the faces by a checkpoint's network, and write the eyes' picture.
+    """Measure the labels in `directory` with a checkpoint's network: print their shift, write a picture of the eyes.
 
     network: a `training.checkpoint.TorchNetwork`.
 
     Raises:
-        InputError: the data set can't be used, or all faces took part in its training.
+        InputError: the data set can't be used, or the network was trained on all of its faces.
     """
     landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
     data = open_split(directory, "training").preload()
@@ -80,20 +84,23 @@ def measure(directory: Path, network, picture: Path) -> None:
 
 
 def mirror_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
-    """b of each face (N, 2): half of what the mirrored image's points, mirrored back, differ from the image's."""
+    """The shift b by each face, (N, 2): half of what separates the image's points from the mirror image's."""
     difference = predict(landmarker, data) - predict(landmarker, data, mirror=True)
     return _in_eye_distances(difference, data).mean(axis=1) / 2
 
 
 def turn_disagreement(landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float) -> np.ndarray:
-    """b of each face (N, 2), from its image turned by `degrees` either way."""
+    """The shift b by each face, (N, 2), from its image turned by `degrees` to either side."""
     difference = predict(landmarker, data, degrees=degrees) - predict(landmarker, data, degrees=-degrees)
     dx, dy = _in_eye_distances(difference, data).mean(axis=1).T / (2 * math.sin(math.radians(degrees)))
     return np.column_stack([-dy, dx])
 
 
 def label_offsets(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.ndarray:
-    """How far each label lies from the network's point, (N, 68, 2); both views of a face count, so x is unbiased."""
+    """How far each label lies from the network's point, (N, 68, 2).
+
+    That point is the mean over the image and its mirror image, so that the network adds no sideways shift.
+    """
     symmetric = (predict(landmarker, data) + predict(landmarker, data, mirror=True)) / 2
     return _in_eye_distances(data.keypoints - symmetric, data)
 
@@ -101,7 +108,7 @@ def label_offsets(landmarker: Landmarker, data: FacialKeypointsDataset) -> np.nd
 def predict(
     landmarker: Landmarker, data: FacialKeypointsDataset, degrees: float = 0.0, mirror: bool = False
 ) -> np.ndarray:
-    """Keypoints (N, 68, 2) px of the image from crops around the labels, turned clockwise or mirrored."""
+    """Keypoints (N, 68, 2) px of the image; the network sees crops around the labels, turned clockwise or mirrored."""
     images = [data.image(i) for i in range(len(data))]
     boxes = [geometry.box_of(points) for points in data.keypoints]
     return landmarker.predict(images, boxes, [degrees] * len(data), mirror).keypoints
@@ -117,7 +124,7 @@ def eyes_sheet(data: FacialKeypointsDataset) -> np.ndarray:
     for i in chosen:
         eyes = np.full((NUM_LANDMARKS, 2), np.nan)
         eyes[EYES] = data.keypoints[i, EYES]
-        box = geometry.box_of(eyes[EYES])  # one for both, so that the labels move and not the eyes
+        box = geometry.box_of(eyes[EYES])  # the same for both halves: so the labels move and not the eyes
         halves = [
             face_tile(data.image(i), points, box=box, margin=1.4, side=640)[165:475]  # no more than the eyes
             for points in (eyes + data.label_shifts[i], eyes)
@@ -133,7 +140,9 @@ def _in_eye_distances(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.n
 
 
 def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarray:
-    """The two parts of a shift: shift · eyes = fraction · eyes + pixels, by least squares in units of the eye distance.
+    """Fit shift · eyes = fraction · eyes + pixels: the part of a shift that grows with the face, and the constant one.
+
+    Least squares, with residuals in eye distances.
 
     shifts: of each face, (N,), fractions of its eye distance; eyes: that distance, (N,) px; people: whose face it is.
 
@@ -152,8 +161,8 @@ def grown_and_constant(shifts: np.ndarray, eyes: np.ndarray, people) -> np.ndarr
 def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
     """How much further down labels lie for each pixel to the right, with its 95% interval, (3,).
 
-    offsets: `label_offsets`. A point and its mirror image on the other half of the face are compared, so what a
-    network puts higher or lower on both halves does not count.
+    offsets: `label_offsets`. Each point is compared with its counterpart on the other half of the face. So an offset
+    that both halves share does not count.
     """
     down, x = offsets[..., 1], data.keypoints[..., 0] / inter_ocular(data.keypoints)[:, None]  # (N, 68)
     lower, across = down - down[:, FLIP], x - x[:, FLIP]
@@ -161,7 +170,7 @@ def slant(offsets: np.ndarray, data: FacialKeypointsDataset) -> np.ndarray:
 
 
 def _parts(shifts: np.ndarray, data: FacialKeypointsDataset, columns: int = 2) -> str:
-    """Two lines on shifts (N, 2): what grows with the face, and what is the same for all; nothing of few people."""
+    """Two lines on shifts (N, 2), see `grown_and_constant`; "" for fewer than five people."""
     if len(set(data.people)) < 5:
         return ""
     eyes = inter_ocular(data.keypoints)

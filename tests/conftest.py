@@ -153,16 +153,17 @@ def trained():
 def train_here(monkeypatch, capsys):
     """Run train.py in this process: its exit status, stdout and stderr. Raises what it raises: InputError, SystemExit.
 
-    whole: whether it ends with its last pictures and best.onnx, which take seconds.
+    pictures, export: whether it ends with its last pictures and with best.onnx, which take seconds.
     """
-    ends = {name: getattr(train, name) for name in ("draw_results", "export_best")}
+    draw, write = train.draw_results, train.export_best
 
-    def run(*arguments, whole: bool = False) -> SimpleNamespace:
-        for name, end in ends.items():
-            monkeypatch.setattr(train, name, end if whole else lambda *_: None)
+    def run(*arguments, pictures: bool = False, export: bool = False) -> SimpleNamespace:
+        monkeypatch.setattr(train, "draw_results", draw if pictures else lambda *_: None)
+        monkeypatch.setattr(train, "export_best", write if export else lambda *_: None)
         monkeypatch.setattr(sys, "argv", list(map(str, ["train.py", *arguments])))
         capsys.readouterr()
-        handlers = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
+        signals = [*SIGNALS, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else [])]  # which Windows hasn't
+        handlers = {number: signal.getsignal(number) for number in signals}
         try:
             status = train.main()
         finally:

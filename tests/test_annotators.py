@@ -138,6 +138,10 @@ def test_what_a_network_expects_of_other_labels(faces):
     np.testing.assert_allclose(off, np.tile(np.linalg.norm(offsets, axis=1), (len(faces), 1)), atol=1e-5)
     expected = np.sqrt((2 * factor) ** 2 + (scatter * sides) ** 2)
     np.testing.assert_allclose(theirs.errors, np.tile(expected[:, None], (1, 68)), rtol=1e-5)
+    mixed = to_annotator(predicted, network, ["nobody", PUBLIC, IBUG, PUBLIC])
+    for i, expected in enumerate((predicted, theirs, predicted, theirs)):
+        np.testing.assert_allclose(mixed.keypoints[i], expected.keypoints[i], rtol=1e-6)
+        np.testing.assert_allclose(mixed.errors[i], expected.errors[i], rtol=1e-6)
     missed = predicted._replace(keypoints=faces * np.nan)
     assert np.isnan(to_annotator(missed, network, PUBLIC).keypoints).all()
 

@@ -44,7 +44,7 @@ from datasets.layout import LabelShift, fold_of, split_by_person
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import write_pts
-from face68.geometry import CropPolicy, box_of, denormalize_keypoints, normalize_keypoints, overlap
+from face68.geometry import CropPolicy, box_of, overlap
 from face68.landmarks import FLIP, upright_frame
 
 
@@ -137,13 +137,6 @@ def test_normalize_to_the_edges_of_the_image():
 def test_normalize_as_the_course_does():
     sample = {"image": np.zeros((200, 200, 3), np.uint8), "keypoints": np.full((68, 2), 150, np.float32)}
     assert (Normalize(center=100, scale=50)(sample)["keypoints"] == 1).all()
-
-
-@given(st.integers(1, 500), st.integers(1, 500), st.floats(-600, 600), st.floats(-600, 600))
-def test_denormalize_is_the_way_back(height, width, x, y):
-    point = np.array([[x, y]], np.float32)
-    back = denormalize_keypoints(normalize_keypoints(point, height, width), height, width)
-    np.testing.assert_allclose(back, point, atol=1e-2)
 
 
 def test_to_tensor_shapes():

@@ -9,7 +9,6 @@ from conftest import PRETRAINED, SAMPLE, SHIPPED, one_line_error
 import evaluate
 from data_load import open_split
 from evaluation import metrics
-from evaluation.metrics import is_near, labelled_face
 from evaluation.tables import stored_curves
 from face68 import geometry
 from face68.files import InputError, sha256
@@ -84,9 +83,6 @@ def test_a_users_file_is_not_replaced(tmp_path, monkeypatch):
             evaluate.main()
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
-    evaluate.main()
-    args = evaluate.parse_arguments()
-    evaluate.check_files(args, args.checkpoint)  # what it wrote itself is
 
 
 def test_no_data_is_one_line(in_process):
@@ -215,19 +211,3 @@ def test_an_empty_test_set_is_one_line(tmp_path, monkeypatch):
     args = parsed(monkeypatch, tmp_path, "--data", tmp_path, "--split", "challenging")
     with pytest.raises(InputError, match="no labelled challenging face here; choose another split or fold"):
         evaluate.open_data(args)
-
-
-def test_the_labelled_face_is_the_one_at_the_labels():
-    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-    points = np.column_stack([30 + 20 * np.cos(angles), 70 + 20 * np.sin(angles)])
-    true = geometry.box_of(points)
-    assert is_near(true, points) and is_near(true + 10, points)
-    assert not is_near(true + 30, points)
-    assert not is_near([0, 40, 90, 130], points) and not is_near([25, 65, 35, 75], points)
-    there, less_sure = (Face(tuple(box), score, points) for box, score in ((true, 0.8), (true + 5, 0.7)))
-    elsewhere = Face(tuple(true + 60), 0.9, points + 60)
-    assert labelled_face([elsewhere, less_sure, there], points) is there
-    assert labelled_face([elsewhere], points) is None
-    badly_framed, badly_placed = Face(tuple(true + 60), 0.9, points), Face(tuple(true), 0.9, points + 60)
-    assert labelled_face([badly_framed], points) is badly_framed
-    assert labelled_face([badly_placed], points) is badly_placed

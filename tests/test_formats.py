@@ -518,6 +518,7 @@ def spoiled_face(**changes) -> str:
         (spoiled_face(keypoints=[[1, 2]] * 67 + [[1]]), "image 1, face 1: box of 4"),
         (spoiled_face(keypoints=[[1, None]] * 68), "image 1, face 1: box of 4"),
         (spoiled_face(keypoints=[[1, float("nan")]] * 68), "image 1, face 1: box of 4"),
+        (spoiled_face(keypoints=[[1, 1e300]] * 68), "image 1, face 1: box of 4"),
     ],
 )
 def test_json_errors(tmp_path, text, problem):

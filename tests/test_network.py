@@ -104,28 +104,6 @@ def test_a_file_of_this_form_is_a_network(tmp_path):
     assert outputs.errors is None and outputs.face_scores is None
 
 
-OURS = {"face68": FORMAT, "policy": POLICY}
-OTHERS = {
-    "foreign": {},
-    "another format": OURS | {"face68": "99"},
-    "no policy": {"face68": FORMAT},
-    "a bad policy": OURS | {"policy": '{"size": "large"}'},
-    "no JSON": OURS | {"policy": "{"},
-    "another size than it says": OURS | {"shape": (1, 9, 9)},
-    "colour": OURS | {"shape": (3, 8, 8)},
-    "another input": OURS | {"takes": "images"},
-    "another output": OURS | {"gives": "boxes"},
-    "other points": OURS | {"points": 5},
-}
-
-
-@pytest.mark.parametrize("kind", OTHERS)
-def test_another_network_is_one_line(tmp_path, kind):
-    path = tmp_path / "net.onnx"
-    tiny(path, **{"shape": SMALL} | OTHERS[kind])
-    one_line_refusal(path)
-
-
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "text", "cut"])
 def test_what_cannot_be_read_is_one_line(tmp_path, kind, capfd):
     path = tmp_path / "net.onnx"

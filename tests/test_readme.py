@@ -97,7 +97,7 @@ def test_there_are_commands_and_many_are_run():
     assert len(COMMANDS) >= 20 and sum(map(is_run, COMMANDS)) >= 8 and SNIPPETS
 
 
-# Runs in the copy, once for all: torch is imported once. stdin: a line of JSON, [[kind, what], …]; a result each.
+# Runs in the copy, once for all: torch is imported once. Its argument is JSON, [[kind, what], …]; a result each.
 DRIVER = r"""
 import argparse, contextlib, io, json, runpy, sys, time, traceback
 
@@ -117,7 +117,12 @@ def run(script, arguments, piped):
         sys.stdin = io.TextIOWrapper(open(piped, "rb"))
     runpy.run_path(script, run_name="__main__")
 
-for kind, what in json.load(sys.stdin):
+# Coarser pictures, and fewer places to hide: both take time.
+import plots.networks, plots.style, training.inspection
+plots.networks.DPI = plots.style.DPI = 40
+training.inspection.STEPS = 3
+
+for kind, what in json.loads(sys.argv[1]):
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     status, began = 0, time.perf_counter()
     argparse.ArgumentParser.parse_args = accept if kind == "accept" else parse
@@ -170,9 +175,9 @@ def readers_copy(tmp_path, tiny, photos):
 
 def drive(folder, jobs) -> list:
     """The driver's result of each job: a status, 0 where all is well, what was printed, and the seconds it took."""
-    line = [sys.executable, "-c", DRIVER]
-    text = json.dumps(jobs)
-    result = subprocess.run(line, input=text, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+    (folder / "driver.py").write_text(DRIVER, encoding="utf-8")
+    line = [sys.executable, "driver.py", json.dumps(jobs)]
+    result = subprocess.run(line, cwd=folder, capture_output=True, text=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

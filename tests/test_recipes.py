@@ -103,5 +103,6 @@ def test_the_heat_maps_loss_has_its_weight(settings):
         loss = KeypointTask(chosen).loss(train.create_untrained(chosen, torch.device("cpu")).train(), batch)
         parts = loss.parts
         assert loss.total.item() == pytest.approx((parts["points"] + weight * parts["heatmaps"]).item(), rel=1e-6)
+        assert loss.auxiliary.item() == pytest.approx((parts["errors"] + parts["face"]).item(), rel=1e-6)
         losses[weight] = parts["heatmaps"].item()
     assert losses[0] == losses[0.5] > 0.1

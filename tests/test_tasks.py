@@ -89,6 +89,14 @@ def opened(tiny, monkeypatch):
     return open_task
 
 
+@pytest.mark.parametrize(("model", "share"), [("net", 0.0), ("heatmap", 0.1)])
+def test_only_a_network_with_a_face_score_learns_from_what_is_no_upright_face(opened, model, share):
+    data, upright = opened(model)[0].load()[0], []
+    for data.epoch in range(60):
+        upright += [data[key]["is_upright_face"] for key in data.order()]
+    assert 1 - np.mean(upright) == pytest.approx(share, abs=0.4 * share)
+
+
 @pytest.mark.parametrize("model", ["net", "detector"])
 def test_looking_at_an_untrained_network_draws_nothing_at_random(model, opened):
     task, data, network, again = opened(model)

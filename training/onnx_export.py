@@ -13,6 +13,7 @@ import json
 import logging
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +112,6 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
     Static quantization: the ranges of the maps are those that training samples give, each channel of weights has its
     own scale. Weights have 7 bits, or sums of products would overflow on processors without VNNI.
 
-    Three parts stay in float: the first convolution, which has few channels and is faster so; all behind the last
-    convolution, which reads coordinates off the maps; and a detector's last convolution, whose outputs have different
-    ranges but would share one scale.
-
     pictures: training samples, crops (N, S, S) or pictures (N, 3, H, W) uint8.
 
     Raises:
@@ -125,7 +122,6 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     is_detector = pictures.ndim == 4
-
     batches = iter({"pictures": one[None]} if is_detector else {"crops": one[None, None]} for one in pictures)
 
     class Samples(CalibrationDataReader):
@@ -135,17 +131,12 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
     with tempfile.TemporaryDirectory() as folder, atomic_path(output) as temporary, _quiet():
         prepared = Path(folder, "prepared.onnx")
         quant_pre_process(exported, prepared, skip_symbolic_shape=True)
-        nodes = onnx.load(prepared).graph.node  # in the order of computation
-        convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
-        if len(convolutions) < 2:
-            raise InputError(f"{output}: 8 bits are for networks of several convolutions; export without --int8")
-        first, last = convolutions[0], convolutions[-1]
         quantize_static(
             prepared,
             temporary,
             Samples(),
             op_types_to_quantize=INT8_OPERATORS,
-            nodes_to_exclude=[node.name for node in (nodes[first], *nodes[last + (0 if is_detector else 1) :])],
+            nodes_to_exclude=_nodes_in_float(onnx.load(prepared).graph.node, is_detector, output),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -153,6 +144,23 @@ def quantize(exported: str | Path, output: str | Path, pictures: np.ndarray) -> 
         )
         entries = {entry.key: entry.value for entry in onnx.load(exported).metadata_props if entry.key != "crc32"}
         _write(onnx.load(temporary), temporary, entries | {"precision": "int8"})
+
+
+def _nodes_in_float(nodes: Sequence, is_detector: bool, output: str | Path) -> list[str]:
+    """The names of the nodes that 8 bits are not for; `nodes` are all, in the order of computation.
+
+    They are the first convolution, which has few channels and is faster in float; all behind the last convolution,
+    which reads coordinates off the maps; and a detector's last convolution, whose outputs have different ranges but
+    would share one scale.
+
+    Raises:
+        InputError: there are less than two convolutions.
+    """
+    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+    if len(convolutions) < 2:
+        raise InputError(f"{output}: 8 bits are for networks of several convolutions; export without --int8")
+    first, last = convolutions[0], convolutions[-1]
+    return [node.name for node in (nodes[first], *nodes[last + (0 if is_detector else 1) :])]
 
 
 def describe(network: Torch) -> dict[str, str]:

@@ -8,10 +8,11 @@ from the time to a `Frame`. The camera is fitted to the actor's calm, frontal fa
 and `centre`, and stays fixed while the head turns and the mouth opens. (A single picture, see `scene.draw`, is fitted
 to the face as it is.)
 
-The truth is exact: keypoints, blink and mouth_open of the script, and the pose, (yaw, pitch, roll) in degrees with
-the signs of `Frame`, by which `pose.rotation` turns the head. The pose is relative to the line of sight to the head,
-which meets the picture between the eyes of the calm face, at `Seen.axis`: a perspective fit with that axis and
-`Seen.focal` finds it. One with an axis through the mean of the points finds the head turned up to 5° further.
+The truth is exact: the keypoints; blink and mouth_open as the script has them; and the pose, the angles (yaw, pitch,
+roll) in degrees that `pose.rotation` turns the head by, with the signs of `Frame`. The pose is relative to the line of
+sight to the head. That line meets the picture at `Seen.axis`, between the eyes of the calm face. A perspective fit
+finds the pose if it takes this point as its optical axis, and `Seen.focal` as its focal length. If it takes the mean of
+the points instead, it finds the head turned up to 5° further.
 
 There is no motion blur. Each frame has new noise, and the background stays the same.
 """
@@ -43,14 +44,14 @@ BOARD_COLOUR = (126.0, 104.0, 82.0)  # RGB
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The truth about an actor in a frame, that is, with any keypoint in the picture.
+    """The truth about an actor in a frame who has at least one keypoint in the picture.
 
     keypoints: (68, 2) float64 px, hidden ones included.
     pose: yaw, pitch, roll in degrees, see above.
     axis, focal: the point where the optical axis of the head's camera meets the picture, and its focal length, all px.
     blink, mouth_open: 0 … 1.
-    hidden: the share of keypoints behind another actor or the board, or outside the picture. Those that the head itself
-        hides, by hair or by turning away, don't count.
+    hidden: the share of keypoints that lie behind another actor, behind the board or outside the picture. A keypoint
+        that the head's own hair or its turning hides doesn't count.
     """
 
     identity: int
@@ -118,7 +119,7 @@ def frames(name: str, seed: int = 0) -> Iterator[FilmFrame]:
 
 
 def posed_actors(film: Film, time: float) -> list[Posed]:
-    """The actors who are in the picture, or whose shoulders may be, the farthest first."""
+    """The actors of whom a part may be in the picture, their shoulders for example; the farthest first."""
     posed = []
     for identity, actor in enumerate(film.actors, start=1):
         frame = actor.script(time)
@@ -146,11 +147,11 @@ def seen_actors(film: Film, time: float, posed: Sequence[Posed]) -> list[Seen]:
 
 
 def is_behind(keypoints: np.ndarray, nearer: Posed, video: Video) -> np.ndarray:
-    """Which points (68, 2) px lie behind a nearer actor: (68,). Good to a few px of the picture."""
+    """Which points (68, 2) px lie behind a nearer actor: (68,). Its outline is exact to a few px of the picture."""
     camera = nearer.camera
     if np.abs(keypoints[:, 0] - camera.offset[0]).min() > REACH * camera.scale:
         return np.zeros(len(keypoints), bool)
-    # pixel centres are at integers: those of the small picture lie between those of the large one
+    # Pixel centres are at integers in both pictures: those of the small one lie between those of the large one.
     small = Camera(camera.scale * OUTLINE_SCALE, (camera.offset + 0.5) * OUTLINE_SCALE - 0.5)
     width, height = (round(n * OUTLINE_SCALE) for n in video.size)
     picture = Picture(np.zeros((height, width, 3), np.float32), small, video, supersample=1)
@@ -169,7 +170,9 @@ def is_on_board(film: Film, time: float, keypoints: np.ndarray) -> np.ndarray:
 
 
 def draw_board(image: np.ndarray, box: tuple[float, float, float, float]) -> None:
-    """A plain board over an image at the drawing size, in place; box: x0, y0, x1, y1 px of the picture."""
+    """Draw a plain board on an image of SUPERSAMPLE times the picture's size, in place; box: x0, y0, x1, y1 px of the
+    picture.
+    """
     fixed = 4  # bits behind the point
     x0, y0, x1, y1 = np.rint(((np.array(box) + 0.5) * SUPERSAMPLE - 0.5) * 2**fixed).astype(np.int32)
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])

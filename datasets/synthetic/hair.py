@@ -56,7 +56,7 @@ def add_hair(picture: Picture, head: HeadShape, person: Person, frame: Frame) ->
 
 
 def shell_rows(picture: Picture, head: HeadShape, style: HairStyle) -> np.ndarray:
-    """The head's slices (R, 1, 5) down to the ears, and the last of them again down to the hair's ends."""
+    """The slices (R, 1, 5) that hair covers: the head's down to the ears; the last of these again down to the ends."""
     crown = head.table[head.table[:, 0] < 0.1]
     ends = crown[-1] + np.linspace(0, style.lowest - 0.1, 20)[:, None] * (1, 0, 0, 0, 0)
     meridian = np.vstack([crown, ends])
@@ -64,7 +64,7 @@ def shell_rows(picture: Picture, head: HeadShape, style: HairStyle) -> np.ndarra
 
 
 def inside_hairline(y: np.ndarray, a: np.ndarray, person: Person, rng: np.random.Generator) -> np.ndarray:
-    """How far (R, C) the place at height y (R, 1) and angle a (1, C) lies inside the hairline; below 0: outside."""
+    """How far inside the hairline a place at height y (R, 1) and angle a (1, C) lies: (R, C), negative outside."""
     style = HAIR_STYLES[person.hair]
     slope = 0.09 * rng.choice((-1, 1)) * (person.hair not in EVEN_STYLES)
     edge = smooth_noise(rng, (y.size, a.size), (3, 60)) * style.rough
@@ -77,7 +77,7 @@ def inside_hairline(y: np.ndarray, a: np.ndarray, person: Person, rng: np.random
 
 
 def shell_grid(rows: np.ndarray, a: np.ndarray, thickness: np.ndarray) -> np.ndarray:
-    """The outside (R, C, 3) of a shell of a thickness (R, C) around the slices (R, 1, 5), at the angles a (1, C)."""
+    """The outer surface (R, C, 3) of the hair: a shell (R, C) thick around slices (R, 1, 5), at the angles a (1, C)."""
     y, width, front, side, back = np.moveaxis(rows, -1, 0)
     thickness = thickness * (1 + 0.5 * smoothstep((y - 0.2) / 1.2))  # hanging hair spreads
     closing = np.sqrt(np.clip(width / 0.5, 0, 1))  # at the crown the shell closes too

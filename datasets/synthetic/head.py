@@ -85,7 +85,7 @@ def with_expression(neutral: np.ndarray, frame: Frame) -> np.ndarray:
 
 
 def height_map(p: np.ndarray, shape: dict[str, float]) -> np.ndarray:
-    """How far the face's features stand out of the smooth head, from the frontal points (68, 2)."""
+    """The height of the face's features over the smooth head (H, W), by the frontal points (68, 2)."""
     eye_x, eye_y = p[LEFT_EYE].mean(0)
     brow_x, brow_y = p[22:27].mean(0)
     wing_x, wing_y = p[35]
@@ -103,7 +103,7 @@ def height_map(p: np.ndarray, shape: dict[str, float]) -> np.ndarray:
 
 
 def nose_map(shape: dict[str, float]) -> np.ndarray:
-    """How far the nose stands out: a ridge, its profile given at a few heights, wider towards the tip."""
+    """The height of the nose (H, W): a ridge that becomes wider towards the tip; its profile is a smooth curve."""
     mx, my = map_axes()
     tip, base = (RIGHT_HALF[i][1] * shape["nose_length"] for i in (30, 33))
     profile = curve(
@@ -134,7 +134,7 @@ class HeadShape:
         return np.stack([np.interp(y, self.table[:, 0], self.table[:, c]) for c in range(1, 5)], -1)
 
     def on_slice(self, slices: np.ndarray, y: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """The surface (…, 3) at angle a of given slices (…, 4) at height y; features fade out towards the side."""
+        """The surface points (…, 3) at angle a on slices (…, 4) at height y; features fade out to the sides."""
         width, front, side, back = np.moveaxis(slices, -1, 0)
         x = width * np.sin(a)
         cos = np.cos(a)
@@ -148,7 +148,10 @@ class HeadShape:
         return self.on_slice(rows[..., 1:], rows[..., 0], a[None])
 
     def landmarks(self, turn: np.ndarray) -> np.ndarray:
-        """The 68 points in 3D (68, 3), before the pose. `turn` (3, 3): the head's rotation without its roll."""
+        """The 68 points in 3D, (68, 3), of the head before it is turned.
+
+        turn: (3, 3), the rotation without the roll; it decides where the jaw's outline is.
+        """
         x, y = self.points.T
         slices = self.slices(y)
         a = np.arcsin(np.clip(x / np.maximum(slices[:, 0], 1e-6), -1, 1))

@@ -1,4 +1,4 @@
-"""Invented people, the videos that they are in, and the frames of these: what a picture is drawn from."""
+"""Invented people, their videos and the frames of these videos. A picture is drawn from one of each."""
 
 from dataclasses import dataclass
 

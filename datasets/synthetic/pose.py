@@ -12,7 +12,7 @@ NECK = np.array([0.0, 0.8, -0.35])  # the head turns about this point
 
 
 def rotation(yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
-    """The rotation matrix (3, 3) of a head pose in degrees; see `Frame` for the signs."""
+    """The rotation matrix (3, 3) of a pose in degrees, with the signs of `Frame`."""
     y, p, r = np.radians((yaw, pitch, roll))
     ry = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     rx = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])

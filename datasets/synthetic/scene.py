@@ -21,7 +21,7 @@ def draw(person: Person, video: Video, frame: Frame, index: int = 0) -> tuple[np
 
 
 def add_person(picture: Picture, head: HeadShape, person: Person, video: Video, frame: Frame) -> None:
-    """All surfaces of a person. Of the video only the clothes count."""
+    """Add all surfaces of a person. Of the video it uses the clothes alone."""
     add_body(picture, person, video, frame)
     add_head(picture, head, person, frame)
     add_hair(picture, head, person, frame)
@@ -29,7 +29,7 @@ def add_person(picture: Picture, head: HeadShape, person: Person, video: Video, 
 
 
 def through_lens(image: np.ndarray, video: Video, index: int) -> np.ndarray:
-    """What the camera makes (H, W, 3) uint8 of what was drawn larger: a little blur, and a frame's own noise."""
+    """Reduce a drawing to the picture's size, blur it a little and add the frame's own noise: (H, W, 3) uint8."""
     image = cv2.resize(image, video.size, interpolation=cv2.INTER_AREA)
     image = cv2.GaussianBlur(image, (0, 0), video.blur)
     rng = np.random.default_rng([video.seed, index])

@@ -20,8 +20,8 @@ NTSC = Fraction(30000, 1001)  # frames per second
 class Actor:
     """A person in a film.
 
-    clothes: a video of which cloth, outfit and seed count.
-    script: from the time in seconds to pose, expression and position.
+    clothes: a video; its cloth, outfit and seed are used, and nothing else.
+    script: gives pose, expression and position at a time in seconds.
     """
 
     person: Person
@@ -40,7 +40,7 @@ class Film:
 
     video: wall, lamp, lens and size.
     actors: the farthest first. Their identities are 1, 2, …
-    board: from the time in seconds to the box of a plain board in front of them, x0, y0, x1, y1 px.
+    board: gives the box of a plain board in front of them, x0, y0, x1, y1 px, at a time in seconds.
     """
 
     rate: Fraction
@@ -80,7 +80,9 @@ def blink(time: float, blinks: Sequence[tuple[float, float]]) -> float:
 
 
 def speech(time: float, start: float, end: float) -> float:
-    """How far a speaking mouth is open: 4 syllables a second, louder and softer ones in turn, between two times."""
+    """How far a speaking mouth is open at a time: between `start` and `end` it speaks 4 syllables a second, louder ones
+    and softer ones in turn.
+    """
     if not start < time < end:
         return 0.0
     loudness = 0.36 + sway(time, 0.16, 1.3)

@@ -10,9 +10,10 @@ SUPERSAMPLE = 2  # a picture is drawn this much larger, then averaged down
 
 
 def shade(video: Video, normals: np.ndarray, colour: np.ndarray, gloss: np.ndarray) -> np.ndarray:
-    """Colours (N, 3) of gloss (N,) as lit on a surface with normals (N, 3), all sRGB, to which light adds linearly.
+    """The colours (N, 3) that surface samples of these colours show in the video's light, in sRGB.
 
-    The light is the video's: one lamp, light from everywhere, and a highlight on glossy skin.
+    normals: (N, 3); gloss: (N,). The light is one lamp, light from everywhere, and a highlight on glossy skin; it is
+    added up in linear values.
     """
     lit = np.clip((normals @ video.lamp + 0.15) / 1.15, 0, None)[:, None]
     rim = 0.75 + 0.25 * np.clip(normals[:, 2:], 0, 1)  # surfaces seen edge-on get less light from around
@@ -26,8 +27,8 @@ def shade(video: Video, normals: np.ndarray, colour: np.ndarray, gloss: np.ndarr
 class Picture:
     """Collects surface samples and draws them over a background, near ones over far ones.
 
-    background: (H, W, 3) float32, `supersample` times as large as the picture in whose pixels `camera` measures.
-    video: of which the light counts.
+    background: (H, W, 3) float32, `supersample` times as large as the picture. `camera` gives pixels of the picture.
+    video: its light is used.
     """
 
     def __init__(self, background: np.ndarray, camera: Camera, video: Video, supersample: float = SUPERSAMPLE):
@@ -35,7 +36,7 @@ class Picture:
         self.surfaces: list[tuple[np.ndarray, ...]] = []  # pixel, z, normal, colour and gloss of each one's samples
 
     def step(self, span: float) -> int:
-        """The number of samples that a surface of this span (model units) needs to leave few holes."""
+        """How many samples a surface needs along a length of `span` model units so that few holes are left."""
         return int(np.ceil(span * self.camera.scale * self.supersample * 1.15)) + 2
 
     def add(
