@@ -81,7 +81,7 @@ def _is_of_drawings(network: Network) -> bool:
 
 
 def open_network(path: str | Path, threads: int = 1, device: str = "cpu", provider: str = "cpu") -> Network:
-    """Open a network's file: an .onnx in ONNX Runtime by a provider, see `network.PROVIDERS`, a .pt in torch on a device.
+    """Open a network's file: an .onnx in ONNX Runtime by one of its providers, a .pt in torch on a device.
 
     threads: processor threads that it computes in; torch has one number for the whole process, which is set.
 
