@@ -9,6 +9,7 @@
     python -m benchmarks films --film clip.mp4       # ms a frame of a film with 1, 2 and 4 faces
     python -m benchmarks tracking --clip clip.mp4    # drawn films of known motion: identities, jitter, lag, accuracy
     python -m benchmarks stream folder/              # predict.py's stream against a plain loop over the same steps
+    python -m benchmarks service                     # examples/serve.py: 1,000 requests, 16 at once, bad ones among them
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
 photo_time.png into --output-dir, `tracking` steady.png. Others' programs are measured where they are installed (see
@@ -24,7 +25,7 @@ import cli.launch as launch
 import inspect
 from pathlib import Path
 
-from benchmarks import films, limits, photos, pose
+from benchmarks import films, limits, photos, pose, service
 from benchmarks.tables import as_text, holds_tables, write_tables
 from cli.arguments import add_overwrite, float_from_zero, probability
 from cli.outputs import OUTPUTS, check_outputs, is_ours
@@ -32,6 +33,7 @@ from cli.weights import chosen_network
 from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
 from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
+from face68.inputs import demonstration_photo
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, shipped_network
 from face68.program import log, parser, positive_int, whole_number
@@ -45,6 +47,7 @@ COMMANDS = {
     "films": films.compare_films,
     "tracking": films.measure_tracking,
     "stream": photos.compare_stream,
+    "service": service.measure_service,
 }
 PICTURES = {"photo": (photos.SPEED, photos.PHOTO_TIME), "tracking": (films.STEADY,)}  # by command
 
@@ -95,6 +98,9 @@ def parse_arguments():
     add("tracking", "--clip", action="append", type=Path, help="a film with a face, of unknown truth")
     add("stream", "folder", type=Path, help="photos; they are repeated as often as needed")
     add("stream", "--count", type=positive_int, default=1000, help="photos in all")
+    add("service", "--photo", type=Path, default=demonstration_photo(), help="of one face")
+    add("service", "--requests", type=positive_int, default=1000, help="in all")
+    add("service", "--clients", type=positive_int, default=16, help="at once")
     args = p.parse_args()
     size = FOR_FILMS if args.command in ("films", "tracking") else FOR_PHOTOS
     given, args.networks = args.network, {f"ours, {size}": shipped_network(size) for size in FAMILY}
