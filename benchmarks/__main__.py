@@ -9,7 +9,7 @@
     python -m benchmarks films --film clip.mp4       # ms a frame of a film with 1, 2 and 4 faces
     python -m benchmarks tracking --clip clip.mp4    # drawn films of known motion: identities, jitter, lag, accuracy
     python -m benchmarks stream folder/              # predict.py's stream against a plain loop over the same steps
-    python -m benchmarks service                     # examples/serve.py: 1,000 requests, 16 at once, bad ones among them
+    python -m benchmarks service                     # examples/serve.py under 1,000 requests, 16 at once, some bad
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
 photo_time.png into --output-dir, `tracking` steady.png. Others' programs are measured where they are installed (see

@@ -32,7 +32,7 @@ BAD = (
 
 
 class Answer(NamedTuple):
-    """status: None where there was no answer. seconds: it took. right: whether status and content are as they should."""
+    """status: None where there was none. seconds: it took. right: whether status and content are as they should be."""
 
     status: int | None
     seconds: float

@@ -6,9 +6,8 @@
     curl --data-binary @photo.jpg http://127.0.0.1:8000/picture > marked.jpg
     curl http://127.0.0.1:8000/health
 
-A photo is the body of a request and stays in memory. Status 400 says why it can't be read; 413: it has more than
-MAX_BYTES; 408: it takes longer than SECONDS to come; 503: its turn doesn't come within SECONDS, or more than
-MAX_REQUESTS are there at once. A proxy before it has to see to encryption and passwords.
+A photo is the body of a request, kept in memory. Status 400 says why it can't be read; 413: it has over MAX_BYTES; 408:
+it takes longer than SECONDS to come; 503: so does its turn, or more than MAX_REQUESTS are there at once.
 """
 
 import asyncio
@@ -25,14 +24,15 @@ from starlette.requests import ClientDisconnect
 
 from face68 import InputError, Landmarker, read_image
 from face68.draw import draw_faces
-from face68.program import parser, positive_int
+from face68.program import parser, positive_int, set_up_pillow
 
 MAX_BYTES, MAX_PIXELS, MAX_REQUESTS, SECONDS = 20_000_000, 50_000_000, 64, 10.0
 
 
 @contextlib.asynccontextmanager
 async def warm(app: FastAPI):
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses more than twice that
+    set_up_pillow()
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # it refuses more than twice that
     app.state.landmarker = Landmarker(os.environ.get("FACE68_NETWORK", "large"))
     with ThreadPoolExecutor(1) as app.state.turns:
         yield
