@@ -7,7 +7,7 @@
     curl http://127.0.0.1:8000/health
 
 A photo is the body of a request, kept in memory. Status 400 says why it can't be read; 413: it has over MAX_BYTES; 408:
-it takes longer than SECONDS to come; 503: so does its turn, or more than MAX_REQUESTS are there at once.
+it takes longer than SENDING to come; 503: its turn takes longer than WAITING, or over MAX_REQUESTS are there at once.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from face68 import InputError, Landmarker, read_image
 from face68.draw import draw_faces
 from face68.program import parser, positive_int, set_up_pillow
 
-MAX_BYTES, MAX_PIXELS, MAX_REQUESTS, SECONDS = 20_000_000, 50_000_000, 64, 10.0
+MAX_BYTES, MAX_PIXELS, MAX_REQUESTS, SENDING, WAITING = 20_000_000, 50_000_000, 64, 10.0, 30.0  # the last two in s
 
 
 @contextlib.asynccontextmanager
@@ -59,12 +59,12 @@ async def health() -> dict:
 async def answer(request: Request, form: Literal["faces", "picture"]) -> Response | dict:
     if int(request.headers.get("content-length", MAX_BYTES + 1)) > MAX_BYTES:
         raise HTTPException(413, f"the photo has more than {MAX_BYTES:,} bytes, or doesn't say how many; scale it down")
-    late = HTTPException(408, f"the photo takes longer than {SECONDS:g} s; scale it down")
+    late = HTTPException(408, f"the photo takes longer than {SENDING:g} s; scale it down")
     try:
-        body = await asyncio.wait_for(request.body(), SECONDS)
+        body = await asyncio.wait_for(request.body(), SENDING)
         late = HTTPException(503, "busy; try again later")
         turn = asyncio.get_running_loop().run_in_executor(app.state.turns, work, body, form)
-        return await asyncio.wait_for(turn, SECONDS)  # a turn that has not begun is given up
+        return await asyncio.wait_for(turn, WAITING)  # a turn that has not begun is given up
     except asyncio.TimeoutError:
         raise late from None
     except (InputError, ClientDisconnect) as error:
