@@ -221,15 +221,17 @@ def test_half_precision_says_the_same_in_half_of_the_size(exported, of_detector,
     onnx_export.halve(exported.path, tmp_path / "half.onnx")
     half, crops = OnnxNetwork(tmp_path / "half.onnx"), faces[0]
     np.testing.assert_allclose(half(crops).keypoints, exported(crops).keypoints, atol=0.15)  # px of the crop
-    assert np.abs(half(crops).keypoints - exported(crops).keypoints).mean() < 0.01
+    assert np.abs(half(crops).keypoints - exported(crops).keypoints).mean() < 0.03
     np.testing.assert_allclose(half(crops).face_scores, exported(crops).face_scores, atol=0.01)
     assert half.path.stat().st_size < 0.56 * exported.path.stat().st_size
     assert half.metadata["precision"] == "fp16" and half.metadata["model"] == "base"
     onnx_export.halve(of_detector.path, tmp_path / "detector.onnx")
-    picture, _ = FaceDetector(shipped_detector()).picture_of(hopper, 192)
-    pictures = np.ascontiguousarray(picture.transpose(2, 0, 1))[None]
-    for one, other in zip(OnnxDetector(tmp_path / "detector.onnx")(pictures), of_detector(pictures), strict=True):
-        np.testing.assert_allclose(one, other, atol=0.2)
+    small, large = (FaceDetector(path) for path in (tmp_path / "detector.onnx", of_detector.path))
+    picture, _ = large.picture_of(hopper, 192)
+    one, other = small.search(picture), large.search(picture)
+    np.testing.assert_allclose(one.centers[0], other.centers[0], atol=0.3)
+    assert one.sides[0] == pytest.approx(other.sides[0], rel=0.01)
+    assert one.scores[0] == pytest.approx(other.scores[0], abs=0.01)
 
 
 def test_exporting_leaves_warnings_and_logs_as_they_were(checkpoint_of, tmp_path, monkeypatch):
