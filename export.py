@@ -2,11 +2,12 @@
 
     python export.py                                   # saved_models/best.pt → saved_models/best.onnx
     python export.py --int8 --data data                # 8 bits: a quarter of the size, less than half of the time
+    python export.py --half --data data                # 16 bits: half of the size, for GPUs (predict.py --provider)
     python export.py --checkpoint runs/wing/best.pt --output face.onnx
 
 The file reads the points off the heat maps itself; the checkpoint's description is in its metadata. Checkpoint and file
 are compared on faces of --data that training kept aside. Nothing is written if an fp32 file is more than 0.05 px off,
-or if 8 bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points.
+or if fewer bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points.
 """
 
 import cli.launch as launch
@@ -36,10 +37,10 @@ from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 from training.detector import LEAST_SCORE, validate_detections
 from training.devices import batches
 from training.mosaics import lay, to_maps
-from training.onnx_export import NOT_STATED, Exported, check_parity, export_network, open_file, quantize
+from training.onnx_export import NOT_STATED, Exported, check_parity, export_network, halve, open_file, quantize
 from training.task import evenly
 
-LOSS = 0.0005  # by which 8 bits may raise the error at most
+LOSS = 0.0005  # by which fewer bits may raise the error at most
 CALIBRATION = 200  # training faces at most, whose values give the 8-bit scales
 COMPARED = 256  # kept-aside faces, at most
 CPU = torch.device("cpu")
@@ -51,7 +52,9 @@ def parse_arguments():
         "--checkpoint", type=Path, default=BEST, metavar="|".join((*FAMILY, "FILE.pt")), help="what is exported"
     )
     p.add_argument("--output", type=Path, help="the .onnx file (default: what --checkpoint says, with that suffix)")
-    p.add_argument("--int8", action="store_true", help="8 bits, calibrated on training faces of --data")
+    bits = p.add_mutually_exclusive_group()
+    bits.add_argument("--int8", action="store_true", help="8 bits, calibrated on training faces of --data")
+    bits.add_argument("--half", action="store_true", help="16 bits, for GPUs; a processor is no faster by them")
     p.add_argument(
         "--data",
         type=Path,
@@ -134,16 +137,16 @@ def as_bytes(parts: list[dict]) -> np.ndarray:
     return np.concatenate([(part["image"] * 255).round().byte().numpy() for part in parts])
 
 
-def check_int8(quantized: Exported, exact: Exported, samples: Samples) -> tuple[float, float]:
-    """The errors in 8 bits and in fp32.
+def check_cost(option: str, smaller: Exported, exact: Exported, samples: Samples) -> tuple[float, float]:
+    """The errors in fewer bits, which an option asked for, and in fp32.
 
     Raises:
-        InputError: 8 bits raise it by more than LOSS.
+        InputError: fewer bits raise it by more than LOSS.
     """
-    after, before = samples.error(quantized), samples.error(exact)
+    after, before = samples.error(smaller), samples.error(exact)
     if not after - before <= LOSS:
-        cost = f"8 bits cost {after - before:.2%} of {samples.measure} here, nothing was written"
-        raise InputError(f"--int8: {cost}; leave it out")
+        cost = f"it costs {after - before:.2%} of {samples.measure} here, nothing was written"
+        raise InputError(f"{option}: {cost}; leave it out")
     return after, before
 
 
@@ -162,12 +165,16 @@ def main() -> None:
         exact = exported = open_file(path, network)
         off = check_parity(exact, network, samples.compared)
         print(f"on {len(samples.compared)} {samples.kind} the fp32 file is at most {off:.5f} px off the checkpoint")
-        if args.int8:
-            path = Path(folder, "int8.onnx")
-            quantize(exact.path, path, samples.calibration)
+        if args.int8 or args.half:
+            path = Path(folder, "smaller.onnx")
+            if args.int8:
+                quantize(exact.path, path, samples.calibration)
+            else:
+                halve(exact.path, path)
             exported = open_file(path, network)
-            after, before = check_int8(exported, exact, samples)
-            print(f"there, {samples.measure} is {after:.3%} in int8, {before:.3%} in fp32")
+            after, before = check_cost("--int8" if args.int8 else "--half", exported, exact, samples)
+            precision = exported.metadata["precision"]
+            print(f"there, {samples.measure} is {after:.3%} in {precision}, {before:.3%} in fp32")
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")

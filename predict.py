@@ -5,6 +5,7 @@
     python predict.py folder/ other.jpg --recursive               # every image of a folder and its folders, and another
     python predict.py folder/ --no-pictures --jsonl points.jsonl --resume
     python predict.py photo.jpg --overlay sunglasses --overlay hat
+    python predict.py folder/ --no-pictures --align faces/        # each face upright, as a picture of its own
     cat photo.jpg | python predict.py - --detector none           # the frame is the face
 
 From Python:
@@ -23,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.arguments import add_drawing, add_finding, add_measures, add_overwrite
-from cli.outputs import OUTPUTS, check_outputs, log_new_folders, only_writer_of, picture_paths, pts_paths, sheet_paths
+from cli.arguments import add_align, add_drawing, add_finding, add_measures, add_overwrite, open_align
+from cli.outputs import OUTPUTS, check_outputs, face_paths, log_new_folders, only_writer_of, picture_paths, sheet_paths
 from cli.results import Results, read_earlier
 from cli.weights import chosen_network, default_detector, network_label, open_landmarker
 from face68.detect import Given
 from face68.draw import draw_faces
 from face68.files import InputError, printable, sha256
-from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_json
+from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_imglab, write_json
 from face68.inputs import (
     STDIN,
     Inputs,
@@ -76,6 +77,7 @@ def parse_arguments():
     )
     add_results(p.add_argument_group("results"))
     add_pictures(p.add_argument_group("pictures"))
+    add_align(p, "photo.png, photo.face2.png, …")
     p.usage = p.format_usage().removeprefix("usage: ").replace("%", "%%")  # as the next line does, but for the %
     args = p.parse_intermixed_args()  # photos may stand before and after options
     if args.resume and not args.jsonl:
@@ -93,6 +95,7 @@ def add_results(files: argparse._ActionsContainer) -> None:
     files.add_argument("--json", type=Path, help="file for boxes, scores and keypoints of all photos, in pixels")
     files.add_argument("--csv", type=Path, help="the same, one row per face")
     files.add_argument("--coco", type=Path, help="the same, as COCO keypoints")
+    files.add_argument("--imglab", type=Path, help="the same, as the XML of dlib's imglab, in whole pixels")
     files.add_argument("--pts", type=Path, metavar="FOLDER", help="one iBUG .pts file per face")
     files.add_argument("--jsonl", type=Path, help="the same as --json, one line per photo, written as it is done")
     files.add_argument("--resume", action="store_true", help="skip photos that are in --jsonl, append the others")
@@ -159,18 +162,24 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else picture_paths(inputs, args.output, single)
     sheets = {} if single or args.no_pictures else sheet_paths(inputs, args.output, pictures.values())
-    pts = pts_paths(inputs, args.pts) if args.pts else {}
-    of_photos = [path for paths in (pictures, sheets, pts) for source, path in paths.items() if source not in done]
-    named = [path for path in (args.json, args.csv, args.coco, args.jsonl) if path]
+    pts = face_paths(inputs, args.pts) if args.pts else {}
+    aligned = face_paths(inputs, args.align, ".png") if args.align else {}
+    of_photos = [
+        path for paths in (pictures, sheets, pts, aligned) for source, path in paths.items() if source not in done
+    ]
+    named = [path for path in (args.json, args.csv, args.coco, args.imglab, args.jsonl) if path]
     photos = [source for source in inputs.sources if source != STDIN]
     check_outputs([*named, *of_photos], [network, *photos], args.overwrite)
     log_new_folders(named)
     columns = (*FACES_CSV_COLUMNS, *(NAMES if args.measures else ()))
     writers = {args.json: write_json, args.csv: partial(write_faces_csv, columns=columns), args.coco: write_coco}
+    writers[args.imglab] = write_imglab
     return Results(
         drawing,
+        open_align(args),
         pictures=pictures,
         pts=pts,
+        aligned=aligned,
         sheets=sheets,
         summaries={path: write for path, write in writers.items() if path},
         jsonl=args.jsonl,
@@ -217,7 +226,8 @@ def predict(args) -> int:
 
     # A photo's way: read, searched, predicted (in threads), drawn and written (in threads), added to the summaries.
     in_pixels = args.box or (args.min_face or 0) >= 1
-    glance = None if in_pixels or not args.no_pictures else glance_at_source  # a picture needs the whole photo
+    needs_whole = in_pixels or args.align or not args.no_pictures
+    glance = None if needs_whole else glance_at_source
     found = find_faces(landmarker, todo, read_source, glance, weigh_glance if glance else weigh_source)
     try:
         for photo in with_progress(prefetch(results.write, found, weigh=lambda photo: photo.pixels), len(todo)):
@@ -239,7 +249,7 @@ def predict(args) -> int:
     finally:
         failed += report_problems(results.close())
         written = [args.output or OUTPUTS] if results.pictures and faces and not single else []
-        written += [*([args.pts] if args.pts and any(faces) else []), *results.files]
+        written += [*([path for path in (args.pts, args.align) if path and any(faces)]), *results.files]
         if written or len(todo) > 1:
             where = f", results: {', '.join(map(str, written))}" if written else ""
             log(f"photos: {len(faces)} of {len(todo)}, faces: {sum(faces)}{where}")

@@ -148,7 +148,7 @@ def default_folder(data: Sequence[Path], model: str) -> Path:
     """The folder of the results: saved_models/, where predict.py looks for a network, unless faces are drawn."""
     is_drawn = all(path.resolve() == SAMPLE_DIR.resolve() for path in data)
     if is_drawn:
-        print(f"results: {SAMPLE_RUN} (drawn faces: of no use on photos; predict.py takes it by --checkpoint alone)")
+        print(f"results: {SAMPLE_RUN} (drawn faces: rough on photos; predict.py takes it by --checkpoint alone)")
     folder = SAMPLE_RUN if is_drawn else SAVED_MODELS
     return folder / "detector" if finds_faces(model) else folder
 

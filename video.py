@@ -5,6 +5,7 @@
     python video.py --video film.mp4 --output marked.mp4 --jsonl points.jsonl --smooth offline
     python video.py --video film.mp4 --csv points.csv --start 10 --end 20 --every 2
     python video.py --video 0 --show                       # a webcam, in a window; q or Esc ends it
+    python video.py --video film.mp4 --align faces/        # each face upright and steady: faces/1/000000.png, …
     python video.py --video rtsp://address/of/a/camera --jsonl points.jsonl
 
 Films are written without sound.
@@ -36,8 +37,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from cli.arguments import add_drawing, add_finding, add_measures, add_overwrite, float_from_zero
-from cli.outputs import OUTPUTS, check_outputs, is_ours, only_writer_of
+from cli.arguments import add_align, add_drawing, add_finding, add_measures, add_overwrite, float_from_zero, open_align
+from cli.outputs import OUTPUTS, check_outputs, check_replaceable, is_ours, only_writer_of
 from cli.weights import chosen_network, network_label, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
@@ -51,6 +52,7 @@ from face68.formats import (
     write_jsonl,
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, read_ahead
+from face68.images import write_image
 from face68.landmarks import Face
 from face68.measures import NAMES, Blinks, measure, measured
 from face68.network import FOR_FILMS
@@ -100,12 +102,13 @@ def parse_arguments():
     )
     add_results(p.add_argument_group("results"))
     add_pictures(p.add_argument_group("pictures"))
+    add_align(p, "IDENTITY/FRAME.png")
     args = p.parse_args()
     if args.overlay and (args.identities or args.confidence):
         p.error("--overlay draws no points; leave out --identities and --confidence")
     if args.end is not None and args.end <= args.start:
         p.error("--end comes after --start; give a later one")
-    if args.output is None and not (args.show or args.jsonl or args.csv):
+    if args.output is None and not (args.show or args.jsonl or args.csv or args.align):
         args.output = OUTPUTS / f"{Path(args.video).stem or 'camera'}_keypoints.mp4"
     return args
 
@@ -115,7 +118,7 @@ def add_results(files: argparse._ActionsContainer) -> None:
         "--output",
         type=Path,
         help="the film with its points, .mp4 or .mov, or .webp for an animated picture (default: a film in outputs, "
-        "unless --show, --jsonl or --csv is given)",
+        "unless --show, --jsonl, --csv or --align is given)",
     )
     files.add_argument(
         "--jsonl", type=Path, help="one line per frame: its time, s, and the faces with their identities"
@@ -181,6 +184,7 @@ def open_drawing(args) -> Callable[[Seen], DrawnFrame]:
 def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], None]]:
     """Open the outputs; yields the function that writes a frame to them."""
     columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
+    align = open_align(args)
     with contextlib.ExitStack() as stack:
         write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
         if args.jsonl:
@@ -195,6 +199,10 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], 
                 append_jsonl(args.jsonl, result)
             if args.csv:
                 append_faces_csv(args.csv, result, columns)
+            for face in seen.faces if args.align else ():
+                path = args.align / str(face.identity) / f"{seen.frame.index:06}.png"
+                check_replaceable(path, args.overwrite)
+                write_image(path, align(seen.frame.image, face).image)
             if write_frame:
                 write_frame(seen.picture, seen.frame.time)
 
@@ -269,7 +277,8 @@ def run(args) -> int:
                 if window and not window.show(seen.picture):
                     break
     finally:
-        where = f" -> {', '.join(map(str, outputs))}" if outputs else ""
+        written = [*outputs, *([args.align] if args.align else [])]
+        where = f" -> {', '.join(map(str, written))}" if written else ""
         sound = " (without sound)" if args.output else ""
         log(f"{args.video}: {count} frames, {count_of_faces(len(identities))}{where}{sound}")
     return 2 if report_problems([InputError(reader.problem)] if reader.problem else []) else 0

@@ -7,6 +7,7 @@
     python -m benchmarks limits --data 300w --split training      # roll, size and yaw that it bears
     python -m benchmarks films --film clip.mp4       # ms a frame of a film with 1, 2 and 4 faces
     python -m benchmarks tracking --clip clip.mp4    # drawn films of known motion: identities, jitter, lag, accuracy
+    python -m benchmarks service                     # examples/serve.py under 1,000 requests, 16 at once, some bad
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png
 into --output-dir, `tracking` steady.png. Others' programs are measured where they are installed (see
@@ -23,7 +24,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from benchmarks import films, limits, photos
+from benchmarks import films, limits, photos, service
 from benchmarks.tables import as_text, holds_tables, write_tables
 from cli.arguments import add_overwrite, float_from_zero, probability
 from cli.outputs import OUTPUTS, check_outputs, is_ours
@@ -31,6 +32,7 @@ from cli.weights import chosen_network
 from datasets.layout import DATA_DIR, FOLDS, SPLITS, default_data
 from datasets.synthetic.films import FILMS
 from face68.detect import DETECTORS
+from face68.inputs import demonstration_photo
 from face68.landmarker import MIN_FACE_SCORE
 from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, shipped_network
 from face68.program import log, parser, positive_int, whole_number
@@ -42,6 +44,7 @@ COMMANDS = {
     "limits": limits.measure_limits,
     "films": films.compare_films,
     "tracking": films.measure_tracking,
+    "service": service.measure_service,
 }
 PICTURES = {"photo": photos.SPEED, "tracking": films.STEADY}  # by command
 
@@ -96,6 +99,9 @@ def add_options(commands: dict[str, argparse.ArgumentParser]) -> None:
     drawn = {"nargs": "*", "choices": FILMS, "metavar": "NAME", "default": list(FILMS)}
     add("tracking", "--films", **drawn, help=f"of {', '.join(FILMS)}")
     add("tracking", "--clip", action="append", type=Path, help="a film with a face, of unknown truth")
+    add("service", "--photo", type=Path, default=demonstration_photo(), help="of one face")
+    add("service", "--requests", type=positive_int, default=1000, help="in all")
+    add("service", "--clients", type=positive_int, default=16, help="at once")
 
 
 def main() -> None:

@@ -21,26 +21,13 @@ import cv2
 import numpy as np
 
 from evaluation.metrics import MISSED, failure_rate, nme
-from face68 import geometry
+from face68.convert import from_dlib, from_mediapipe
 from face68.detect import FaceBoxes, FaceDetector
 from face68.files import InputError
 from face68.images import reduced
 from face68.landmarker import Landmarker
 from face68.landmarks import OUTER_EYE_CORNERS, Face
 from face68.network import OnnxDetector, OnnxNetwork, coarse_network_of, open_session, shipped_detector
-
-# The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
-# has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
-# here are the nearest to the labels on 120 photographs of 300-W's training part, or the corner itself where one further
-# along is as near. Right and left mirror each other.
-MESH_VERTICES = [
-    *[127, 234, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356],  # jaw
-    *[70, 63, 105, 66, 107, 336, 296, 334, 293, 300],  # brows
-    *[168, 197, 5, 4, 75, 97, 2, 326, 305],  # bridge of the nose, nostrils
-    *[33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380],  # eyes
-    *[61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181],  # outer lips
-    *[78, 82, 13, 312, 308, 317, 14, 87],  # inner lips
-]
 
 
 class Ours(Landmarker):
@@ -92,11 +79,8 @@ class MediaPipe:
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
-        return [
-            # Its coordinates are fractions of the sides, from edge to edge.
-            as_face([(vertices[i].x * width - 0.5, vertices[i].y * height - 0.5) for i in MESH_VERTICES])
-            for vertices in self._find(self._as_image(np.ascontiguousarray(image))).face_landmarks
-        ]
+        found = self._find(self._as_image(np.ascontiguousarray(image))).face_landmarks
+        return [from_mediapipe(vertices, width, height) for vertices in found]
 
 
 class Dlib:
@@ -119,8 +103,7 @@ class Dlib:
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         found = sorted(self._detect(image, self.doublings), key=lambda box: box.area())
-        shapes = [self._predict(image, box) for box in (found[-1:] if self.largest else found)]
-        return [as_face([(point.x, point.y) for point in shape.parts()]) for shape in shapes]
+        return [from_dlib(self._predict(image, box)) for box in (found[-1:] if self.largest else found)]
 
 
 class EnlargedDlib(Dlib):
@@ -213,12 +196,6 @@ def _overlaps(row: np.ndarray, others: np.ndarray) -> bool:
     far = np.minimum(row[:2] + row[2:4], others[:, :2] + others[:, 2:4])
     shared = np.clip(far - near, 0, None).prod(axis=1)
     return bool((shared > 0.5 * np.minimum(row[2:4].prod(), others[:, 2:4].prod(axis=1))).any())
-
-
-def as_face(points: list[tuple[float, float]]) -> Face:
-    """A face of points (68, 2) px, in the box around them: it was looked for there, as far as one can tell."""
-    keypoints = np.array(points, np.float32)
-    return Face(tuple(geometry.box_of(keypoints).tolist()), None, keypoints)
 
 
 def folder_of(package: str) -> Path:

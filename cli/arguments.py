@@ -4,11 +4,14 @@ import argparse
 import contextlib
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from face68.align import BORDERS, LARGEST, TEMPLATES, Aligned, Template, align, open_template
 from face68.detect import DETECTORS
+from face68.files import InputError
 from face68.landmarker import MIN_FACE_SCORE
-from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS
+from face68.network import FAMILY, FOR_FILMS, FOR_PHOTOS, PROVIDERS
 from face68.overlays import DEFAULT_PLACE, PLACES
 from face68.program import positive_int, whole_number
 
@@ -28,6 +31,9 @@ def add_finding(p: argparse.ArgumentParser) -> argparse._ActionsContainer:
         f"{FOR_PHOTOS} for photos, {FOR_FILMS} for films)",
     )
     p.add_argument("--threads", type=threads, default=1, help="processor threads that the network computes in")
+    p.add_argument(
+        "--provider", choices=PROVIDERS, default="cpu", help="where ONNX Runtime computes, if it has that here"
+    )
     finding = p.add_argument_group("finding faces")
     finding.add_argument(
         "--detector",
@@ -75,6 +81,39 @@ def add_drawing(options: argparse._ActionsContainer) -> None:
         help=f"draw this on each face and no points: {', '.join(PLACES)}; or your own picture with transparent parts: "
         f"FILE.png where {DEFAULT_PLACE} are worn, FILE.png@hat where the hat is; give it again for one more, on top",
     )
+
+
+def add_align(p: argparse.ArgumentParser, files: str) -> None:
+    """The option --align, of a folder for these files, and those of `open_align`."""
+    group = p.add_argument_group("aligned faces")
+    group.add_argument(
+        "--align", type=Path, metavar="FOLDER", help=f"each face turned upright and cut out, {files} in this folder"
+    )
+    group.add_argument(
+        "--align-template",
+        type=template,
+        metavar="|".join((*TEMPLATES, "FILE.json")),
+        default="ffhq",
+        help="where eyes and mouth lie in it: as in FFHQ, for ArcFace (take 112 px), as dlib's chips (150 px), level; "
+        'or in your own places, shares of the side: {"36": [0.3, 0.4], "45": [0.7, 0.4]}',
+    )
+    group.add_argument(
+        "--align-size", type=partial(positive_int, largest=LARGEST), default=256, help="its width and height, in pixels"
+    )
+    group.add_argument("--align-border", choices=BORDERS, default="black", help="what lies outside of the photo")
+
+
+def open_align(args) -> Callable[..., Aligned]:
+    """The function (image, face) → `align.Aligned` that the options of `add_align` ask for."""
+    return partial(align, size=args.align_size, template=args.align_template, border=args.align_border)
+
+
+def template(text: str) -> Template:
+    """An option's value: a name or file for `align.open_template`."""
+    try:
+        return open_template(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seed(text: str) -> int:

@@ -180,14 +180,15 @@ def sheet_paths(inputs: Inputs, output: Path | None, pictures: Iterable[Path] = 
     return dict(zip(inputs.sources, sheets, strict=True))
 
 
-def pts_paths(inputs: Inputs, folder: Path) -> dict[str, Path]:
-    """The .pts file of each source's first face: a.pts for a.jpg, as other tools expect.
+def face_paths(inputs: Inputs, folder: Path, suffix: str = ".pts") -> dict[str, Path]:
+    """The file of each source's first face: a.pts for a.jpg, as other tools expect.
 
     It is a.jpg.pts where two photos could get the same file: a.jpg and a.png, or the second face of a.jpg (see
-    `pts_of_face`) and a.face2.jpg.
+    `path_of_face`) and a.face2.jpg.
 
     Raises:
-        InputError: a file would lie beside a photo, where tools look for its labels; or that longer name is taken too.
+        InputError: a file would lie beside a photo, where tools look for its labels and the next run for photos; or
+            that longer name is taken too.
     """
     stems = [name.with_suffix("") for name in inputs.names]
     owners = Counter(map(_without_face_numbers, [*stems, *(name for name in inputs.names if name.suffix)]))
@@ -195,21 +196,21 @@ def pts_paths(inputs: Inputs, folder: Path) -> dict[str, Path]:
     for source, name, stem in zip(inputs.sources, inputs.names, stems, strict=True):
         chosen = stem if owners[_without_face_numbers(stem)] == 1 else name
         if _without_face_numbers(chosen) in taken:
-            raise InputError(f"{source}: its .pts could be that of another photo's face; rename it")
+            raise InputError(f"{source}: its {suffix} could be that of another photo's face; rename it")
         taken.add(_without_face_numbers(chosen))
-        paths[source] = folder / chosen.with_name(f"{chosen.name}.pts")
+        paths[source] = folder / chosen.with_name(f"{chosen.name}{suffix}")
     photos = [Path(source) for source in inputs.sources if source != STDIN]
     photos += [Path(os.path.realpath(photo)) for photo in photos if photo.is_symlink()]  # labels may lie at either end
     folders_of_photos = {os.path.realpath(parent) for parent in {photo.parent for photo in photos}}
     for parent, path in {path.parent: path for path in paths.values()}.items():
         if os.path.realpath(parent) in folders_of_photos:
-            raise InputError(f"{path}: would lie among photos, as their labels do; give --pts another folder")
+            raise InputError(f"{path}: would lie among photos, as labels and photos do; give another folder")
     return paths
 
 
-def pts_of_face(path: Path, number: int) -> Path:
+def path_of_face(path: Path, number: int) -> Path:
     """photo.pts for the first face of a photo, photo.face2.pts for the second."""
-    return path if number == 1 else path.with_name(f"{path.stem}.face{number}.pts")
+    return path if number == 1 else path.with_name(f"{path.stem}.face{number}{path.suffix}")
 
 
 def _without_face_numbers(stem: Path) -> Path:

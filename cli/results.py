@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.outputs import check_replaceable, pts_of_face
+from cli.outputs import check_replaceable, path_of_face
+from face68.align import Aligned, align
 from face68.draw import contact_sheet
 from face68.files import InputError, as_problem
 from face68.formats import ImageResult, append_jsonl, read_jsonl, write_jsonl, write_pts
@@ -22,7 +23,8 @@ class Results:
     """Writes the results of a run: pictures and points as photos come, the rest at `close`.
 
     draw: (image, faces) → the picture; takes `numbers=False` for thumbnails, which numbers would cover.
-    pictures, pts: the file of each source; a source without one gets none.
+    align: (image, face) → `align.Aligned`, for `aligned`.
+    pictures, pts, aligned: the file of each source, or of its first face; a source without one gets none.
     sheets: the contact sheet of each source that may begin one.
     summaries: files about all photos, each with the function that writes it.
     jsonl: a file that gets a line as soon as a photo is done.
@@ -33,8 +35,10 @@ class Results:
     """
 
     draw: Callable[..., np.ndarray]
+    align: Callable[..., Aligned] = align
     pictures: dict[str, Path] = field(default_factory=dict)
     pts: dict[str, Path] = field(default_factory=dict)
+    aligned: dict[str, Path] = field(default_factory=dict)
     sheets: dict[str, Path] = field(default_factory=dict)
     summaries: dict[Path, Callable[[Path, Iterable[ImageResult]], None]] = field(default_factory=dict)
     jsonl: Path | None = None
@@ -63,17 +67,28 @@ class Results:
         if self.sheets:
             small, faces = thumbnail(photo.image, photo.faces)
             photo.thumbnail = self.draw(small, faces, numbers=False)
+        for path, face in self._of_faces(self.aligned, photo):
+            write_image(path, self.align(photo.image, face).image)
         if photo.source in self.pictures:
             photo.picture = self.draw(photo.image, photo.faces)
         photo.image = None  # up to 750 MB, which encoding the picture needs
         if photo.source in self.pictures:
             write_image(self.pictures[photo.source], photo.picture)
-        if photo.source in self.pts:
-            paths = [pts_of_face(self.pts[photo.source], i) for i in range(1, len(photo.faces) + 1)]
-            for path in paths:
-                check_replaceable(path, self.overwrite)
-            for path, face in zip(paths, photo.faces, strict=True):
-                write_pts(path, face.keypoints)
+        for path, face in self._of_faces(self.pts, photo):
+            write_pts(path, face.keypoints)
+
+    def _of_faces(self, files: dict[str, Path], photo: Photo) -> list[tuple[Path, Face]]:
+        """A photo's faces and the file of each, which may be written; none where its source has no file.
+
+        Raises:
+            InputError: one of them may be somebody's.
+        """
+        if photo.source not in files:
+            return []
+        paths = [path_of_face(files[photo.source], i) for i in range(1, len(photo.faces) + 1)]
+        for path in paths:
+            check_replaceable(path, self.overwrite)
+        return list(zip(paths, photo.faces, strict=True))
 
     def add(self, photo: Photo) -> list[InputError]:
         """Add a written photo to the files about all photos. Returns the problems of writing these."""

@@ -64,7 +64,7 @@ def network_label(network: Network) -> str:
     """The words for a network in a log: the size of a shipped one, the file, a warning if it fails on photos."""
     sizes = [size for size in FAMILY if shipped_network(size).resolve() == network.path.resolve()]
     line = f"{sizes[0]}, {network.path}" if sizes else str(network.path)
-    return f"{line}: trained on the drawn sample, of no use on photos" if _is_of_drawings(network) else line
+    return f"{line}: trained on the drawn sample, rough on photos" if _is_of_drawings(network) else line
 
 
 def _is_of_drawings(network: Network) -> bool:
@@ -80,16 +80,18 @@ def _is_of_drawings(network: Network) -> bool:
         return False
 
 
-def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Network:
-    """Open a network's file: an .onnx in ONNX Runtime on the CPU, a .pt in torch on a device.
+def open_network(path: str | Path, threads: int = 1, device: str = "cpu", provider: str = "cpu") -> Network:
+    """Open a network's file: an .onnx in ONNX Runtime by one of its providers, a .pt in torch on a device.
 
     threads: processor threads that it computes in; torch has one number for the whole process, which is set.
 
     Raises:
-        InputError: the file is missing, or holds no such network.
+        InputError: the file is missing, or holds no such network; or a .pt is to run by another provider than the CPU.
     """
     if Path(path).suffix.lower() == ".onnx":
-        return OnnxNetwork(path, threads)
+        return OnnxNetwork(path, threads, provider)
+    if provider != "cpu":
+        raise InputError(f"{path}: runs in PyTorch, by no provider of ONNX Runtime; make it an .onnx with export.py")
     import torch  # here, because its import takes longer than a photo
 
     from training.checkpoint import TorchNetwork
@@ -98,20 +100,21 @@ def open_network(path: str | Path, threads: int = 1, device: str = "cpu") -> Net
     return TorchNetwork(path, device)
 
 
-def open_coarse_network(path: str | Path, threads: int = 1) -> Network | None:
+def open_coarse_network(path: str | Path, threads: int = 1, provider: str = "cpu") -> Network | None:
     """The network that frames faces in the first pass for another one, see `coarse_network_of`."""
     coarse_network = coarse_network_of(path)
-    return None if coarse_network is None else open_network(coarse_network, threads)
+    return None if coarse_network is None else open_network(coarse_network, threads, provider=provider)
 
 
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """The landmarker of a command, by the options of `arguments.add_finding`; `boxes` take the detector's place."""
-    detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), args.min_face)
+    detector = default_detector(args.detector)
+    detector = Given(boxes) if boxes else open_detector(detector, args.min_face, args.provider)
     return Landmarker(
-        open_network(network, args.threads),
+        open_network(network, args.threads, provider=args.provider),
         detector,
         args.min_face_score,
         passes,
         args.largest,
-        open_coarse_network(network, args.threads),
+        open_coarse_network(network, args.threads, args.provider),
     )

@@ -52,20 +52,21 @@ class Detector(Protocol):
     def __call__(self, image: np.ndarray) -> FaceBoxes: ...
 
 
-def open_detector(name: str | Path = "auto", min_face: float | None = None) -> Detector:
+def open_detector(name: str | Path = "auto", min_face: float | None = None, provider: str = "cpu") -> Detector:
     """The detector of a name.
 
     name: "auto" (the one that comes with this package), "none" (no search: the frame shows one face, roughly in the
         middle, as in the public data set), or an .onnx file that train.py --model detector and export.py made.
     min_face: see `FaceDetector`.
+    provider: where it computes, see `network.open_session`.
 
     Raises:
         InputError: there is no detector of that name, or "none" is given a `min_face`.
     """
     if name == "auto":
-        return FaceDetector(shipped_detector(), min_face)
+        return FaceDetector(shipped_detector(), min_face, provider)
     if Path(name).suffix == ".onnx":
-        return FaceDetector(name, min_face)
+        return FaceDetector(name, min_face, provider)
     if name not in DETECTORS:
         known = ", ".join(DETECTORS)
         raise InputError(f"--detector {name}: there is none of that name; choose from {known}, or give an .onnx file")
@@ -155,8 +156,8 @@ class FaceDetector:
 
     name = "face68"
 
-    def __init__(self, path: str | Path, min_face: float | None = None):
-        self.network, self.min_face = OnnxDetector(path), min_face
+    def __init__(self, path: str | Path, min_face: float | None = None, provider: str = "cpu"):
+        self.network, self.min_face = OnnxDetector(path, provider=provider), min_face
 
     def __call__(self, image: np.ndarray) -> FaceBoxes:
         faces, side = EMPTY, max(image.shape[:2])

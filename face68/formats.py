@@ -1,4 +1,4 @@
-"""The files that hold faces: iBUG's `.pts`, JSON, JSON Lines, CSV and COCO, written and read back.
+"""The files that hold faces: iBUG's `.pts`, JSON, JSON Lines, CSV, COCO and imglab's XML, written and read back.
 
 In memory keypoints are always (68, 2) float32, x before y, in pixels, 0-based, pixel centres at integers; what a file
 format counts otherwise (`.pts` counts from 1) is converted here and nowhere else.
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TextIO
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from face68.files import MARK, InputError, atomic_path, unwritable
+from face68.files import MARK, InputError, atomic_path, printable, unwritable
 from face68.landmarks import NAMES, NUM_LANDMARKS, PROBABLY, SKELETON, Face, rounded
 
 _MOST = float(np.finfo(np.float32).max)  # of a number that a result may hold: points are kept as float32
@@ -86,7 +88,8 @@ def write_pts(path: str | Path, keypoints: np.ndarray) -> None:
 
 
 # --- Results: the faces found in images -----------------------------------------------------------------------
-# Four files hold the same, coordinates to 0.01 px: JSON, JSON Lines (appended to as a run goes), CSV and COCO.
+# Four files hold the same, coordinates to 0.01 px: JSON, JSON Lines (appended to as a run goes), CSV and COCO. imglab's
+# XML has boxes and points alone, in whole pixels.
 
 
 @dataclass(eq=False)
@@ -438,8 +441,67 @@ def read_coco(path: str | Path) -> list[ImageResult]:
     return list(results.values())
 
 
+_XML_HEAD = f"<?xml version='1.0' encoding='UTF-8'?>\n<dataset>\n<name>faces found by {MARK}</name>\n"
+
+
+def write_imglab(path: str | Path, results: Iterable[ImageResult]) -> None:
+    """Write results as the XML of dlib's imglab, which dlib trains on. It looks for images beside the file; their paths
+    are written as they are.
+
+    Raises:
+        InputError: the file can't be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(f"{_XML_HEAD}<images>\n")
+        for result in results:
+            name = quoteattr(printable(result.image))
+            file.write(f"<image file={name} width='{result.width}' height='{result.height}'>\n")
+            file.writelines(map(_imglab_box, result.faces))
+            file.write("</image>\n")
+        file.write("</images>\n</dataset>\n")
+
+
+def _imglab_box(face: Face) -> str:
+    left, top, right, bottom = map(round, face.box)  # the last ones belong to it
+    points = np.rint(face.keypoints).astype(int)
+    parts = "".join(f"<part name='{i:02}' x='{x}' y='{y}'/>" for i, (x, y) in enumerate(points))
+    return f"<box top='{top}' left='{left}' width='{right - left + 1}' height='{bottom - top + 1}'>{parts}</box>\n"
+
+
+def read_imglab(path: str | Path) -> list[ImageResult]:
+    """Read imglab's XML with parts 0 to 67 in each box; boxes to ignore are left out. An image is 0 × 0 px where the
+    file doesn't say its size.
+
+    Raises:
+        InputError: naming the file, and the image (counted from 1) that is wrong.
+    """
+    try:
+        content = Path(path).read_bytes()
+        if b"<!DOCTYPE" in content:  # whose entities may stand for any amount of text
+            raise ValueError("it declares a document type")
+        images = list(ElementTree.fromstring(content).iter("image"))
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:  # LookupError: an unknown encoding
+        raise unreadable(path, error) from error
+    results = []
+    for i, image in enumerate(images, start=1):
+        try:
+            size = (int(image.get(side, "0")) for side in ("width", "height"))
+            faces = [_face_from_imglab(box) for box in image.iter("box") if box.get("ignore") != "1"]
+            results.append(ImageResult(image.attrib["file"], *size, faces))
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{path}: image {i}: a file, and boxes of parts 0 to 67 expected ({error})") from error
+    return results
+
+
+def _face_from_imglab(box: ElementTree.Element) -> Face:
+    left, top, width, height = (coordinate(box.attrib[name]) for name in ("left", "top", "width", "height"))
+    parts = {int(part.attrib["name"]): [coordinate(part.attrib[axis]) for axis in "xy"] for part in box.iter("part")}
+    keypoints = np.array([parts[i] for i in range(NUM_LANDMARKS)], np.float32)
+    return Face((left, top, left + width - 1, top + height - 1), None, keypoints)
+
+
 _JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": ".*"width": \d+, "height": \d+, "faces": \[')
-_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ")
+_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ", _XML_HEAD)
 
 
 def is_result(path: str | Path) -> bool:

@@ -121,18 +121,22 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return (np.asarray(points) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image moved by a 2×3 matrix into a (height, width) frame; outside of the image the frame is black.
+def warp(
+    image: np.ndarray, matrix: np.ndarray, height: int, width: int, border: int = cv2.BORDER_CONSTANT
+) -> np.ndarray:
+    """The image moved by a 2×3 matrix into a (height, width) frame; outside of the image the frame is black, or
+    another `border` of OpenCV's, for images with sides below 32,767 px.
 
     A strong reduction first averages k×k pixels: bilinear sampling alone would skip over the pixels in between,
     and a large face would reach the network with other noise than a small one.
     """
     scale = scale_of(matrix)
     k = int(1 / scale) if scale > 0 else 1
-    image, matrix = _cut_out(image, matrix, height, width, 2 * k)
+    if border == cv2.BORDER_CONSTANT:
+        image, matrix = _cut_out(image, matrix, height, width, 2 * k)
     if k >= 2:
         image, matrix = _shrink(image, matrix, k)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def _cut_out(image: np.ndarray, matrix: np.ndarray, height: int, width: int, beside: int):

@@ -41,6 +41,8 @@ class Landmarker:
     largest: whether to return the largest face of an image alone.
     coarse_network: the network of the first of three passes, which frames the face for the second; None: `network`
         itself or, if that comes with this package, the smallest that does.
+    provider: where all of these compute that are given by name or file: "cpu", "cuda", "coreml", "directml" or
+        "openvino", if ONNX Runtime has it here.
 
     Raises:
         InputError: the network or the detector can't be used.
@@ -54,13 +56,14 @@ class Landmarker:
         passes: int = PASSES,
         largest: bool = False,
         coarse_network: Network | None = None,
+        provider: str = "cpu",
     ):
         network = FOR_PHOTOS if network is None else network
         if isinstance(network, str | Path):
             path = shipped_network(network) if network in FAMILY else network
-            network, smaller = OnnxNetwork(path), coarse_network_of(path)
-            coarse_network = coarse_network or (smaller and OnnxNetwork(smaller))
-        self.detect = open_detector(detector) if isinstance(detector, str | Path) else detector
+            network, smaller = OnnxNetwork(path, provider=provider), coarse_network_of(path)
+            coarse_network = coarse_network or (smaller and OnnxNetwork(smaller, provider=provider))
+        self.detect = open_detector(detector, None, provider) if isinstance(detector, str | Path) else detector
         self.coarse_network, self.min_face_score = coarse_network or network, min_face_score
         self.network, self.passes, self.largest = network, passes, largest
 

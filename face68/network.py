@@ -167,12 +167,25 @@ def _shipped(name: str) -> Path:
     return installed if installed.is_file() else _HERE.parent / "saved_models" / name
 
 
-def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """An .onnx file in ONNX Runtime on the CPU. Several threads may run it; none of its own spins while it waits.
+# Where ONNX Runtime computes: its names of that by ours, and the package that has it.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime (on a Mac)"),
+    "directml": ("DmlExecutionProvider", "onnxruntime-directml (on Windows)"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+}
+
+
+def open_session(path: Path, threads: int = 1, provider: str = "cpu") -> onnxruntime.InferenceSession:
+    """An .onnx file in ONNX Runtime. Several threads may run it; none of its own spins while it waits.
+
+    provider: of PROVIDERS; what it can't compute, the CPU does.
 
     Raises:
-        InputError: the file is not there, is damaged, or can't be read.
+        InputError: the file is not there, is damaged, or can't be read; or there is no such provider here.
     """
+    names = _check_provider(provider)
     if not path.is_file():
         raise InputError(f"{path}: no such network; name an .onnx file")
     options = onnxruntime.SessionOptions()
@@ -185,11 +198,31 @@ def open_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
             raise InputError(f"{path}: is damaged; copy it again, or export it again")
         if _ELSEWHERE.search(content):
             raise InputError(f"{path}: has its weights in another file; export it with them in it")
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=names)
     except InputError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise _not_for_runtime(path, error) from error
+    if names[0] not in session.get_providers():  # ONNX Runtime goes on without it
+        raise InputError(f"provider {provider}: doesn't start; look for its drivers and libraries, or take cpu")
+    return session
+
+
+def _check_provider(provider: str) -> list[str]:
+    """ONNX Runtime's names of a provider and of what takes over for it.
+
+    Raises:
+        InputError: it isn't here.
+    """
+    here = [name for name, (known, _) in PROVIDERS.items() if known in onnxruntime.get_available_providers()]
+    if provider not in PROVIDERS:
+        raise InputError(f"provider {provider}: is none of {', '.join(PROVIDERS)}")
+    if provider not in here:
+        package = PROVIDERS[provider][1]
+        raise InputError(
+            f"provider {provider}: ONNX Runtime has {', '.join(here)} here; install {package} in its place"
+        )
+    return list(dict.fromkeys([PROVIDERS[provider][0], PROVIDERS["cpu"][0]]))
 
 
 def _not_for_runtime(path: Path, error: Exception) -> InputError:
@@ -220,13 +253,15 @@ def _run(session: onnxruntime.InferenceSession, outputs: list[str], feed: dict, 
         raise _not_for_runtime(path, error) from error
 
 
-def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
+def open_exported(
+    path: Path, threads: int = 1, provider: str = "cpu"
+) -> tuple[onnxruntime.InferenceSession, dict[str, str]]:
     """A session of a file that export.py wrote, and the file's metadata: text by key.
 
     Raises:
-        InputError: the file is not there, or not export.py's.
+        InputError: the file is not there, or not export.py's; see also `open_session`.
     """
-    session = open_session(path, threads)
+    session = open_session(path, threads, provider)
     metadata = session.get_modelmeta().custom_metadata_map
     if metadata.get("face68") != FORMAT:
         raise InputError(f"{path}: is no network of this version's export.py; export its checkpoint with that")
@@ -234,9 +269,10 @@ def open_exported(path: Path, threads: int = 1) -> tuple[onnxruntime.InferenceSe
 
 
 class OnnxNetwork:
-    """A network that export.py wrote, run by ONNX Runtime on the CPU. Several threads may call it.
+    """A network that export.py wrote, run by ONNX Runtime. Several threads may call it.
 
     threads: that compute one call. One is best beside other work, and for single faces.
+    provider: where it computes, see `open_session`.
 
     `metadata`: the file's, text by key.
 
@@ -244,9 +280,9 @@ class OnnxNetwork:
         InputError: the file is not there, or no such network.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1):
+    def __init__(self, path: str | Path, threads: int = 1, provider: str = "cpu"):
         self.path = Path(path)
-        self._session, self.metadata = open_exported(self.path, threads)
+        self._session, self.metadata = open_exported(self.path, threads, provider)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.predicts_errors = "errors" in self._outputs
         try:
@@ -282,7 +318,7 @@ class OnnxNetwork:
 
 
 class OnnxDetector:
-    """A network that finds faces, as export.py wrote it, run by ONNX Runtime on the CPU. Several threads may call it.
+    """A network that finds faces, as export.py wrote it, run by ONNX Runtime. Several threads may call it.
 
     `multiple`: of which a picture's height and width are multiples, px.
     `metadata`: the file's, text by key.
@@ -293,9 +329,9 @@ class OnnxDetector:
 
     multiple = 32
 
-    def __init__(self, path: str | Path, threads: int = 1):
+    def __init__(self, path: str | Path, threads: int = 1, provider: str = "cpu"):
         self.path = Path(path)
-        self._session, self.metadata = open_exported(self.path, threads)
+        self._session, self.metadata = open_exported(self.path, threads, provider)
         if {output.name for output in self._session.get_outputs()} != {"scores", "faces"}:
             raise InputError(f"{path}: finds no faces; give a detector")
         try_out(self)

@@ -154,8 +154,8 @@ def test_what_differs_too_much_is_refused(exported, faces):
         onnx_export.check_parity(Moved(exported, [np.nan, 0]), exported, crops)
     assert onnx_export.check_parity(Moved(exported, [0.01, 0]), exported, crops) == pytest.approx(0.01, abs=1e-3)
     with pytest.raises(InputError, match="nothing was written"):
-        export.check_int8(Moved(exported, [9, 9]), exported, samples)
-    before, after = export.check_int8(exported, exported, samples)
+        export.check_cost("--int8", Moved(exported, [9, 9]), exported, samples)
+    before, after = export.check_cost("--int8", exported, exported, samples)
     assert before == after == pytest.approx(nme(exported(samples.compared).keypoints, points).mean())
 
 
@@ -209,11 +209,30 @@ def test_a_network_that_export_fails_on_is_one_line(checkpoint_of, network, tmp_
     assert capfd.readouterr() == ("", "")
 
 
-def test_eight_bits_are_for_convolutions(checkpoint_of, tmp_path):
+def test_fewer_bits_are_for_convolutions(checkpoint_of, tmp_path):
     onnx_export.export_network(checkpoint_of(Linear), tmp_path / "own.onnx")
     with pytest.raises(InputError, match="convolutions"):
-        onnx_export.quantize(tmp_path / "own.onnx", tmp_path / "int8.onnx", np.zeros((2, 8, 8), np.uint8))
-    assert not (tmp_path / "int8.onnx").exists()
+        onnx_export.quantize(tmp_path / "own.onnx", tmp_path / "small.onnx", np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="convolutions"):
+        onnx_export.halve(tmp_path / "own.onnx", tmp_path / "small.onnx")
+    assert not (tmp_path / "small.onnx").exists()
+
+
+def test_half_precision_says_the_same_in_half_of_the_size(exported, of_detector, faces, hopper, tmp_path):
+    onnx_export.halve(exported.path, tmp_path / "half.onnx")
+    half, crops = OnnxNetwork(tmp_path / "half.onnx"), faces[0]
+    np.testing.assert_allclose(half(crops).keypoints, exported(crops).keypoints, atol=0.15)  # px of the crop
+    assert np.abs(half(crops).keypoints - exported(crops).keypoints).mean() < 0.03
+    np.testing.assert_allclose(half(crops).face_scores, exported(crops).face_scores, atol=0.01)
+    assert half.path.stat().st_size < 0.56 * exported.path.stat().st_size
+    assert half.metadata["precision"] == "fp16" and half.metadata["model"] == "base"
+    onnx_export.halve(of_detector.path, tmp_path / "detector.onnx")
+    small, large = (FaceDetector(path) for path in (tmp_path / "detector.onnx", of_detector.path))
+    picture, _ = large.picture_of(hopper, 192)
+    one, other = small.search(picture), large.search(picture)
+    np.testing.assert_allclose(one.centers[0], other.centers[0], atol=0.3)
+    assert one.sides[0] == pytest.approx(other.sides[0], rel=0.01)
+    assert one.scores[0] == pytest.approx(other.scores[0], abs=0.01)
 
 
 def test_exporting_leaves_warnings_and_logs_as_they_were(checkpoint_of, tmp_path, monkeypatch):

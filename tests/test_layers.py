@@ -71,7 +71,12 @@ def test_the_lower_floors_know_no_torch(path):
 def test_an_example_knows_the_library_and_what_it_is_about():
     for path in REPOSITORY.glob("examples/*.py"):
         others = {module.partition(".")[0] for module in imports_of(path)}
-        assert others <= LIBRARY_NEEDS | {"ray", "filelock", "face68"} | sys.stdlib_module_names, path
+        assert (
+            others
+            <= LIBRARY_NEEDS
+            | {"ray", "filelock", "fastapi", "starlette", "uvicorn", "gradio", "face68"}
+            | sys.stdlib_module_names
+        ), path
 
 
 def test_there_is_no_circle():

@@ -193,7 +193,7 @@ def test_a_network_that_saw_drawn_faces_only_is_of_no_use_on_photos(tmp_path, ar
     entries = {entry.key: entry.value for entry in model.metadata_props if entry.key != "crc32"}
     onnx.helper.set_model_props(model, entries | {"arguments": json.dumps(arguments)})
     onnx.save(model, tmp_path / "best.onnx")
-    warning = ": trained on the drawn sample, of no use on photos" if drawn else ""
+    warning = ": trained on the drawn sample, rough on photos" if drawn else ""
     assert weights.network_label(OnnxNetwork(tmp_path / "best.onnx")) == f"{tmp_path / 'best.onnx'}{warning}"
     if isinstance(arguments, dict):
         save_checkpoint(tmp_path / "best.pt", load_checkpoint(PRETRAINED) | {"arguments": arguments})

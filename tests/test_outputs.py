@@ -11,7 +11,7 @@ import pytest
 from conftest import PRETRAINED, REPOSITORY, encoded
 from PIL import Image
 
-from cli.outputs import check_outputs, is_ours, only_writer, picture_paths, pts_of_face, pts_paths, sheet_paths
+from cli.outputs import check_outputs, face_paths, is_ours, only_writer, path_of_face, picture_paths, sheet_paths
 from face68.draw import schematic_face
 from face68.files import InputError
 from face68.formats import ImageResult, append_jsonl, write_coco, write_faces_csv, write_json, write_jsonl, write_pts
@@ -181,9 +181,9 @@ def test_sheets_are_numbered_by_the_photo_that_begins_them(named):
     ],
 )
 def test_pts_files_are_named_after_photos_and_never_alike(named, names, expected):
-    paths = pts_paths(named(*names), Path("pts"))
+    paths = face_paths(named(*names), Path("pts"))
     assert [str(path) for path in paths.values()] == [f"pts/{stem}.pts" for stem in expected]
-    every = [pts_of_face(path, number) for path in paths.values() for number in range(1, 9)]
+    every = [path_of_face(path, number) for path in paths.values() for number in range(1, 9)]
     assert len(set(every)) == len(every), "however many faces they show"
 
 
@@ -191,7 +191,7 @@ def test_names_that_could_be_two_photos_in_spite_of_all_are_refused(named):
     named("a.jpg", "a.png", "a.jpg.face2")
     inputs = find_inputs(["in/a.jpg", "in/a.png", "in/a.jpg.face2"])
     with pytest.raises(InputError, match=r"a\.jpg\.face2: its \.pts could be that of another"):
-        pts_paths(inputs, Path("pts"))
+        face_paths(inputs, Path("pts"))
 
 
 def test_pts_files_never_lie_beside_a_photo(named, tmp_path):
@@ -199,16 +199,16 @@ def test_pts_files_never_lie_beside_a_photo(named, tmp_path):
     inputs = named("lfpw/a.jpg", "lfpw/b.jpg", "helen/c.jpg")
     for folder in ("in", tmp_path / "in", "in/../in"):
         with pytest.raises(InputError, match="would lie among photos"):
-            pts_paths(inputs, Path(folder))
+            face_paths(inputs, Path(folder))
     Path("other").symlink_to("in")
     with pytest.raises(InputError, match="would lie among photos"):
-        pts_paths(inputs, Path("other"))
+        face_paths(inputs, Path("other"))
     Path("linked").mkdir()
     Path("linked/a.jpg").symlink_to(tmp_path / "in/lfpw/a.jpg")
     for folder in ("linked", "in/lfpw"):
         with pytest.raises(InputError, match="would lie among photos"):
-            pts_paths(find_inputs(["linked/a.jpg"]), Path(folder))
-    assert len(pts_paths(inputs, Path("in/pts"))) == 3
+            face_paths(find_inputs(["linked/a.jpg"]), Path(folder))
+    assert len(face_paths(inputs, Path("in/pts"))) == 3
 
 
 @pytest.mark.parametrize("name", ["", "all.jsonl"])

@@ -177,7 +177,7 @@ def test_results_of_drawn_faces_do_not_become_the_network_that_photos_get(settin
     for data in (SAMPLE, SAMPLE.parent / ".." / "data" / "sample"):
         assert parse_arguments(["--data", str(data)]).output_dir == SAMPLE_RUN
         printed = capsys.readouterr().out
-        assert f"results: {SAMPLE_RUN}" in printed and "of no use on photos" in printed
+        assert f"results: {SAMPLE_RUN}" in printed and "rough on photos" in printed
         assert parse_arguments(["--data", str(data), "--output-dir", "mine"]).output_dir == Path("mine")
         assert capsys.readouterr().out == ""
     assert parse_arguments(["--data", str(SAMPLE), "--model", "detector"]).output_dir == SAMPLE_RUN / "detector"

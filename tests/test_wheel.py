@@ -61,7 +61,11 @@ def test_the_wheel_predicts_from_another_folder(tmp_path, hopper):
         (folder / f"{name}.py").write_text("raise SystemExit('of somebody else')")
     Image.fromarray(hopper).save(folder / "photo.png")
     with zipfile.ZipFile(wheel) as files:
-        assert "face68/py.typed" in files.namelist()
+        names = set(files.namelist())
+    networks = {f"face68/{path.name}" for path in (REPOSITORY / "saved_models").glob("[pd]*.onnx")}
+    assert len(networks) == 4 and networks | {"face68/py.typed"} <= names
+    licences = {name.partition("/licenses/")[2] for name in names}
+    assert {"LICENSE", "saved_models/README.md"} <= licences, "the code's, and what the weights may be used for"
     assert run(python.with_name("face68"), "--version", cwd=folder) == f"face68 {__version__}\n"
     line = json.loads(run(python.with_name("face68"), "photo.png", "--output", "marked", cwd=folder))
     assert line["image"] == "photo.png" and len(line["faces"]) == 1 and is_marked(folder / "marked" / "photo.png")
