@@ -92,7 +92,7 @@ def test_rescale_keeps_the_aspect_and_resize_does_not():
 @settings(max_examples=15)
 @given(st.floats(-40, 40), st.floats(0.7, 1.3), st.floats(-0.08, 0.08), st.floats(-0.08, 0.08), st.booleans())
 def test_keypoints_follow_any_face_crop(degrees, scale, dx, dy, mirror):
-    policy = CropPolicy(200, 2.2)  # wide enough for the dots at every draw
+    policy = CropPolicy(200, 2.6)  # wide enough for the dots at every draw
     sample = crop_face(dotted(), policy, degrees=degrees, scale=scale, shift=(dx, dy), mirror=mirror)
     assert sample["image"].shape == (200, 200, 3)
     if mirror:  # undo the renumbering to find the dots by their numbers
