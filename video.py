@@ -7,8 +7,6 @@
     python video.py --video 0 --show                       # a webcam, in a window; q or Esc ends it
     python video.py --video rtsp://address/of/a/camera --jsonl points.jsonl
 
-Films are written without sound.
-
 From Python:
 
     from face68 import FilmReader, Landmarker, Tracker
@@ -182,7 +180,9 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], 
     """Open the outputs; yields the function that writes a frame to them."""
     columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     with contextlib.ExitStack() as stack:
-        write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
+        write_frame = None
+        if args.output:
+            write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size, reader.sound))
         if args.jsonl:
             write_jsonl(args.jsonl, [])
         if args.csv:
@@ -270,7 +270,8 @@ def run(args) -> int:
                     break
     finally:
         where = f" -> {', '.join(map(str, outputs))}" if outputs else ""
-        sound = " (without sound)" if args.output else ""
+        keeps_sound = reader.sound and args.output and reader.sound.fits(args.output)
+        sound = " (without sound)" if args.output and not keeps_sound else ""
         log(f"{args.video}: {count} frames, {count_of_faces(len(identities))}{where}{sound}")
     return 2 if report_problems([InputError(reader.problem)] if reader.problem else []) else 0
 
