@@ -1,9 +1,9 @@
 """Keypoints of a film, filtered so that they neither shake nor lag.
 
 A face's points are a pose of the head (place, size and roll) and, in that pose, a shape. The pose changes fast, but is
-known well, as the mean of 68 points. The shape changes little, but each of its points is known only by itself. Lids and lips
-do move fast, but along a few directions that are known by several points each. So the pose, the shape and these moves
-have filters of their own. Points are complex numbers, x + iy: a similarity transform is then a × point + b.
+known well, as the mean of 68 points. The shape changes little, but each of its points is known only by itself. Lids and
+lips do move fast, but along a few directions that are known by several points each. So the pose, the shape and these
+moves have filters of their own. Points are complex numbers, x + iy: a similarity transform is then a × point + b.
 """
 
 import math
