@@ -18,6 +18,7 @@ SHAPE_CUTOFF, SHAPE_BETA = 0.3, 8.0
 HEAD_CUTOFF, HEAD_BETA, HEAD_TREND = 1.0, 20.0, 0.5
 SPEED_CUTOFF = 2.0
 SURE = 0.5  # of the usual certainty: surer points are filtered alike, or a jaw would lag in fast motion
+JUMP = 0.3  # distances of the eyes from a frame to the next, on average, from which on a face begins anew, as at a cut
 BOTH_WAYS = 2.0  # the factor of all cut-offs where points are filtered twice, forwards and backwards
 
 # The moves: points that go up, and those that go down meanwhile; the same way back.
@@ -71,12 +72,13 @@ class SteadyPoints:
         time: seconds, growing.
         """
         points = keypoints[:, 0] + 1j * keypoints[:, 1].astype(np.float64)
-        if self._time is None or not (self._shape.any() and np.ptp(points)):  # points all in one place are no shape
+        is_shape = self._time is not None and self._shape.any() and np.ptp(points)  # points all in one place are none
+        if not is_shape or np.abs(points - self._last).mean() > JUMP * abs(np.exp(self._head[0])):
             self._begin(points)
         else:
             weights = np.ones(len(points)) if errors is None else 1 / np.maximum(errors, 1e-3).astype(np.float64) ** 2
             self._go_on(points, weights, time - self._time)
-        self._time = time
+        self._time, self._last = time, points
         steady = np.exp(self._head[0]) * self._shape + self._head[1]
         return np.stack([steady.real, steady.imag], axis=1).astype(np.float32)
 

@@ -175,3 +175,8 @@ def test_the_noise_is_learned_from_the_face_itself():
         return calm / restless
 
     assert shakes(0.3) < 0.1 and shakes(1.2) < 0.25
+
+
+def test_a_face_that_jumps_as_at_a_cut_is_where_it_jumped_to():
+    film = np.stack([FACE] * 10 + [turned(FACE, 5, 1.3, (320, 220))] * 5)
+    np.testing.assert_allclose(steady(film)[10:], film[10:], atol=1e-2)
