@@ -4,11 +4,10 @@
     python video.py --video film.mp4                       # → outputs/film_keypoints.mp4
     python video.py --video film.mp4 --output marked.mp4 --jsonl points.jsonl --smooth offline
     python video.py --video film.mp4 --csv points.csv --start 10 --end 20 --every 2
+    python video.py --video film.mp4 --measures --plot people.png    # blinks, talk and pose of each person over time
     python video.py --video 0 --show                       # a webcam, in a window; q or Esc ends it
     python video.py --video film.mp4 --align faces/        # each face upright and steady: faces/1/000000.png, …
     python video.py --video rtsp://address/of/a/camera --jsonl points.jsonl
-
-Films are written without sound.
 
 From Python:
 
@@ -60,10 +59,13 @@ from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
 from face68.program import count_of_faces, log, parser, positive_int, report_problems
 from face68.tracking import MEMORY, SEARCH_EVERY, SteadyFaces, Tracker, smooth_ahead
+from plots.films import PeopleOverTime
+from plots.style import save_figure
 
 FILM = Path(__file__).resolve().parent / "data" / "film.mp4"
 WINDOW = "face68"
 ESCAPE = 27  # the key
+PLOTS = (".png", ".svg", ".pdf")
 Seen = tuple[Frame, list[Face]]  # a frame and its faces
 
 
@@ -108,7 +110,11 @@ def parse_arguments():
         p.error("--overlay draws no points; leave out --identities and --confidence")
     if args.end is not None and args.end <= args.start:
         p.error("--end comes after --start; give a later one")
-    if args.output is None and not (args.show or args.jsonl or args.csv or args.align):
+    if args.plot and not args.measures:
+        p.error("--plot shows measures; give --measures too")
+    if args.plot and args.plot.suffix.lower() not in PLOTS:
+        p.error(f"{args.plot}: not a picture's suffix; use one of {', '.join(PLOTS)}")
+    if args.output is None and not (args.show or args.jsonl or args.csv or args.plot or args.align):
         args.output = OUTPUTS / f"{Path(args.video).stem or 'camera'}_keypoints.mp4"
     return args
 
@@ -118,12 +124,15 @@ def add_results(files: argparse._ActionsContainer) -> None:
         "--output",
         type=Path,
         help="the film with its points, .mp4 or .mov, or .webp for an animated picture (default: a film in outputs, "
-        "unless --show, --jsonl, --csv or --align is given)",
+        "unless --show, --jsonl, --csv, --plot or --align is given)",
     )
     files.add_argument(
         "--jsonl", type=Path, help="one line per frame: its time, s, and the faces with their identities"
     )
     files.add_argument("--csv", type=Path, help="the same, one row per face")
+    files.add_argument(
+        "--plot", type=Path, help="with --measures: each person's blinks, talk and pose over time, .png, .svg or .pdf"
+    )
     add_measures(files)
     add_overwrite(files)
 
@@ -186,7 +195,9 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], 
     columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     align = open_align(args)
     with contextlib.ExitStack() as stack:
-        write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
+        write_frame, people = None, PeopleOverTime()
+        if args.output:
+            write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size, reader.sound))
         if args.jsonl:
             write_jsonl(args.jsonl, [])
         if args.csv:
@@ -205,8 +216,14 @@ def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], 
                 write_image(path, align(seen.frame.image, face).image)
             if write_frame:
                 write_frame(seen.picture, seen.frame.time)
+            if args.plot:
+                people.add(seen.frame.time, seen.faces)
 
-        yield write
+        try:
+            yield write
+        finally:  # after Ctrl-C or damage, of the frames so far
+            if args.plot:
+                save_figure(people.figure(), args.plot)
 
 
 class Window:
@@ -249,7 +266,7 @@ def main() -> int:
 def run(args) -> int:
     # All that can go wrong before the first frame does so before an output is opened.
     network = chosen_network(args.checkpoint, FOR_FILMS)
-    outputs = [path for path in (args.output, args.jsonl, args.csv) if path]
+    outputs = [path for path in (args.output, args.jsonl, args.csv, args.plot) if path]
     check_outputs(outputs, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
@@ -279,7 +296,8 @@ def run(args) -> int:
     finally:
         written = [*outputs, *([args.align] if args.align else [])]
         where = f" -> {', '.join(map(str, written))}" if written else ""
-        sound = " (without sound)" if args.output else ""
+        keeps_sound = reader.sound and args.output and reader.sound.fits(args.output)
+        sound = " (without sound)" if args.output and not keeps_sound else ""
         log(f"{args.video}: {count} frames, {count_of_faces(len(identities))}{where}{sound}")
     return 2 if report_problems([InputError(reader.problem)] if reader.problem else []) else 0
 

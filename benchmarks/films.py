@@ -1,6 +1,7 @@
 """Films: milliseconds a frame; how well faces are followed where the truth is known, and how steady points are."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.figures import plot_signals
+from benchmarks.movement import (
+    OneEuro,
+    blink_row,
+    blinks_seen,
+    drawn_blinks,
+    kept_row,
+    labelled_blinks,
+    mouth_opening,
+    peaks_kept,
+    slope,
+)
 from benchmarks.peers import MediaPipe, installed
 from benchmarks.photos import landmarker_of
 from benchmarks.tables import Tables
@@ -19,15 +31,16 @@ from evaluation.metrics import is_near
 from face68.files import InputError
 from face68.frames import FilmReader, Frame
 from face68.geometry import box_of, resize
-from face68.landmarker import Landmarker
+from face68.landmarker import Landmarker, upright_frames
 from face68.landmarks import CHIN, REGIONS, Face, inter_ocular
+from face68.network import shipped_network
 from face68.tracking import SteadyFaces, Tracker, smooth_ahead
 from plots import style
 
 STEADY = "steady.png"
+JUDGE = "large"  # the network that tells movement from noise in clips
 WARM_UP = 10  # frames
 SHOWN = 2.5  # seconds of a film in a picture
-MOUTH = (62, 66)  # the middles of the inner lips, upper and lower
 MOST_LAG = 4.0  # frames that a lag is looked for within
 
 
@@ -35,12 +48,14 @@ class Followed(NamedTuple):
     """An actor of a film and what was seen of them, in T frames.
 
     times: (T,) seconds. truth: (T, 68, 2) px. hidden: (T,) share of the points, 1 where the actor isn't there.
+    closed: (T,) how far the lids are closed, 0 … 1.
     found: (T, 68, 2) px, NaN where nobody was found. identities: (T,), 0 where nobody was found.
     """
 
     times: np.ndarray
     truth: np.ndarray
     hidden: np.ndarray
+    closed: np.ndarray
     found: np.ndarray
     identities: np.ndarray
 
@@ -96,7 +111,8 @@ def measure_tracking(args) -> Tables:
     "photos": each frame by itself, as predict.py does; else as video.py does, by --smooth. "share searched": of the
     frames, of which all was searched. Jitter is that of the points' second differences, in distances of the eyes; of
     clips, whose truth nobody knows, also in the calmer half of the frames. "×": how much less than off. Lags are in
-    frames.
+    frames. "kept": the share of a clip's movement, by band in hertz, as another network judges it (see
+    `movement.kept`). "one euro": MediaPipe's filter, for comparison.
     """
     landmarker, rows, panels = landmarker_of(args.network), [], []
     for name in args.films:
@@ -110,7 +126,8 @@ def measure_tracking(args) -> Tables:
         panels += panels_of(name, filtered(followed))
     if panels:
         style.save_figure(plot_signals(panels), args.output_dir / STEADY)
-    clips = [row for path in args.clip or () for row in clip_rows(landmarker, path)]
+    judge = landmarker_of(shipped_network(JUDGE))
+    clips = [row for path in args.clip or () for row in clip_rows(landmarker, judge, path)]
     return ({"films": rows} if rows else {}) | ({"clips": clips} if clips else {})
 
 
@@ -123,23 +140,36 @@ def watch_film(landmarker: Landmarker, name: str) -> tuple[list[SeenFrame], list
     return followed, photos, tracker.searches / tracker.frames
 
 
-def clip_rows(landmarker: Landmarker, path: Path) -> list[dict]:
-    """The jitter of the face that a clip shows for longest."""
+def clip_rows(landmarker: Landmarker, judge: Landmarker, path: Path) -> list[dict]:
+    """Jitter, movement and blinks of the face that a clip shows for longest; judge: of another network."""
     tracker = Tracker(landmarker, smooth=False)
     followed = [SeenFrame(frame.time, (), tracker(frame.image, frame.time)) for frame in FilmReader(path)]
     if not any(frame.faces for frame in followed):
         raise InputError(f"{path}: no face is found there; give another clip")
     films = {mode: points_of_longest(film) for mode, film in filtered(followed).items()}
-    eyes = inter_ocular(films["offline"])
-    rows = []
-    for mode, points in films.items():
+    frames, calm = films["off"][0], films["offline"][1]
+    judged = judged_points(judge, path, frames, films["off"][1])
+    times = np.array([followed[i].time for i in frames])
+    true, rows = labelled_blinks(path.stem), []
+    for mode, (_, points) in films.items():
         row = {"name": f"{path.stem}, {mode}", "frames": len(points)}
         row |= {"share_searched": tracker.searches / tracker.frames}
-        row |= {"jitter": jitter(points, eyes), "jitter_calm": quiet_jitter(points, films["offline"])}
-        rows.append(row)
+        row |= {"jitter": jitter(points, inter_ocular(calm)), "jitter_calm": quiet_jitter(points, calm)}
+        row |= kept_row(points, films["off"][1], judged, (len(times) - 1) / np.ptp(times))
+        rows.append(row | blink_row(blinks_seen(times, points), true or (), np.ptp(times)))
     for row in rows:
         row |= {f"less_{name}": rows[0][name] / row[name] for name in ("jitter", "jitter_calm")}
     return rows
+
+
+def judged_points(judge: Landmarker, path: Path, frames: Sequence[int], points: np.ndarray) -> np.ndarray:
+    """(T, 68, 2) px: the points of the same face by another network, in the boxes of the first one's points."""
+    wanted, judged = dict(zip(frames, points, strict=True)), []
+    for i, frame in enumerate(FilmReader(path)):
+        if i in wanted:
+            boxes, degrees = upright_frames(wanted[i][None])
+            judged.append(judge.predict([frame.image], boxes, degrees).keypoints[0])
+    return np.stack(judged)
 
 
 # --- Who was followed, and how well ---------------------------------------------------------------------------
@@ -149,20 +179,25 @@ def filtered(film: Sequence[SeenFrame]) -> dict[str, list[SeenFrame]]:
     """A film that was followed without filtering, by each way to filter: those of video.py --smooth."""
     live = SteadyFaces()
     ahead = smooth_ahead((Frame(i, frame.time, None), frame.faces) for i, frame in enumerate(film))
+    others: dict[int, OneEuro] = defaultdict(OneEuro)
     return {
         "off": list(film),
+        "one euro": [
+            frame._replace(faces=[others[face.identity](face, frame.time) for face in frame.faces]) for frame in film
+        ],
         "live": [frame._replace(faces=live(frame.faces, frame.time)) for frame in film],
         "offline": [frame._replace(faces=faces) for frame, (_, faces) in zip(film, ahead, strict=True)],
     }
 
 
-def points_of_longest(film: Sequence[SeenFrame]) -> np.ndarray:
-    """(T, 68, 2) px: the points of the face that is seen for longest, as long as it isn't lost."""
-    runs, current = [], {}
-    for frame in film:
-        current = {face.identity: [*current.get(face.identity, []), face.keypoints] for face in frame.faces}
-        runs = [max([*runs, *current.values()], key=len)] if runs or current else []
-    return np.stack(runs[0])
+def points_of_longest(film: Sequence[SeenFrame]) -> tuple[list[int], np.ndarray]:
+    """Of the face that is seen for longest, until it is lost: its frames' numbers, and points (T, 68, 2) px."""
+    longest, current = [], {}
+    for i, frame in enumerate(film):
+        current = {face.identity: [*current.get(face.identity, []), (i, face.keypoints)] for face in frame.faces}
+        longest = max([longest, *current.values()], key=len)
+    frames, points = zip(*longest, strict=True)
+    return list(frames), np.stack(points)
 
 
 def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
@@ -171,8 +206,8 @@ def panels_of(name: str, films: dict[str, Sequence[SeenFrame]]) -> list[dict]:
         return []
     title, signal = SIGNALS[name]
     lines, times = {}, np.zeros(0)
-    for mode, film in films.items():
-        actor = follow_actors(film)[0]
+    for mode in ("off", "live", "offline"):
+        actor = follow_actors(films[mode])[0]
         lines = {"truth": signal(actor.truth, actor.truth)} | lines | {mode: signal(actor.found, actor.truth)}
         times = actor.times
     shown = times < SHOWN
@@ -188,9 +223,11 @@ def follow_actors(film: Sequence[SeenFrame]) -> list[Followed]:
         owners = {id(face): nearest_actor(frame.actors, face) for face in frame.faces}
         for identity in identities:
             own = [face for face in frame.faces if owners[id(face)] == identity]
-            truth, hidden = (there[identity].keypoints, there[identity].hidden) if identity in there else (nowhere, 1.0)
+            truth, hidden, closed = nowhere, 1.0, 0.0
+            if identity in there:
+                truth, hidden, closed = (getattr(there[identity], name) for name in ("keypoints", "hidden", "blink"))
             found, seen = (own[0].keypoints, own[0].identity or 0) if own else (nowhere, 0)
-            rows[identity].append((truth, hidden, found, seen))
+            rows[identity].append((truth, hidden, closed, found, seen))
     times = np.array([frame.time for frame in film])
     return [Followed(times, *map(np.array, zip(*rows[identity], strict=True))) for identity in identities]
 
@@ -231,18 +268,12 @@ def lag(signal: np.ndarray, truth: np.ndarray, moves: float = 0.0) -> float:
     return float(shifts[int(np.argmax(fits))])
 
 
-def mouth_opening(points: np.ndarray) -> np.ndarray:
-    """(T,): the distance between the inner lips in distances of the eyes; points (T, 68, 2) px."""
-    upper, lower = MOUTH
-    return np.linalg.norm(points[:, lower] - points[:, upper], axis=-1) / inter_ocular(points)
-
-
 def film_row(followed: Sequence[Followed]) -> dict:
     """How well the actors of a film were followed; of those that can be seen by half at least, all together.
 
     found: share of the frames. switches: of identities. nme: inter-ocular, of those found. jitter: without that of the
-    actors themselves. lag_mouth, lag_head: frames, of the mouth's opening and of the nose's way across; NaN where these
-    don't move.
+    actors themselves. slope_mouth, peaks_mouth: of the mouth's opening, 1 where it is all there. lag_mouth, lag_head:
+    frames, of that and of the nose's way across; NaN where these don't move. And `blink_row`.
     """
     found, errors, jitters, mouths, heads = [], [], [], [], []
     for actor in followed:
@@ -252,16 +283,37 @@ def film_row(followed: Sequence[Followed]) -> dict:
         errors.append(error[seen])
         jitters.append(jitter((actor.found - actor.truth)[seen], eyes[seen]))
         if seen.all():
-            mouths.append(lag(mouth_opening(actor.found), mouth_opening(actor.truth), MOVES["mouth"]))
+            mouths.append(mouth_row(mouth_opening(actor.found), mouth_opening(actor.truth)))
             heads.append(lag(nose_across(actor.found) / eyes, nose_across(actor.truth) / eyes, MOVES["head"]))
     return {
         "found": np.concatenate(found).mean(),
         "switches": sum(switches(actor.identities) for actor in followed),
         "nme": np.nanmean(np.concatenate(errors)),
         "jitter": np.mean(jitters),
-        "lag_mouth": pd.Series(mouths, dtype=float).mean(),  # without NaN
+        **pd.DataFrame(mouths, columns=MOUTH_FIGURES, dtype=float).mean().to_dict(),  # without NaN
         "lag_head": pd.Series(heads, dtype=float).mean(),
+        **film_blinks(followed),
     }
+
+
+MOUTH_FIGURES = ("slope_mouth", "peaks_mouth", "lag_mouth")
+
+
+def mouth_row(opening: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
+    """MOUTH_FIGURES of a mouth's opening (T,); NaN where the mouth doesn't move, or isn't known throughout."""
+    late = lag(opening, truth, MOVES["mouth"])
+    return (math.nan,) * 3 if math.isnan(late) else (slope(opening, truth), peaks_kept(opening, truth), late)
+
+
+def film_blinks(followed: Sequence[Followed]) -> dict:
+    """`blink_row` of all actors together; a blink of somebody who isn't seen counts as not found."""
+    seen, true, offset = [], [], 0.0
+    for actor in followed:
+        there = np.isfinite(actor.found[:, 0, 0])
+        seen += [time + offset for time in blinks_seen(actor.times[there], actor.found[there])]
+        true += [(begin + offset, end + offset) for begin, end in drawn_blinks(actor.times, actor.closed)]
+        offset += actor.times[-1] + 10
+    return blink_row(seen, true, len(followed) * np.ptp(followed[0].times))
 
 
 MOVES = {"mouth": 0.02, "head": 0.2}  # standard deviations, in distances of the eyes, from which a lag can be measured

@@ -33,6 +33,9 @@ UNITS = {  # by the first word of a column's name: its word in the heading, and 
     "deg": ("°", ".1f"),
     "jitter": ("jitter", ".3%"),
     "lag": ("lag", ".2f"),
+    "slope": ("slope", ".2f"),
+    "peaks": ("peaks", ".2f"),
+    "kept": ("kept", ".2f"),
     "less": ("×", ".1f"),
 }
 

@@ -1,7 +1,7 @@
 """Films and cameras in and out, frame by frame, always (H, W, 3) uint8 RGB in memory.
 
-FFmpeg decodes and encodes, through PyAV, which photos do without; OpenCV reads cameras. Sound is neither read nor
-written.
+FFmpeg decodes and encodes, through PyAV, which photos do without; OpenCV reads cameras. A written film takes over the
+sound of the one that was read, as it is stored.
 """
 
 import contextlib
@@ -29,7 +29,9 @@ CODEC = "mpeg4"  # MPEG-4 part 2, of any size, at 1 ms a frame of 640×360; play
 QUANTISER = 3  # 1 … 31: a finer one makes the file larger
 FINEST = 65535  # ticks a second that the clock of such a film may have
 ANIMATION = ".webp"
-FILM_SUFFIXES = (".mp4", ".mov", ANIMATION)
+_SOUNDS = {"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16le"}  # FFmpeg's names
+SOUNDS = {".mp4": _SOUNDS | {"flac", "opus"}, ".mov": _SOUNDS, ANIMATION: set()}  # that each kind of film can hold
+FILM_SUFFIXES = tuple(SOUNDS)
 _END = (8 + len(MARK)).to_bytes(4, "big") + b"free" + MARK.encode()  # an atom that names us, which players skip
 MAX_ANIMATION = 600  # frames, which are all held until the end …
 MAX_ANIMATION_PIXELS = 250_000_000  # … and how many pixels they may have together
@@ -50,6 +52,18 @@ class Frame(NamedTuple):
     image: np.ndarray
 
 
+class Sound(NamedTuple):
+    """The sound of a film. codec: FFmpeg's name; origin: seconds of the film's first frame, by the file's clock."""
+
+    source: str
+    codec: str
+    origin: float
+
+    def fits(self, path: str | Path) -> bool:
+        """Whether a film of that suffix can hold it."""
+        return self.codec in SOUNDS[Path(path).suffix.lower()]
+
+
 class FilmReader:
     """The frames of a film or camera, each once and in order, upright and with square pixels, as players show them.
 
@@ -65,6 +79,7 @@ class FilmReader:
     `count`: about how many will come; None where that is unknown, as of a camera.
     `ahead`: how many frames are read ahead, few large ones.
     `is_live`: whether frames come in their own time and can be missed.
+    `sound`: of a file that has some, else None.
     `problem`: after the last frame, a line about those that could not be read, else None.
 
     Raises:
@@ -76,7 +91,7 @@ class FilmReader:
         self.is_live = self.source.isdecimal() or self.source.lower().startswith(_STREAMS)
         self._opened = next(read_ahead(map(_open, [self.source])))  # in a thread: a call of FFmpeg can't be interrupted
         self._rate, self._frames_of_file = self._opened.rate, self._opened.count
-        self.rate, self.size = self._rate / every, self._opened.size
+        self.rate, self.size, self.sound = self._rate / every, self._opened.size, self._opened.sound
         self.ahead = min(8, max(1, AHEAD_PIXELS // math.prod(self.size)))
         self.problem: str | None = None
 
@@ -138,6 +153,9 @@ class _Film:
         rates = (self._stream.average_rate, self._stream.guessed_rate)
         self.rate = next((float(rate) for rate in rates if rate and 0.01 <= rate < 1000), _USUAL_RATE)
         self.count = self._stream.frames or round((self._container.duration or 0) / 1e6 * self.rate)
+        sound = None if "://" in source else self._container.streams.best("audio")
+        origin = float(self._origin * self._stream.time_base)
+        self.sound = Sound(source, sound.codec.canonical_name, origin) if sound else None
 
     def __iter__(self) -> Iterator[tuple]:
         index, seconds = -1, -1 / self.rate
@@ -191,7 +209,7 @@ class _Film:
 class _Camera:
     """A camera, as `_Film`: it has no time stamps, may have no rate, and gives frames until it is pulled out."""
 
-    count = 0
+    count, sound = 0, None
 
     def __init__(self, source: str):
         self._capture = cv2.VideoCapture()
@@ -278,7 +296,9 @@ def _check_size(source: str, width: float, height: float) -> None:
 
 
 @contextlib.contextmanager
-def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[..., None]]:
+def film_writer(
+    path: str | Path, rate: float, size: tuple[int, int], sound: Sound | None = None
+) -> Iterator[Callable[..., None]]:
     """A block in which a film is written. It yields `write(image, time=None)`, which takes the next frame.
 
     image: (H, W, 3) uint8 RGB.
@@ -291,6 +311,8 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
     path: .mp4 or .mov (MPEG-4), or .webp (an animated picture of at most MAX_ANIMATION frames).
     rate: frames a second; 30000/1001 stays exactly that, and 29.97 that.
     size: width and height, px.
+    sound: of `FilmReader.sound`, whose times the frames have. What sounds from the first frame to the end of the last
+        one is copied, if a film of that suffix can hold it.
 
     Raises:
         InputError: another suffix; a path that can't be written to; or no frame came.
@@ -299,16 +321,15 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
     if suffix not in FILM_SUFFIXES:
         known = ", ".join(FILM_SUFFIXES)
         raise InputError(f"{path}: can't tell the format from the suffix {suffix!r}; use one of {known}")
-    written, began, problem = 0, 0.0, None
+    written, problem = 0, None
+    sound = sound if sound and sound.fits(path) else None
     with atomic_path(path) as temporary:
-        encoder = _animation(temporary, rate) if suffix == ANIMATION else _film(temporary, rate, size)
+        encoder = _animation(temporary, rate) if suffix == ANIMATION else _film(temporary, rate, size, sound)
         with encoder as encode:
 
             def write(image: np.ndarray, time: float | None = None) -> None:
-                nonlocal written, began
-                time = written / rate if time is None else time
-                began = began if written else time
-                encode(image, time - began)
+                nonlocal written
+                encode(image, written / rate if time is None else time)
                 written += 1
 
             try:
@@ -322,28 +343,70 @@ def film_writer(path: str | Path, rate: float, size: tuple[int, int]) -> Iterato
 
 
 @contextlib.contextmanager
-def _film(path: Path, rate: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray, float], None]]:
+def _film(
+    path: Path, rate: float, size: tuple[int, int], sound: Sound | None
+) -> Iterator[Callable[[np.ndarray, float], None]]:
     av = _pyav()
     exact = Fraction(rate).limit_denominator(max(1, min(1001, int(FINEST / rate) - 1))) or Fraction(1, 1001)
     tick = Fraction(1, FINEST // exact.numerator * exact.numerator)  # the clock's: frames at the rate fall on it
-    last = -1
-    with av.open(f"file:{path}", "w") as container:
+    first, last = 0.0, -1
+    with contextlib.ExitStack() as stack:
+        container = stack.enter_context(av.open(f"file:{path}", "w"))
         options = {"flags": "+qscale", "global_quality": str(QUANTISER * 118)}  # in FFmpeg's units
         stream = container.add_stream(CODEC, exact, options)
         stream.width, stream.height = size
         stream.codec_context.time_base = tick
+        copy_sound = stack.enter_context(_sound_copied(sound, container)) if sound else lambda *times: None
 
         def encode(image: np.ndarray, seconds: float) -> None:
-            nonlocal last
+            nonlocal first, last
+            first = seconds if last < 0 else first
             frame = av.VideoFrame.from_ndarray(image)
-            frame.pts = last = max(last + 1, round(seconds / tick))
+            frame.pts = last = max(last + 1, round((seconds - first) / tick))
             frame.time_base = tick
             container.mux(stream.encode(frame))
+            copy_sound(first, first + float(last * tick))
 
         yield encode
         container.mux(stream.encode())
+        copy_sound(first, first + float(last * tick) + 1 / rate)
     with path.open("ab") as file:
         file.write(_END)
+
+
+@contextlib.contextmanager
+def _sound_copied(sound: Sound, container) -> Iterator[Callable[[float, float], None]]:
+    """A block in which a film's sound goes into another film's container, beside the frames.
+
+    It yields `copy(first, until)`: what sounds from `first` on, which becomes 0 s, and before `until`, less what was
+    copied already; both in seconds of the film that has the sound. Damaged sound is copied as far as it goes.
+    """
+    with _pyav().open(f"file:{sound.source}") as film:
+        stream = film.streams.best("audio")
+        written = container.add_stream_from_template(stream)
+        packets = _packets(film, stream, sound.origin)
+        waiting = next(packets, None)
+
+        def copy(first: float, until: float) -> None:
+            nonlocal waiting
+            while waiting and waiting[0] < until:
+                begins, ends, packet = waiting
+                if ends > first:
+                    packet.pts = packet.dts = round((begins - first) / packet.time_base)
+                    packet.stream = written
+                    container.mux(packet)
+                waiting = next(packets, None)
+
+        yield copy
+
+
+def _packets(film, stream, origin: float) -> Iterator[tuple]:
+    """When each packet begins and ends, seconds of the film, and the packet; up to damage."""
+    with contextlib.suppress(_pyav().FFmpegError):
+        for packet in film.demux(stream):
+            if packet.pts is not None:
+                begins = float(packet.pts * packet.time_base) - origin
+                yield begins, begins + float((packet.duration or 0) * packet.time_base), packet
 
 
 @contextlib.contextmanager

@@ -54,8 +54,8 @@ from face68.landmarks import (
 CAMERA_DISTANCE = 15.0  # of a face from the camera, in distances of the outer eye corners: about 1.3 m
 NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
 
-CLOSED, OPEN = 0.8, 0.87  # of the open level: see `Blinks`
-WINDOW, SETTLING = 5.0, 1.0  # seconds of eye openness that make the open level, and that it takes at least
+CLOSED, BACK = 0.78, 0.5  # of the level before, and of the way back to it: see `Blinks`
+BEFORE, FEWEST = 0.4, 4  # seconds of eye openness that make that level, and how many values at least
 LONGEST, GAP = 0.6, 0.5  # seconds of a blink, and without a picture of the eyes
 
 # x to the right of the picture, y down, z towards the camera, 1 the distance of the outer eye corners; and the weight.
@@ -296,20 +296,22 @@ class Blinks:
 
         blinks.add(seconds, measures.eye_openness)  # True where a blink has just ended
 
-    Eyes are closed from below CLOSED of their open level on until above OPEN of it: the running 90th percentile of the
-    last WINDOW seconds, so that everybody has a level of their own. It is a blink if that lasts at most LONGEST
-    seconds; longer, eyes are closed, or look down. A gap of more than GAP seconds ends a blink uncounted.
+    A blink is a short dip: the eyes fall below CLOSED of their level of just before, the 80th percentile of BEFORE
+    seconds, and within LONGEST seconds they come back by BACK of what they fell. So everybody has a level of their own
+    in each pose, and eyes that stay closed or look down are no blink. A gap of more than GAP seconds ends a blink
+    uncounted.
 
     `count` is how many there were, and `times` (list) when each began, in seconds.
 
-    The thresholds are chosen for the shipped network, which draws shut lids as a narrow slit. Many blinks are missed,
-    and squinting or looking down may count: see docs/measures.md.
+    The thresholds are chosen for the shipped network, which draws shut lids as a narrow slit, and for points that are
+    not filtered: see docs/measures.md.
     """
 
     def __init__(self):
         self.times: list[float] = []
-        self._seen: deque[tuple[float, float]] = deque()  # (seconds, eye_openness) of the last WINDOW
-        self._closed_at: float | None = None
+        self._seen: deque[tuple[float, float]] = deque()  # (seconds, eye_openness) of the last BEFORE seconds
+        self._last = -math.inf
+        self._dip: tuple[float, float, float] | None = None  # when it began, the level before, the least since
 
     @property
     def count(self) -> int:
@@ -321,27 +323,35 @@ class Blinks:
         Raises:
             ValueError: time goes back.
         """
-        last = self._seen[-1][0] if self._seen else seconds
-        if seconds < last:
-            raise ValueError(f"{seconds} s comes after {last} s; add what is seen in its order")
+        if seconds < self._last:
+            raise ValueError(f"{seconds} s comes after {self._last} s; add what is seen in its order")
         if not math.isfinite(eye_openness):
             return False
-        if seconds - last > GAP:
-            self._closed_at = None
-        self._seen.append((seconds, eye_openness))
-        while self._seen[0][0] < seconds - WINDOW:
-            self._seen.popleft()
-        if self._seen[-1][0] - self._seen[0][0] < SETTLING:
+        if seconds - self._last > GAP:
+            self._forget()
+        self._last = seconds
+        if self._dip is None:
+            self._look_for_dip(seconds, eye_openness)
             return False
-        level = float(np.quantile([value for _, value in self._seen], 0.9))
-        if self._closed_at is None:
-            if eye_openness < CLOSED * level:
-                self._closed_at = seconds
-            return False
-        if eye_openness <= OPEN * level:
-            return False
-        began, self._closed_at = self._closed_at, None
-        if seconds - began > LONGEST:
+        began, level, least = self._dip
+        least = min(least, eye_openness)
+        self._dip = began, level, least
+        is_back, is_long = eye_openness > least + BACK * (level - least), seconds - began > LONGEST
+        if is_back or is_long:
+            self._forget()
+        if not is_back or is_long:
             return False
         self.times.append(began)
         return True
+
+    def _forget(self) -> None:
+        self._seen.clear()
+        self._dip = None
+
+    def _look_for_dip(self, seconds: float, eye_openness: float) -> None:
+        self._seen.append((seconds, eye_openness))
+        while self._seen[0][0] < seconds - BEFORE:
+            self._seen.popleft()
+        level = float(np.quantile([value for _, value in self._seen], 0.8))
+        if len(self._seen) >= FEWEST and eye_openness < CLOSED * level:
+            self._dip = seconds, level, eye_openness

@@ -16,7 +16,7 @@ EYES = np.full(60, 100.0)
 
 
 def actor(identity: int, x: float, hidden: float = 0.0) -> SimpleNamespace:
-    return SimpleNamespace(identity=identity, keypoints=FACE + np.float32([x, 0]), hidden=hidden)
+    return SimpleNamespace(identity=identity, keypoints=FACE + np.float32([x, 0]), hidden=hidden, blink=0.0)
 
 
 def face(identity: int, x: float) -> Face:

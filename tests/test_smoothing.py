@@ -130,3 +130,53 @@ def test_a_face_of_one_point_is_no_error():
     film = np.tile(FACE[:1], (5, 68, 1))
     assert np.isfinite(steady(film)[0]).all()
     assert inter_ocular(film[0]) == 0
+
+
+def speaking(frames: int, hertz: float) -> np.ndarray:
+    """(T, 68, 2) px: the lower lips go down by up to 12% of the eye distance, so often a second."""
+    opening = 6 * (1 - np.cos(2 * np.pi * hertz * np.arange(frames) / RATE))
+    film = np.tile(FACE, (frames, 1, 1))
+    film[:, [55, 56, 57, 58, 59, 65, 66, 67], 1] += opening[:, None]
+    return film
+
+
+def gap(film: np.ndarray) -> np.ndarray:
+    """(T,) px between the inner lips."""
+    return film[:, 66, 1] - film[:, 62, 1]
+
+
+@pytest.mark.parametrize("hertz", [2.0, 4.0, 6.0])
+def test_a_mouth_that_speaks_keeps_its_movement_and_is_not_late(hertz):
+    film = speaking(120, hertz)
+    spoken, kept = (gap(points)[30:] for points in (film, steady(film + shaking(120, 0.3))))
+    slope = np.polyfit(spoken - spoken.mean(), kept, 1)[0]
+    assert 0.9 < slope < 1.05
+
+
+@given(depth=st.floats(3, 8), begin=st.integers(30, 60), length=st.integers(3, 8), roll=st.floats(-180, 180))
+@settings(max_examples=20)
+def test_a_blink_keeps_its_depth_in_every_pose(depth, begin, length, roll):
+    film = np.tile(FACE, (80, 1, 1))
+    film[begin : begin + length, [37, 38, 43, 44], 1] += depth
+    calm = steady(np.stack([turned(points, roll) for points in film + shaking(80, 0.2)]))
+    back = np.stack([turned(points, -roll) for points in calm])
+    openings = np.linalg.norm(back[:, 41] - back[:, 37], axis=1)
+    before = openings[begin - 5 : begin].mean()
+    assert before - openings[begin : begin + length].min() > 0.8 * depth
+
+
+def test_the_noise_is_learned_from_the_face_itself():
+    """The lips' opening is held as still where all shakes four times as much as usual."""
+
+    def shakes(pixels: float) -> float:
+        noisy = FACE + shaking(150, pixels)
+        lips = [film[:, 55:60, 1].mean(axis=1) - film[:, 49:54, 1].mean(axis=1) for film in (steady(noisy), noisy)]
+        calm, restless = (np.diff(signal, 2)[60:].std() for signal in lips)
+        return calm / restless
+
+    assert shakes(0.3) < 0.1 and shakes(1.2) < 0.25
+
+
+def test_a_face_that_jumps_as_at_a_cut_is_where_it_jumped_to():
+    film = np.stack([FACE] * 10 + [turned(FACE, 5, 1.3, (320, 220))] * 5)
+    np.testing.assert_allclose(steady(film)[10:], film[10:], atol=1e-2)

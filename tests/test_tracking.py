@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import SHARED
@@ -258,3 +259,30 @@ def test_who_was_away_is_known_again_within_a_side_and_one_more_for_each_second(
     assert is_known(1.0, 1.9) and not is_known(1.0, 2.1)
     for sides, expected in ((1.9, True), (2.1, False), (-1.9, True), (-2.1, False)):
         assert is_known(1.0, 4 * 0.3 + sides, speed=4.0) == expected
+
+
+def test_who_looks_the_same_behind_a_cut_keeps_their_number():
+    """All of the picture brightens as at a flash, twice, and the face grows a little; a stranger there is a new one."""
+    rng = np.random.default_rng(0)
+    person, stranger = (cv2.resize(rng.uniform(20, 90, (6, 6, 3)), (80, 80)) for _ in range(2))
+
+    def frame(head: np.ndarray, brighter: float) -> np.ndarray:
+        image = np.full((400, 800, 3), 30.0)
+        image[150:230, 60:140] = head
+        return (image * brighter).clip(0, 255).astype(np.uint8)
+
+    world = World(places=[np.array([100.0, 200.0])])
+    tracker = Tracker(world, smooth=False)
+    frames = [frame(person, 1)] * 5 + [frame(person, 2.5)] * 2 + [frame(person, 1)] * 5 + [frame(stranger, 2.5)] * 5
+    found = [tracker(image, i / RATE) for i, image in enumerate(frames)]
+    assert identities(found) == [[1]] * 12 + [[2]] * 5
+
+
+def test_a_picture_of_a_face_is_the_same_in_other_light():
+    rng = np.random.default_rng(1)
+    image, face = rng.integers(0, 120, (400, 800, 3), np.uint8), Face((0, 0, 1, 1), 1.0, at((300, 200)))
+    picture = tracking.picture_of(image, face)
+    assert picture @ picture == pytest.approx(1) and picture.sum() == pytest.approx(0)
+    assert picture @ tracking.picture_of(image * 2 + 10, face) == pytest.approx(1, abs=0.02)
+    outside = Face((0, 0, 1, 1), 1.0, at((-500, 200)))
+    assert not tracking.picture_of(image, outside).any() and not tracking.picture_of(IMAGE, face).any()
