@@ -12,11 +12,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TextIO
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -454,8 +454,8 @@ def write_imglab(path: str | Path, results: Iterable[ImageResult]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(f"{_XML_HEAD}<images>\n")
         for result in results:
-            name = quoteattr(printable(result.image))
-            file.write(f"<image file={name} width='{result.width}' height='{result.height}'>\n")
+            name = escape(printable(result.image))
+            file.write(f"<image file='{name}' width='{result.width}' height='{result.height}'>\n")
             file.writelines(map(_imglab_box, result.faces))
             file.write("</image>\n")
         file.write("</images>\n</dataset>\n")

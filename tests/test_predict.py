@@ -395,7 +395,7 @@ def test_without_matplotlib_a_photo_must_be_named(call, monkeypatch):
 
 @pytest.mark.parametrize(("arguments", "threads"), [((), 1), (("--threads", "3"), 3)])
 def test_the_network_computes_in_as_many_threads_as_are_asked_for(call, monkeypatch, arguments, threads):
-    def open_network(path, count):
+    def open_network(path, count, provider):
         raise InputError(f"{path}: asked for {count} threads")
 
     monkeypatch.setattr("cli.weights.open_network", open_network)
