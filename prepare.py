@@ -6,6 +6,7 @@ python prepare.py shift data --checkpoint C   # how far its labels lie off the f
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
 python prepare.py film speech                 # draw a film of an invented person, and write its exact truth
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
+python prepare.py web                         # what the page in web/ needs beside its files (33 MB are fetched)
 """
 
 import cli.launch as launch
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from cli.arguments import add_overwrite, seed
 from cli.outputs import OUTPUTS, check_outputs
-from datasets import audit, public_set
+from datasets import audit, browser, public_set
 from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
 from evaluation import label_shift
@@ -25,7 +26,7 @@ from training.checkpoint import TorchNetwork
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film,web}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -43,6 +44,8 @@ def parse_arguments():
     film.add_argument("--output", type=Path, help="the .mp4 file (default: outputs/NAME.mp4)")
     film.add_argument("--seed", type=seed, default=0, help="another one gives the people other looks")
     add_overwrite(film)
+    web = commands.add_parser("web", help="complete the page that runs the networks in a browser")
+    web.add_argument("--archive", default=browser.ARCHIVE, help="address or file of the runtime's package")
     return p.parse_args()
 
 
@@ -57,6 +60,9 @@ def main() -> None:
         label_shift.measure(args.directory, TorchNetwork(args.checkpoint), args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
+    elif args.command == "web":
+        browser.prepare_page(archive=args.archive)
+        print(f"{browser.PAGE}: is complete; any server of files will do: python -m http.server --directory web")
     else:
         output = args.output or OUTPUTS / f"{args.name}.mp4"
         if output.suffix != ".mp4":
