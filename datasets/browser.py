@@ -13,17 +13,19 @@ from pathlib import Path
 
 from datasets.public_set import download, is_intact
 from face68 import detect, draw, landmarker, landmarks, measures, smoothing, tracking
-from face68.files import InputError, atomic_path
+from face68.files import MARK, InputError, atomic_path
 from face68.formats import unreadable
 from face68.network import FAMILY, OnnxDetector, open_exported, shipped_detector, shipped_network
 
 PAGE = Path(__file__).resolve().parent.parent / "web"
+EXAMPLE = PAGE.parent / "docs" / "collins.jpg"
 RUNTIME_VERSION = "1.30.0"
 ARCHIVE = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{RUNTIME_VERSION}.tgz"
 RUNTIME = {  # of the archive's files, and their SHA-256
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
+LABEL_HEAD = f"version: 1 {MARK}, by hand\n"  # of a `.pts` file that the page wrote; not that of predicted points
 TOLD = ("model", "precision", "licence", "checkpoint_sha256")  # of a network's metadata, besides its policy
 
 
@@ -35,13 +37,25 @@ def prepare_page(page: Path = PAGE, archive: str = ARCHIVE) -> None:
     Raises:
         InputError: the runtime can't be had, is other than expected, or a file can't be written.
     """
-    (page / "constants.js").write_text(constants_text(), encoding="utf-8")
+    _write(page / "constants.js", constants_text().encode())
     fetch_runtime(page / "runtime", archive)
     networks = {name: shipped_network(name) for name in FAMILY} | {"detector": shipped_detector()}
     for name, network in networks.items():
-        with atomic_path(page / "networks" / f"{name}.onnx") as temporary:
-            temporary.write_bytes(network.read_bytes())
+        _write(page / "networks" / f"{name}.onnx", network.read_bytes())
         write_description(network, page / "networks" / f"{name}.json")
+    _write(page / "networks" / EXAMPLE.name, EXAMPLE.read_bytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_page(page: Path = PAGE) -> None:
+    """Raises InputError: the page isn't complete."""
+    for path in (*(page / "runtime" / name for name in RUNTIME), page / "networks" / "base.onnx"):
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; get it by: python prepare.py web")
 
 
 # --- The runtime ----------------------------------------------------------------------------------------------
@@ -61,8 +75,7 @@ def fetch_runtime(folder: Path, archive: str, files: dict[str, str] = RUNTIME) -
         if hashlib.sha256(content).hexdigest() != digest:
             raise InputError(f"{archive}: has another {name} than expected; try again from another network")
     for name, content in zip(missing, contents, strict=True):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(content)
+        _write(folder / name, content)
 
 
 def _read(archive: str) -> bytes:
@@ -96,8 +109,7 @@ def write_description(network: Path, output: Path) -> None:
     described = {name: metadata[name] for name in TOLD}
     if "policy" in metadata:
         described |= {name: json.loads(metadata[name]) for name in ("policy", "landmarks", "flip")}
-    with atomic_path(output) as temporary:
-        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    _write(output, (json.dumps(described) + "\n").encode())
 
 
 def constants_text() -> str:
@@ -123,6 +135,7 @@ def constants() -> dict[str, dict]:
         "measures": _of(measures, "CAMERA_DISTANCE NEARER_EYE CLOSED OPEN WINDOW SETTLING LONGEST GAP POSED")
         | {"RIGID_MODEL": _plain(solid)},
         "draw": _of(draw, "COLORS LINES_ALONE_BELOW"),
+        "formats": {"MARK": MARK, "LABEL_HEAD": LABEL_HEAD},
     }
 
 

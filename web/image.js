@@ -196,14 +196,19 @@ export function planes({ data, width, height }) {
   return values;
 }
 
-/** The pixels of a photo, upright, transparent parts over white. @param {Blob} file */
+/** A photo on a canvas, upright, transparent parts over white. @param {Blob} file @returns {Promise<OffscreenCanvas>} */
 export async function decode(file) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "white";
-  context.fillRect(0, 0, width, height);
+  context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return context.getImageData(0, 0, width, height);
+  return canvas;
+}
+
+/** @param {OffscreenCanvas} canvas @returns {Picture} */
+export function pixels(canvas) {
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 }

@@ -19,7 +19,11 @@ export class Landmarker {
 
   /** The faces of a picture, left to right. @returns {Promise<Face[]>} */
   async faces(picture) {
-    const boxes = await detect(this.detector, picture);
+    return this.facesIn(picture, await detect(this.detector, picture));
+  }
+
+  /** The faces in a detector's boxes. @returns {Promise<Face[]>} */
+  async facesIn(picture, boxes) {
     if (!boxes.length) return [];
     const predictions = await this.allPasses(picture, boxes);
     const faces = boxes.map(({ box, score }, i) => ({ box, score, ...predictions[i] }));
