@@ -134,7 +134,7 @@ def constants() -> dict[str, dict]:
         "smoothing": _of(smoothing, "HEAD_CUTOFF HEAD_BETA SPEED_CUTOFF"),
         "measures": _of(measures, "CAMERA_DISTANCE NEARER_EYE CLOSED OPEN WINDOW SETTLING LONGEST GAP POSED")
         | {"RIGID_MODEL": _plain(solid)},
-        "draw": _of(draw, "COLORS LINES_ALONE_BELOW"),
+        "draw": _of(draw, "COLORS"),
         "formats": {"MARK": MARK, "LABEL_HEAD": LABEL_HEAD},
     }
 

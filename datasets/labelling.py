@@ -21,7 +21,7 @@ from face68.images import is_image_name
 
 _NUMBER = r"-?\d{1,6}\.\d{4}"
 _LABEL = re.compile(
-    re.escape(LABEL_HEAD) + rf"n_points: 68\n\{{\n(?:(?:{_NUMBER} {_NUMBER}|-1 -1)\n){{68}}\}}\n"
+    re.escape(LABEL_HEAD) + rf"n_points: 68\n\{{\n(?:(?:{_NUMBER} {_NUMBER}|-1 -1)\n){{68}}\}}\n", re.ASCII
 )
 LONGEST_BODY = 10_000  # bytes of a label
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -36,15 +36,15 @@ class LabelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int = 0):
-        check_page()
+    def __init__(self, folder: Path, port: int = 0, page: Path = PAGE):
+        check_page(page)
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder; give one of photos")
         self.folder = folder
         self.photos = sorted(path for path in files_below(folder) if is_image_name(path.name))
         if not self.photos:
             raise InputError(f"{folder}: has no photos; give a folder of JPEG, PNG or WebP files")
-        self.pages = {path.relative_to(PAGE).as_posix(): path for path in files_below(PAGE)}
+        self.pages = {path.relative_to(page).as_posix(): path for path in files_below(page)}
         self.token = secrets.token_urlsafe(16)
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, b"this request comes from another page")
         elif number is None:
             self._answer(404, b"there is no such photo")
-        elif not length.isdecimal() or len(length) > 9 or int(length) > LONGEST_BODY:
+        elif not (length.isascii() and length.isdecimal()) or len(length) > 9 or int(length) > LONGEST_BODY:
             self._answer(413, b"a label is shorter")
         else:
             try:
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _number(self, path: str, head: str) -> int | None:
         text = path.removeprefix(head)
-        is_one = path.startswith(head) and text.isdecimal() and len(text) < 8
+        is_one = path.startswith(head) and text.isascii() and text.isdecimal() and len(text) < 8
         return int(text) if is_one and int(text) < len(self.server.photos) else None
 
     def _send_file(self, path: Path) -> None:

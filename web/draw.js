@@ -6,8 +6,9 @@
 import constants from "./constants.js";
 import { boxOf } from "./image.js";
 
-const { COLORS, LINES_ALONE_BELOW } = constants.draw;
+const { COLORS } = constants.draw;
 const { SKELETON } = constants.landmarks;
+const LINES_ALONE_BELOW = 80; // CSS px of a face: the points of a smaller one would run into each other
 
 /** The canvas' place of a point of the photo, whose pixel centres are at integers. @param {View} view */
 export function onCanvas(view, x, y) {
@@ -25,6 +26,12 @@ export function fitted(canvas, width, height, most = 4) {
   return { scale, x: (canvas.width - width * scale) / 2, y: (canvas.height - height * scale) / 2 };
 }
 
+/** The view of a box [x0, y0, x1, y1] px of the photo, with room around it. @returns {View} */
+export function closeUp(canvas, [x0, y0, x1, y1]) {
+  const scale = Math.min(canvas.width, canvas.height) / (1.5 * Math.max(x1 - x0, y1 - y0));
+  return { scale, x: canvas.width / 2 - ((x0 + x1) / 2) * scale, y: canvas.height / 2 - ((y0 + y1) / 2) * scale };
+}
+
 /**
  * A face's lines, expected errors and points. options: rings, whether expected errors are drawn; selected, a Set of
  * points; marks, of each point 1: seen, 0: covered, -1: hidden, in place of what the network says.
@@ -34,7 +41,7 @@ export function drawFace(context, face, view, { rings = false, selected = null, 
   const [x0, y0, x1, y1] = boxOf(face.keypoints);
   const side = Math.max(x1 - x0, y1 - y0) * view.scale;
   const isSmall = side < LINES_ALONE_BELOW * unit && !selected;
-  const radius = isSmall ? 0 : Math.max(selected ? 3 * unit : 0.9 * unit, side / 150);
+  const radius = isSmall ? 0 : Math.max((selected ? 3 : 1.2) * unit, side / 150);
   drawLines(context, place, isSmall ? 0.9 : 0.6, Math.max(unit, 0.7 * radius));
   if (isSmall) return;
   if (rings && face.errors) drawRings(context, face, place, view.scale, radius);

@@ -11,9 +11,9 @@
  * @property {?Face[]} faces  null before the search
  * @property {?(text: string) => Promise<void>} write  of its .pts file; null: it is downloaded
  */
-import { drawFace, fitted, onCanvas } from "./draw.js";
+import { closeUp, drawFace, fitted, onCanvas } from "./draw.js";
 import { fromPts, isOwnLabel, toCsv, toJson, toPts } from "./formats.js";
-import { decode, pixels } from "./image.js";
+import { boxOf, decode, pixels } from "./image.js";
 import { Editor } from "./label.js";
 import { certainty, Landmarker } from "./landmarker.js";
 import { Blinks, eyeOpenness, measure } from "./measures.js";
@@ -127,6 +127,7 @@ function changed() {
   }
   context.clearRect(0, 0, width, height);
   $("hint").hidden = shown !== null;
+  showEditing();
   if (!shown) return;
   view ??= fitted(canvas, shown.image.width, shown.image.height);
   drawShown(context, view, ratio);
@@ -303,8 +304,15 @@ async function follow(video, tracker) {
     $("saving").hidden = false;
     $("json").disabled = $("pts").disabled = !faces.length;
     changed();
-    await new Promise((resolve) => (video.requestVideoFrameCallback ?? requestAnimationFrame).call(video.requestVideoFrameCallback ? video : window, resolve));
+    await nextFrame(video);
   }
+}
+
+function nextFrame(video) {
+  return new Promise((resolve) => {
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
 }
 
 // --- Saving --------------------------------------------------------------------------------------------------------
@@ -337,14 +345,18 @@ function savePts() {
 
 // --- Labels --------------------------------------------------------------------------------------------------------
 
+const seen = () => new Int8Array(68).fill(1);
+
 function correct() {
   if (stream) keepFrame();
   const face = largest(shown.faces);
-  const { label } = photos[at];
-  const start = label ?? (face && { keypoints: face.keypoints, marks: new Int8Array(68).fill(1) });
-  editor.open(start && { keypoints: start.keypoints.slice(), marks: start.marks.slice() }, face?.errors);
-  showEditing();
+  edit(photos[at].label ?? (face && { keypoints: face.keypoints, marks: seen() }), face?.errors);
   canvas.focus();
+}
+
+function edit(label, errors) {
+  if (label) view = closeUp(canvas, boxOf(label.keypoints));
+  editor.open(label && { keypoints: label.keypoints.slice(), marks: label.marks.slice() }, errors);
 }
 
 /** The camera's last frame becomes a photo. */
@@ -358,7 +370,7 @@ function keepFrame() {
 }
 
 function showEditing() {
-  $("editing").hidden = !editor.isOpen;
+  $("editing").hidden = $("zoom").hidden = !editor.isOpen;
   $("correct").hidden = editor.isOpen;
   canvas.classList.toggle("editing", editor.isOpen);
   $("places").textContent = photos[at]?.write
@@ -370,7 +382,7 @@ function showEditing() {
 async function placeIn(box) {
   const landmarker = await openLandmarker();
   const [face] = await inTurn(() => landmarker.allPasses(pixels(shown.image), [{ box, degrees: 0 }]));
-  editor.open({ keypoints: face.keypoints, marks: new Int8Array(68).fill(1) }, face.errors);
+  edit({ keypoints: face.keypoints, marks: seen() }, face.errors);
 }
 
 /** Save the label, and go on to the photo that the network is least sure of. */
@@ -428,7 +440,10 @@ const ACTIONS = {
   farther: () => zoom(1 / CLOSER),
   save: saveLabel,
   csv: saveCsv,
-  done: () => editor.close(),
+  done: () => {
+    view = null;
+    editor.close();
+  },
 };
 const KEYS = { "+": "closer", "-": "farther", n: "save" }; // on the picture
 
