@@ -60,9 +60,7 @@ def parse_arguments():
 
 def serve_labels(directory: Path, port: int) -> None:
     with labelling.LabelServer(directory, port) as server:
-        log(
-            f"{directory}: {len(server.photos)} photos; open this address in a browser of this computer, Ctrl-C ends it:"
-        )
+        log(f"{directory}: {len(server.photos)} photos; open this in a browser of this computer, Ctrl-C ends it:")
         log(server.address)
         server.serve_forever(poll_interval=0.1)
 

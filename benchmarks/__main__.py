@@ -8,6 +8,7 @@
     python -m benchmarks pose                        # yaw, pitch and roll of drawn heads, whose pose is exact
     python -m benchmarks films --film clip.mp4       # ms a frame of a film with 1, 2 and 4 faces
     python -m benchmarks tracking --clip clip.mp4    # drawn films of known motion: identities, jitter, lag, accuracy
+    python -m benchmarks page                        # the page in web/: bytes, time to first points, frames a second
     python -m benchmarks stream folder/              # predict.py's stream against a plain loop over the same steps
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png and
@@ -24,7 +25,7 @@ import cli.launch as launch
 import inspect
 from pathlib import Path
 
-from benchmarks import films, limits, photos, pose
+from benchmarks import films, limits, page, photos, pose
 from benchmarks.tables import as_text, holds_tables, write_tables
 from cli.arguments import add_overwrite, float_from_zero, probability
 from cli.outputs import OUTPUTS, check_outputs, is_ours
@@ -44,6 +45,7 @@ COMMANDS = {
     "pose": pose.measure_pose,
     "films": films.compare_films,
     "tracking": films.measure_tracking,
+    "page": page.measure_page,
     "stream": photos.compare_stream,
 }
 PICTURES = {"photo": (photos.SPEED, photos.PHOTO_TIME), "tracking": (films.STEADY,)}  # by command

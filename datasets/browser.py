@@ -1,5 +1,4 @@
-"""What the page in web/ is served with beside its own files: the runtime, the networks, and the constants that it shares
-with `face68`.
+"""What the page in web/ is served with beside its own files: the runtime, the networks, and constants of `face68`.
 
 The runtime is ONNX Runtime Web (MIT), pinned: a module and its WebAssembly, of one version, without the parts for GPUs.
 """
@@ -110,6 +109,14 @@ def write_description(network: Path, output: Path) -> None:
     if "policy" in metadata:
         described |= {name: json.loads(metadata[name]) for name in ("policy", "landmarks", "flip")}
     _write(output, (json.dumps(described) + "\n").encode())
+
+
+def is_description(path: Path) -> bool:
+    """Whether `write_description` wrote a file."""
+    try:
+        return set(TOLD) <= json.loads(path.read_text(encoding="utf-8")).keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
 
 
 def constants_text() -> str:

@@ -3,7 +3,7 @@ sees it. Tests of the page are skipped where Chromium, playwright or the runtime
 """
 
 import base64
-import functools
+import contextlib
 import hashlib
 import http.client
 import io
@@ -12,7 +12,6 @@ import re
 import shutil
 import tarfile
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +21,7 @@ import pytest
 from conftest import REPOSITORY, SAMPLE, SHARED, SHIPPED, one_line_error
 from file_server import Server
 
+from benchmarks.page import chromium, complete_page, find_program, says, served, write_y4m
 from data_load import open_split
 from datasets import browser
 from datasets.browser import LABEL_HEAD, PAGE, RUNTIME, constants_text, fetch_runtime, write_description
@@ -39,13 +39,6 @@ from face68.measures import measure
 from face68.network import shipped_detector
 
 COLLINS = REPOSITORY / "docs" / "collins.jpg"
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--use-fake-device-for-media-stream",
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120_000  # ms, on a busy machine
 LABEL = f"{LABEL_HEAD}n_points: 68\n{{\n" + "".join(f"{10 + i}.5000 {20 + i % 7}.2500\n" for i in range(68)) + "}\n"
 
 
@@ -289,61 +282,42 @@ def test_a_folder_without_photos_is_one_line(command, tmp_path, bare_page):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The address of a complete copy of the page on a plain server of files, beside an empty page, `blank.html`."""
-    missing = [name for name in RUNTIME if not (PAGE / "runtime" / name).is_file()]
-    if missing:
-        pytest.skip(f"the page has no {missing[0]}: python prepare.py web")
+    """A complete copy of the page, `folder`, on a plain server of files, at `address`."""
     folder = tmp_path_factory.mktemp("site") / "web"
-    shutil.copytree(PAGE, folder)
-    browser.prepare_page(folder)
-    (folder / "blank.html").write_text("<!doctype html>")
+    with skipped_if_missing():
+        complete_page(folder)
+    with served(folder) as address:
+        yield SimpleNamespace(address=address, folder=folder)
 
-    class Files(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield SimpleNamespace(address=f"http://127.0.0.1:{server.server_port}/", folder=folder)
-        server.shutdown()
+@contextlib.contextmanager
+def skipped_if_missing():
+    """Skip, in a line, what needs something that isn't here."""
+    try:
+        yield
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
+def context(tmp_path_factory):
     """A browser whose camera shows half a second of the drawn film, again and again."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not here: pip install playwright")
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip("Chromium is not here: apt-get install chromium")
-    folder = tmp_path_factory.mktemp("chromium")
-    write_y4m(folder / "film.y4m", [frame.image for frame in FilmReader(REPOSITORY / "data" / "film.mp4", end=0.5)])
-    flags = [*FLAGS, f"--use-file-for-fake-video-capture={folder / 'film.y4m'}"]
-    with sync_api.sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            folder / "profile", executable_path=executable, headless=True, args=flags
-        )
-        context.set_default_timeout(PATIENCE)
-        sync_api.expect.set_options(timeout=PATIENCE)
-        yield context
-        context.close()
-
-
-def write_y4m(path: Path, frames: list[np.ndarray]) -> None:
-    height, width = frames[0].shape[:2]
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n".encode())
-        for frame in frames:
-            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
+    film = tmp_path_factory.mktemp("film") / "film.y4m"
+    write_y4m(film, [frame.image for frame in FilmReader(REPOSITORY / "data" / "film.mp4", end=0.5)])
+    with contextlib.ExitStack() as stack:
+        with skipped_if_missing():
+            started = stack.enter_context(chromium(find_program(), film))
+        yield started
 
 
 @pytest.fixture
-def page(chromium, site):
+def page(context, site):
     """The page, ready, as a user opens it; nothing may go wrong in it, and nothing may ask another server."""
-    yield from opened(chromium, site.address)
+    yield from opened(context, site.address)
 
 
-def opened(chromium, address: str, first: str = "Ready"):
-    page, wrong = chromium.new_page(), []
+def opened(context, address: str, first: str = "Ready"):
+    page, wrong = context.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: None if is_own(request.url, address) else wrong.append(request.url))
@@ -358,15 +332,9 @@ def is_own(url: str, address: str) -> bool:
     return url.startswith((address.split("#")[0].rsplit("/", 1)[0], "blob:", "data:"))
 
 
-def says(page, text: str) -> None:
-    from playwright.sync_api import expect
-
-    expect(page.locator("#status")).to_contain_text(text)
-
-
 def show(page, *photos: Path) -> None:
     page.set_input_files("#files", photos)
-    says(page, f"{min(photo.name for photo in photos)}: ")
+    says(page, re.compile(f"^{min(photo.name for photo in photos)}: "))
 
 
 def saved(page, button: str, folder: Path) -> Path:
@@ -385,7 +353,7 @@ def test_a_photo_has_the_points_that_predict_gives(page, tmp_path):
     assert (image.image, image.width, image.height) == ("collins.jpg", 512, 512)
     for face, same in zip(image.faces, expected, strict=True):
         assert np.abs(face.keypoints - same.keypoints).mean() < 0.3 and np.abs(face.errors - same.errors).mean() < 0.3
-        assert abs(face.score - same.score) < 0.05 and abs(face.face_score - same.face_score) < 0.05
+        assert abs(face.score - same.score) < 0.1 and abs(face.face_score - same.face_score) < 0.1
         measures = measure(face.keypoints)._asdict()  # from points to 0.01 px
         assert all(abs(face.measures[name] - value) < 0.3 for name, value in measures.items()), measures
     assert np.allclose(read_pts(saved(page, "#pts", tmp_path)), image.faces[0].keypoints, atol=0.006)
@@ -396,13 +364,13 @@ def test_a_photo_has_the_points_that_predict_gives(page, tmp_path):
     assert difference[400:, :100].max() < 60  # away from the faces: JPEG's own
 
 
-def test_the_page_goes_on_without_a_network(page, chromium):
-    chromium.set_offline(True)
+def test_the_page_goes_on_without_a_network(page, context):
+    context.set_offline(True)
     try:
         show(page, COLLINS)
         says(page, "2 faces")
     finally:
-        chromium.set_offline(False)
+        context.set_offline(False)
 
 
 def test_what_is_wrong_is_a_sentence(page, tmp_path):
@@ -414,24 +382,28 @@ def test_what_is_wrong_is_a_sentence(page, tmp_path):
     page.set_input_files("#files", tmp_path / "broken.jpg")
     says(page, "broken.jpg is no photo that this browser can read")
     show(page, tmp_path / "gray.png")
-    says(page, "No face")
+    says(page, "No face was found")
 
 
-def test_a_camera_is_followed(page, chromium, tmp_path):
-    chromium.grant_permissions(["camera"])
+def test_a_camera_is_followed(page, context, tmp_path):
+    context.grant_permissions(["camera"])
     page.click("#camera")
     says(page, "1 face ·")
     page.wait_for_timeout(1000)
     (image,) = read_json(saved(page, "#json", tmp_path))
     assert len(image.faces) == 1 and page.locator("#faces tbody tr").count() == 1
     page.click("#camera")  # which ends it
-    chromium.clear_permissions()
+    context.clear_permissions()
 
 
-def test_a_refused_or_missing_camera_is_a_sentence(page, chromium):
+def test_a_refused_or_missing_camera_is_a_sentence(page, context):
     page.click("#camera")  # headless, nobody allows it
     says(page, "The camera was refused")
-    page.evaluate("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError') }")
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotFoundError"); };
+        }"""
+    )
     page.click("#camera")
     says(page, "There is no camera")
 
@@ -445,11 +417,11 @@ def point_on_screen(page, keypoints, index: int) -> tuple[float, float]:
     return box["x"] + box["width"] / 2 + offset[0], box["y"] + box["height"] / 2 + offset[1], scale
 
 
-def test_a_point_is_dragged_marked_and_saved(chromium, site, photos):
+def test_a_point_is_dragged_marked_and_saved(context, site, photos):
     """By `prepare.py label`, as a user labels: drag, undo, keys, save, next photo."""
     with LabelServer(photos, page=site.folder) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        for page in opened(chromium, server.address, "0.jpg: 1 face"):
+        for page in opened(context, server.address, "0.jpg: 1 face"):
             start = max(Landmarker("base")(photos / "0.jpg"), key=lambda face: face.box[2] - face.box[0]).keypoints
             x, y, scale = point_on_screen(page, start, 8)
             page.mouse.move(x, y)
@@ -527,9 +499,9 @@ def test_a_face_that_was_not_found_is_boxed(page, tmp_path):
 
 
 @pytest.fixture
-def modules(chromium, site):
+def modules(context, site):
     """An empty page on which the page's modules run by themselves."""
-    page = chromium.new_page()
+    page = context.new_page()
     page.goto(site.address + "blank.html")
     yield page
     page.close()
@@ -554,12 +526,13 @@ def test_crops_are_those_of_opencv(modules):
     found = modules.evaluate(
         """async ({ pixels, width, height, matrices }) => {
           const { gray, halved, planes, warp } = await import("./image.js");
-          const picture = { data: new Uint8ClampedArray(pixels), width, height };
+          const data = Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0));
+          const picture = { data, width, height };
           const crops = matrices.map((matrix) => [...gray(warp(picture, matrix, 64, 64))]);
           return { crops, half: [...planes(halved(picture))] };
         }""",
         {
-            "pixels": np.dstack([image, np.full(image.shape[:2], 255)]).ravel().tolist(),
+            "pixels": base64.b64encode(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA).tobytes()).decode(),
             "width": 417,
             "height": 301,
             "matrices": [matrix.ravel().tolist() for matrix in matrices],

@@ -89,8 +89,9 @@ export function warp(picture, matrix, height, width) {
 
 /** The part of a picture that a frame shows, with `beside` px around it, and the part's first column and row. */
 function cutOut(picture, matrix, height, width, beside) {
-  const corners = [-0.5, -0.5, -0.5, height - 0.5, width - 0.5, -0.5, width - 0.5, height - 0.5];
-  const [left, top, right, bottom] = boxOf(transformPoints(corners, invert(matrix)));
+  const [a, b, x, c, d, y] = invert(matrix);
+  const corners = [-0.5, width - 0.5].flatMap((i) => [-0.5, height - 0.5].flatMap((j) => [a * i + b * j + x, c * i + d * j + y]));
+  const [left, top, right, bottom] = boxOf(corners);
   const [x0, y0] = [left, top].map((low) => Math.max(0, Math.floor(low) - beside));
   const x1 = Math.min(picture.width, Math.ceil(right) + beside + 1);
   const y1 = Math.min(picture.height, Math.ceil(bottom) + beside + 1);

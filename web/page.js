@@ -8,7 +8,7 @@
  * @property {() => Promise<Blob>} read
  * @property {?string} labelText  of its .pts file, as it was found
  * @property {?Label} label
- * @property {?Face[]} faces  null before the search
+ * @property {?Face[]} faces  undefined before the search, which took `took` ms
  * @property {?(text: string) => Promise<void>} write  of its .pts file; null: it is downloaded
  */
 import { closeUp, drawFace, fitted, onCanvas } from "./draw.js";
@@ -58,11 +58,6 @@ function inTurn(task) {
   const result = turn.then(task);
   turn = result.catch(() => {});
   return result;
-}
-
-async function findFaces(picture) {
-  const landmarker = await openLandmarker();
-  return inTurn(async () => (await landmarker.faces(picture)).map(measured));
 }
 
 function measured(face) {
@@ -193,18 +188,28 @@ async function show(index) {
   [shown, view] = [{ name: photo.name, image, faces: photo.faces ?? [] }, null];
   changed();
   say(`Finding faces in ${photo.name}…`);
-  const begin = performance.now();
-  photo.faces ??= await findFaces(pixels(image));
+  await search(photo, image);
   if (number !== request) return;
-  readLabel(photo);
   shown.faces = photo.faces;
-  const time = `${Math.round(performance.now() - begin)} ms`;
-  const remedy = photo.faces.length ? ` in ${time} with ${$("network").value}` : `. Correct points: draw a square around it`;
+  const time = ` in ${Math.round(photo.took)} ms with ${$("network").value}`;
+  const remedy = photo.faces.length ? time : ` was found${time}. Is there one? Correct points, and draw a square around it`;
   say(`${photo.name}: ${count(photo.faces)}${remedy}.${photo.label ? " It has a label." : ""}`);
   fillTable();
   $("saving").hidden = false;
   $("json").disabled = $("pts").disabled = !photo.faces.length;
   changed();
+}
+
+/** Find a photo's faces, if it wasn't searched yet. */
+async function search(photo, image) {
+  if (photo.faces) return;
+  const landmarker = await openLandmarker();
+  await inTurn(async () => {
+    const begin = performance.now();
+    photo.faces = (await landmarker.faces(pixels(image))).map(measured);
+    photo.took = performance.now() - begin;
+  });
+  readLabel(photo);
 }
 
 function showPager() {
@@ -219,10 +224,8 @@ async function searchOthers() {
   const all = photos;
   for (const photo of all) {
     if (photos !== all || stream) return;
-    if (photo.faces) continue;
     try {
-      photo.faces = await findFaces(pixels(await load(photo)));
-      readLabel(photo);
+      if (!photo.faces) await search(photo, await load(photo));
     } catch {
       photo.faces = []; // it is said when the photo is shown
     }
@@ -247,7 +250,7 @@ function largest(faces) {
 }
 
 async function changeNetwork() {
-  for (const photo of photos) photo.faces = null;
+  for (const photo of photos) photo.faces = undefined;
   say(`Loading ${$("network").value}…`);
   if (stream) await startCamera();
   else if (shown) await show(at);
