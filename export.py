@@ -6,8 +6,8 @@
 
 The file reads the points off the heat maps itself; the checkpoint's description is in its metadata. Checkpoint and file
 are compared on faces of --data that training kept aside. Nothing is written if an fp32 file is more than 0.05 px off,
-or if 8 bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points. What the
-page in web/ must know of a file goes beside it, as NAME.json.
+or if 8 bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points.
+NAME.json beside it tells the page in web/ what browsers can't read off the file.
 """
 
 import cli.launch as launch

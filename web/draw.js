@@ -70,7 +70,10 @@ function drawLines(context, place, alpha, width) {
 }
 
 function drawRings(context, face, place, scale, radius) {
-  for (const [width, color] of [[radius, "rgb(0 0 0 / 40%)"], [0.4 * radius, "white"]]) {
+  for (const [width, color] of [
+    [radius, "rgb(0 0 0 / 40%)"],
+    [0.4 * radius, "white"],
+  ]) {
     Object.assign(context, { lineWidth: Math.max(1, width), strokeStyle: color });
     for (let i = 0; i < face.errors.length; i++) {
       context.beginPath();

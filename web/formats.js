@@ -5,7 +5,8 @@ const { MARK, LABEL_HEAD } = constants.formats;
 const HIDDEN = -1;
 
 const round = (value, digits) => Number(value.toFixed(digits));
-const pairs = (keypoints) => Array.from({ length: keypoints.length / 2 }, (_, i) => [keypoints[2 * i], keypoints[2 * i + 1]]);
+const pairs = (keypoints) =>
+  Array.from({ length: keypoints.length / 2 }, (_, i) => [keypoints[2 * i], keypoints[2 * i + 1]]);
 
 /** A photo's faces as predict.py writes them. */
 export function toJson(image, width, height, faces) {
@@ -39,7 +40,9 @@ export const isOwnLabel = (text) => text.startsWith(LABEL_HEAD);
 export function fromPts(text) {
   const body = text.slice(text.indexOf("{") + 1).replace("}", "");
   const values = body.trim().split(/\s+/).map(Number);
-  return values.length === 136 && values.every(Number.isFinite) ? Float32Array.from(values, (value) => value - 1) : null;
+  return values.length === 136 && values.every(Number.isFinite)
+    ? Float32Array.from(values, (value) => value - 1)
+    : null;
 }
 
 /** The public layout: a header, then name, x0, y0, …, x67, y67 and, if any point is marked, v0, …, v67. */

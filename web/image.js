@@ -90,7 +90,9 @@ export function warp(picture, matrix, height, width) {
 /** The part of a picture that a frame shows, with `beside` px around it, and the part's first column and row. */
 function cutOut(picture, matrix, height, width, beside) {
   const [a, b, x, c, d, y] = invert(matrix);
-  const corners = [-0.5, width - 0.5].flatMap((i) => [-0.5, height - 0.5].flatMap((j) => [a * i + b * j + x, c * i + d * j + y]));
+  const corners = [-0.5, width - 0.5].flatMap((i) =>
+    [-0.5, height - 0.5].flatMap((j) => [a * i + b * j + x, c * i + d * j + y]),
+  );
   const [left, top, right, bottom] = boxOf(corners);
   const [x0, y0] = [left, top].map((low) => Math.max(0, Math.floor(low) - beside));
   const x1 = Math.min(picture.width, Math.ceil(right) + beside + 1);
@@ -152,7 +154,8 @@ export function warpAffine({ data, width: columns, height: rows }, matrix, heigh
   const out = { data: new Uint8ClampedArray(4 * width * height), width, height };
   const acrossX = Int32Array.from({ length: width }, (_, x) => rounded(a * x * 1024));
   const acrossY = Int32Array.from({ length: width }, (_, x) => rounded(c * x * 1024));
-  const pixel = (i, j, channel) => (i < 0 || j < 0 || i >= columns || j >= rows ? 0 : data[4 * (j * columns + i) + channel]);
+  const pixel = (i, j, channel) =>
+    i < 0 || j < 0 || i >= columns || j >= rows ? 0 : data[4 * (j * columns + i) + channel];
   for (let y = 0, to = 0; y < height; y++) {
     const downX = rounded((b * y + x0) * 1024) + 16;
     const downY = rounded((d * y + y0) * 1024) + 16;

@@ -57,7 +57,9 @@ export class Editor {
   }
 
   get name() {
-    return { point: NAMES[this.#point].replace("_", " "), region: NAMES[this.#point].split("_")[0], face: "face" }[this.grip];
+    return { point: NAMES[this.#point].replace("_", " "), region: NAMES[this.#point].split("_")[0], face: "face" }[
+      this.grip
+    ];
   }
 
   setGrip(grip) {

@@ -30,7 +30,8 @@ export function eyeOpenness({ yaw, right_eye, left_eye }) {
 }
 
 function ratio(keypoints, [across, along]) {
-  const length = ([i, j]) => Math.hypot(keypoints[2 * i] - keypoints[2 * j], keypoints[2 * i + 1] - keypoints[2 * j + 1]);
+  const length = ([i, j]) =>
+    Math.hypot(keypoints[2 * i] - keypoints[2 * j], keypoints[2 * i + 1] - keypoints[2 * j + 1]);
   return across.reduce((sum, line) => sum + length(line), 0) / across.length / length(along);
 }
 
@@ -55,9 +56,19 @@ function closest(camera) {
   const [[p, q], [, r]] = product(camera, transposed(camera));
   const root = Math.sqrt(p * r - q * q);
   const sum = Math.sqrt(p + r + 2 * root);
-  const inverse = [[r + root, -q], [-q, p + root]].map((row) => row.map((value) => value / (sum * root)));
+  const inverse = [
+    [r + root, -q],
+    [-q, p + root],
+  ].map((row) => row.map((value) => value / (sum * root)));
   const [[a, b, c], [d, e, f]] = product(inverse, camera);
-  return { rotation: [[a, b, c], [d, e, f], [b * f - c * e, c * d - a * f, a * e - b * d]], scale: sum / 2 };
+  return {
+    rotation: [
+      [a, b, c],
+      [d, e, f],
+      [b * f - c * e, c * d - a * f, a * e - b * d],
+    ],
+    scale: sum / 2,
+  };
 }
 
 /** Two steps of Gauss-Newton for the rotation and scale of scaled orthography. */
@@ -103,7 +114,10 @@ export class Blinks {
     this.#seen.push([seconds, openness]);
     this.#seen = this.#seen.filter(([time]) => time >= seconds - WINDOW);
     if (seconds - this.#seen[0][0] < SETTLING) return;
-    const level = quantile(this.#seen.map(([, value]) => value), 0.9);
+    const level = quantile(
+      this.#seen.map(([, value]) => value),
+      0.9,
+    );
     if (this.#closedAt === null) {
       if (openness < CLOSED * level) this.#closedAt = seconds;
     } else if (openness > OPEN * level) {

@@ -192,7 +192,9 @@ async function show(index) {
   if (number !== request) return;
   shown.faces = photo.faces;
   const time = ` in ${Math.round(photo.took)} ms with ${$("network").value}`;
-  const remedy = photo.faces.length ? time : ` was found${time}. Is there one? Correct points, and draw a square around it`;
+  const remedy = photo.faces.length
+    ? time
+    : ` was found${time}. Is there one? Correct points, and draw a square around it`;
   say(`${photo.name}: ${count(photo.faces)}${remedy}.${photo.label ? " It has a label." : ""}`);
   fillTable();
   $("saving").hidden = false;
@@ -238,7 +240,9 @@ async function searchOthers() {
 function readLabel(photo) {
   const keypoints = photo.labelText && fromPts(photo.labelText);
   if (!keypoints || photo.label) return;
-  const marks = Int8Array.from({ length: 68 }, (_, i) => (keypoints[2 * i] === -2 && keypoints[2 * i + 1] === -2 ? -1 : 1));
+  const marks = Int8Array.from({ length: 68 }, (_, i) =>
+    keypoints[2 * i] === -2 && keypoints[2 * i + 1] === -2 ? -1 : 1,
+  );
   const guess = largest(photo.faces)?.keypoints;
   photo.label = { marks, keypoints: keypoints.map((value, i) => (marks[i >> 1] < 0 && guess ? guess[i] : value)) };
 }
@@ -429,7 +433,8 @@ const ACTIONS = {
   photos: () => $("files").click(),
   folder: chooseFolder,
   camera: () => (stream ? stopCamera() : startCamera()),
-  example: async () => openPhotos([{ name: "collins.jpg", read: async () => (await fetch("networks/collins.jpg")).blob() }]),
+  example: async () =>
+    openPhotos([{ name: "collins.jpg", read: async () => (await fetch("networks/collins.jpg")).blob() }]),
   previous: () => step(-1),
   next: () => step(1),
   picture: savePicture,
@@ -457,7 +462,8 @@ function listen() {
   }
   $("network").addEventListener("change", () => attempt(changeNetwork));
   $("rings").addEventListener("change", changed);
-  for (const grip of document.getElementsByName("grip")) grip.addEventListener("change", () => editor.setGrip(grip.value));
+  for (const grip of document.getElementsByName("grip"))
+    grip.addEventListener("change", () => editor.setGrip(grip.value));
   canvas.addEventListener("keydown", (event) => editor.isOpen && KEYS[event.key] && attempt(ACTIONS[KEYS[event.key]]));
   canvas.addEventListener("wheel", turnWheel, { passive: false });
   $("stage").addEventListener("dragover", (event) => {

@@ -17,15 +17,17 @@ export function fromFiles(files) {
   const chosen = files.filter((file) => file.type.startsWith("image/") || IS_PHOTO.test(file.name));
   const wrong = files.length === 1 && !chosen.length ? files[0] : null;
   if (wrong) throw new Error(`${wrong.name} is no photo. Choose a JPEG, PNG or WebP file.`);
-  return chosen.map((file) => {
-    const label = labels.get(stemOf(file.name));
-    const photo = { name: file.name, labelText: null };
-    photo.read = async () => {
-      photo.labelText ??= label ? await label.text() : null;
-      return file;
-    };
-    return photo;
-  }).sort(byName);
+  return chosen
+    .map((file) => {
+      const label = labels.get(stemOf(file.name));
+      const photo = { name: file.name, labelText: null };
+      photo.read = async () => {
+        photo.labelText ??= label ? await label.text() : null;
+        return file;
+      };
+      return photo;
+    })
+    .sort(byName);
 }
 
 /** The files, also of folders, that were dropped. @returns {Promise<File[]>} */

@@ -26,7 +26,10 @@ export class Tracker {
     this.#sinceSearch += 1;
     await this.#follow(picture);
     if (this.#isToSearch()) await this.#search(picture);
-    const faces = this.#tracks.map(({ face, steady }) => ({ ...face, keypoints: steady.next(face.keypoints, seconds) }));
+    const faces = this.#tracks.map(({ face, steady }) => ({
+      ...face,
+      keypoints: steady.next(face.keypoints, seconds),
+    }));
     return faces.sort((one, other) => one.box[0] - other.box[0]);
   }
 
@@ -54,7 +57,10 @@ export class Tracker {
     this.#sinceSearch = 0;
     this.#hasLost = false;
     const boxes = await detect(this.landmarker.detector, picture);
-    const faces = await this.landmarker.facesIn(picture, boxes.filter(({ box }) => !this.#isFollowed(box)));
+    const faces = await this.landmarker.facesIn(
+      picture,
+      boxes.filter(({ box }) => !this.#isFollowed(box)),
+    );
     for (const face of faces) {
       if (this.#isFollowed(face.box)) continue;
       this.#identities += 1;
