@@ -41,7 +41,7 @@ export function drawFace(context, face, view, { rings = false, selected = null, 
   const [x0, y0, x1, y1] = boxOf(face.keypoints);
   const side = Math.max(x1 - x0, y1 - y0) * view.scale;
   const isSmall = side < LINES_ALONE_BELOW * unit && !selected;
-  const radius = isSmall ? 0 : Math.max((selected ? 3 : 1.2) * unit, side / 150);
+  const radius = isSmall ? 0 : Math.max((selected ? 3 : 1.8) * unit, side / 150);
   drawLines(context, place, isSmall ? 0.9 : 0.6, Math.max(unit, 0.7 * radius));
   if (isSmall) return;
   if (rings && face.errors) drawRings(context, face, place, view.scale, radius);

@@ -96,7 +96,7 @@ function fillTable(blinks = null) {
   $("faces").classList.toggle("film", blinks !== null);
   const rows = faces.map((face, i) => {
     const { yaw, pitch, roll } = face.measures;
-    const degrees = [yaw, pitch, roll].map((value) => `${value.toFixed(0)}°`);
+    const degrees = [yaw, pitch, roll].map((value) => `${Math.round(value) || 0}°`);
     const score = (face.faceScore ?? face.score).toFixed(2);
     return [face.identity ?? i + 1, score, ...degrees, eyeOpenness(face.measures).toFixed(2), blinks?.[i] ?? ""];
   });
@@ -124,9 +124,10 @@ function changed() {
   $("hint").hidden = shown !== null;
   showEditing();
   if (!shown) return;
-  view ??= fitted(canvas, shown.image.width, shown.image.height);
+  const { label } = editor;
+  view ??= label ? closeUp(canvas, boxOf(label.keypoints)) : fitted(canvas, shown.image.width, shown.image.height);
   drawShown(context, view, ratio);
-  $("chosen").value = editor.label ? editor.name : "none yet: draw a square around the face";
+  $("chosen").value = label ? editor.name : "none yet: draw a square around the face";
   canvas.setAttribute("aria-label", `${shown.name}: ${count(shown.faces)}`);
 }
 
@@ -270,6 +271,11 @@ function stopCamera() {
   canvas.classList.remove("film");
 }
 
+function endCamera() {
+  stopCamera();
+  say("The camera is off. Choose photos, or start it again.");
+}
+
 async function startCamera() {
   stopCamera();
   editor.close();
@@ -362,7 +368,7 @@ function correct() {
 }
 
 function edit(label, errors) {
-  if (label) view = closeUp(canvas, boxOf(label.keypoints));
+  view = null;
   editor.open(label && { keypoints: label.keypoints.slice(), marks: label.marks.slice() }, errors);
 }
 
@@ -380,6 +386,7 @@ function showEditing() {
   $("editing").hidden = $("zoom").hidden = !editor.isOpen;
   $("correct").hidden = editor.isOpen;
   canvas.classList.toggle("editing", editor.isOpen);
+  for (const grip of document.getElementsByName("grip")) grip.checked = grip.value === editor.grip;
   $("places").textContent = photos[at]?.write
     ? "Labels are saved as .pts beside their photos."
     : "Labels are downloaded. Put the CSV beside a folder training/ that holds the photos.";
@@ -432,7 +439,7 @@ function chooseFolder() {
 const ACTIONS = {
   photos: () => $("files").click(),
   folder: chooseFolder,
-  camera: () => (stream ? stopCamera() : startCamera()),
+  camera: () => (stream ? endCamera() : startCamera()),
   example: async () =>
     openPhotos([{ name: "collins.jpg", read: async () => (await fetch("networks/collins.jpg")).blob() }]),
   previous: () => step(-1),
@@ -453,7 +460,7 @@ const ACTIONS = {
     editor.close();
   },
 };
-const KEYS = { "+": "closer", "-": "farther", n: "save" }; // on the picture
+const KEYS = { "+": "closer", "=": "closer", "-": "farther", n: "save" }; // on the picture
 
 function listen() {
   for (const [id, action] of Object.entries(ACTIONS)) $(id).addEventListener("click", () => attempt(action));
