@@ -94,7 +94,7 @@ def overview_picture() -> np.ndarray:
 
 
 def page_picture() -> np.ndarray:
-    """The page in web/: a photograph with expected errors on a desk, and points that are corrected on a phone at night."""
+    """The page in web/: a photograph with expected errors on a desk, the correction of points on a phone at night."""
     height = 720  # px
     shots = []
     with tempfile.TemporaryDirectory() as name:
