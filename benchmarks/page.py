@@ -4,6 +4,7 @@ It needs playwright and Debian's chromium, or Chrome; nothing is downloaded for 
 functions.
 """
 
+import base64
 import contextlib
 import functools
 import gzip
@@ -19,9 +20,11 @@ import cv2
 import numpy as np
 
 from datasets import browser
-from datasets.layout import DATA_DIR
+from datasets.layout import DATA_DIR, SAMPLE_DIR
 from face68.files import InputError
 from face68.frames import FilmReader
+from face68.inputs import demonstration_photo
+from face68.landmarker import Landmarker
 from face68.network import FAMILY, OnnxNetwork, shipped_network
 from training.onnx_export import export_network
 
@@ -52,6 +55,19 @@ TIME_PASSES = """async ([networks, count]) => {
     times[name] = taken.sort((one, other) => one - other)[count >> 1];
   }
   return times;
+}"""
+
+FIND_FACES = """async (size) => {
+  const { openDetector, openNetwork } = await import("./network.js");
+  const { Landmarker } = await import("./landmarker.js");
+  const { decode, pixels } = await import("./image.js");
+  const networks = await Promise.all([openDetector(), openNetwork(size), openNetwork("fast")]);
+  const landmarker = new Landmarker(...networks);
+  window.facesOf = async (text) => {
+    const content = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const faces = await landmarker.faces(pixels(await decode(new Blob([content]))));
+    return faces.map(({ keypoints }) => [...keypoints]);
+  };
 }"""
 
 
@@ -118,6 +134,17 @@ def write_y4m(path: Path, frames: Sequence[np.ndarray]) -> None:
             file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
+def points_in_browser(context, address: str, photos: Sequence[Path], size: str = "base") -> list[np.ndarray]:
+    """The points (N, 68, 2) px that the page's modules find in each photo, by a network of a size."""
+    page = context.new_page()
+    page.goto(f"{address}blank.html")
+    page.evaluate(FIND_FACES, size)
+    contents = (base64.b64encode(photo.read_bytes()).decode() for photo in photos)
+    found = [np.reshape(page.evaluate("facesOf", content), (-1, 68, 2)) for content in contents]
+    page.close()
+    return found
+
+
 def says(page, text: str | re.Pattern) -> str:
     """The page's status, once it holds a text."""
     page.locator("#status", has_text=text).wait_for()
@@ -128,7 +155,7 @@ def measure_page(args) -> dict[str, list[dict]]:
     """The page in web/: bytes that a visitor loads, time to first points, frames a second of one face; int8 and fp32.
 
     The first points are those of the example photograph with `base`, from the moment when a new browser opens the page;
-    the server is on the same machine. The camera shows the drawn film.
+    the server is on the same machine. The camera shows the drawn film. "points" compares with Python's on photographs.
     """
     program = find_program()
     with tempfile.TemporaryDirectory() as name:
@@ -143,16 +170,36 @@ def measure_page(args) -> dict[str, list[dict]]:
             loaded, seconds = first_points(context, address)
             films = [filmed(context, address, size) for size in FAMILY]
             passes = timed_passes(context, address)
+            points = compare_points(context, address, photographs(args.photos))
         rows = [
             {"file": path, "bytes": len(data), "gzipped": len(gzip.compress(data))} for path, data in loaded.items()
         ]
-        total = {"file": "all", **{key: sum(row[key] for row in rows) for key in ("bytes", "gzipped")}}
-        return {
-            "loaded": [*rows, total],
-            "first points": [{"seconds": round(seconds, 2)}],
-            "camera": films,
-            "passes": passes,
-        }
+        rows.append({"file": "all", **{key: sum(row[key] for row in rows) for key in ("bytes", "gzipped")}})
+        first = [{"seconds": round(seconds, 2)}]
+        return {"loaded": rows, "first points": first, "camera": films, "passes": passes, "points": [points]}
+
+
+def photographs(folder: Path | None = None) -> list[Path]:
+    """16 drawn faces, the two photographs that come with this repository and with matplotlib, and those of a folder."""
+    drawn = sorted((SAMPLE_DIR / "test").glob("*.jpg"))
+    given = sorted(folder.glob("*.jpg")) if folder else []
+    return [*drawn[:: max(1, len(drawn) // 16)][:16], browser.EXAMPLE, demonstration_photo(), *given]
+
+
+def compare_points(context, address: str, photos: Sequence[Path]) -> dict:
+    """How far the points in the browser are from Python's, on photos in which both find as many faces."""
+    landmarker, differences, same = Landmarker("base"), [], 0
+    for photo, found in zip(photos, points_in_browser(context, address, photos), strict=True):
+        faces = landmarker(photo)
+        if len(faces) == len(found):
+            same += 1
+            differences += [
+                np.linalg.norm(one - face.keypoints, axis=1) for one, face in zip(found, faces, strict=True)
+            ]
+    worst = [one.max() for one in differences]
+    figures = {"mean px": np.mean(differences), "worst px, 90%": np.quantile(worst, 0.9), "worst px": max(worst)}
+    counts = {"photos": len(photos), "same faces in": same, "faces": len(differences)}
+    return counts | {name: round(float(value), 2) for name, value in figures.items()}
 
 
 def first_points(context, address: str) -> tuple[dict[str, bytes], float]:

@@ -18,11 +18,20 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SAMPLE, SHARED, SHIPPED, one_line_error
+from conftest import REPOSITORY, SHARED, SHIPPED, one_line_error
 from file_server import Server
 from PIL import Image
 
-from benchmarks.page import chromium, complete_page, find_program, says, served, write_y4m
+from benchmarks.page import (
+    chromium,
+    complete_page,
+    find_program,
+    photographs,
+    points_in_browser,
+    says,
+    served,
+    write_y4m,
+)
 from data_load import open_split
 from datasets import browser
 from datasets.browser import LABEL_HEAD, PAGE, RUNTIME, constants_text, fetch_runtime, write_description
@@ -33,7 +42,6 @@ from face68.files import InputError
 from face68.formats import read_json, read_pts, write_pts
 from face68.frames import FilmReader
 from face68.images import read_image, write_image
-from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
 from face68.landmarks import inter_ocular
 from face68.measures import measure
@@ -499,16 +507,7 @@ def test_a_face_that_was_not_found_is_boxed(page, tmp_path):
     assert np.allclose(keypoints, read_pts(tmp_path / "empty, gray.pts"), atol=0.006)
 
 
-@pytest.fixture
-def modules(context, site):
-    """An empty page on which the page's modules run by themselves."""
-    page = context.new_page()
-    page.goto(site.address + "blank.html")
-    yield page
-    page.close()
-
-
-def test_crops_are_those_of_opencv(modules):
+def test_crops_are_those_of_opencv(context, site):
     """To the last bit: turned, mirrored, enlarged, strongly reduced, over the edges, wholly outside."""
     rng = np.random.default_rng(0)
     image = cv2.GaussianBlur(rng.integers(0, 256, (301, 417, 3), dtype=np.uint8), (0, 0), 1)
@@ -524,7 +523,9 @@ def test_crops_are_those_of_opencv(modules):
             ((900, 900, 950, 950), 0, False),
         )
     ]
-    found = modules.evaluate(
+    page = context.new_page()
+    page.goto(f"{site.address}blank.html")
+    found = page.evaluate(
         """async ({ pixels, width, height, matrices }) => {
           const { gray, halved, planes, warp } = await import("./image.js");
           const data = Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0));
@@ -547,34 +548,15 @@ def test_crops_are_those_of_opencv(modules):
     assert base64.b64decode(found["half"]) == half.transpose(2, 0, 1).tobytes()
 
 
-def photographs() -> list[Path]:
-    """Drawn ones, the two that are in the public domain, and real ones where they are."""
-    drawn, real = sorted((SAMPLE / "test").glob("*.jpg")), sorted((SHARED / "scenes").glob("*.jpg"))
-    return [*drawn[:: max(1, len(drawn) // 8)][:8], COLLINS, demonstration_photo(), *real[::12][:10]]
-
-
-def test_the_same_faces_are_found_and_points_are_as_exact_as_eight_bits(modules, tmp_path):
+def test_the_same_faces_are_found_and_points_are_as_exact_as_eight_bits(context, site, tmp_path):
     """In whole numbers a value on the edge is rounded differently by another processor's code, and a point moves."""
-    modules.evaluate(
-        """async () => {
-          const { openDetector, openNetwork } = await import("./network.js");
-          const { Landmarker } = await import("./landmarker.js");
-          const { decode, pixels } = await import("./image.js");
-          const networks = await Promise.all([openDetector(), openNetwork("base"), openNetwork("fast")]);
-          const landmarker = new Landmarker(...networks);
-          window.facesOf = async (text) => {
-            const content = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-            const faces = await landmarker.faces(pixels(await decode(new Blob([content]))));
-            return faces.map(({ keypoints }) => [...keypoints]);
-          };
-        }"""
-    )
     exif = Image.Exif()
     exif[0x0112] = 6  # a phone that was held on its side
     Image.open(COLLINS).rotate(90, expand=True).save(tmp_path / "phone.jpg", exif=exif)
+    photos = [*photographs()[1::2], COLLINS, *sorted((SHARED / "scenes").glob("*.jpg"))[::12]]
+    photos.append(tmp_path / "phone.jpg")
     landmarker, means, worst = Landmarker("base"), [], []
-    for path in [*photographs(), tmp_path / "phone.jpg"]:
-        found = np.reshape(modules.evaluate("facesOf", base64.b64encode(path.read_bytes()).decode()), (-1, 68, 2))
+    for path, found in zip(photos, points_in_browser(context, site.address, photos), strict=True):
         faces = landmarker(path)
         assert len(found) == len(faces), path
         for points, face in zip(found, faces, strict=True):
