@@ -17,12 +17,12 @@ from urllib.parse import unquote
 from datasets.browser import LABEL_HEAD, PAGE, check_page
 from face68.files import InputError, atomic_path, files_below
 from face68.formats import unreadable
-from face68.images import is_image_name
 
 _NUMBER = r"-?\d{1,6}\.\d{4}"
 _LABEL = re.compile(
     re.escape(LABEL_HEAD) + rf"n_points: 68\n\{{\n(?:(?:{_NUMBER} {_NUMBER}|-1 -1)\n){{68}}\}}\n", re.ASCII
 )
+PHOTOS = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".avif"))  # that browsers read
 LONGEST_BODY = 10_000  # bytes of a label
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 
@@ -41,7 +41,7 @@ class LabelServer(ThreadingHTTPServer):
         if not folder.is_dir():
             raise InputError(f"{folder}: is no folder; give one of photos")
         self.folder = folder
-        self.photos = sorted(path for path in files_below(folder) if is_image_name(path.name))
+        self.photos = sorted(path for path in files_below(folder) if path.suffix.lower() in PHOTOS)
         if not self.photos:
             raise InputError(f"{folder}: has no photos; give a folder of JPEG, PNG or WebP files")
         self.pages = {path.relative_to(page).as_posix(): path for path in files_below(page)}

@@ -44,7 +44,7 @@ from face68.frames import FilmReader
 from face68.images import read_image, write_image
 from face68.landmarker import Landmarker
 from face68.landmarks import inter_ocular
-from face68.measures import measure
+from face68.measures import Blinks, measure
 from face68.network import shipped_detector
 
 COLLINS = REPOSITORY / "docs" / "collins.jpg"
@@ -386,12 +386,13 @@ def test_what_is_wrong_is_a_sentence(page, tmp_path):
     (tmp_path / "text.txt").write_text("no photo")
     (tmp_path / "broken.jpg").write_bytes(COLLINS.read_bytes()[:200])
     write_image(tmp_path / "gray.png", np.full((240, 320, 3), 128, np.uint8))
-    page.set_input_files("#files", tmp_path / "text.txt")
-    says(page, "text.txt is no photo")
-    page.set_input_files("#files", tmp_path / "broken.jpg")
-    says(page, "broken.jpg is no photo that this browser can read")
     show(page, tmp_path / "gray.png")
     says(page, "No face was found")
+    page.set_input_files("#files", tmp_path / "broken.jpg")
+    says(page, "broken.jpg is no photo that this browser can read")
+    assert not page.is_visible("#correct")  # or the label would be another photo's
+    page.set_input_files("#files", tmp_path / "text.txt")
+    says(page, "text.txt is no photo")
 
 
 def test_a_camera_is_followed(page, context, tmp_path):
@@ -546,6 +547,30 @@ def test_crops_are_those_of_opencv(context, site):
         assert base64.b64decode(crop) == expected.tobytes()
     half = cv2.resize(image[:300, :416], (208, 150), interpolation=cv2.INTER_AREA)
     assert base64.b64decode(found["half"]) == half.transpose(2, 0, 1).tobytes()
+
+
+def test_blinks_are_counted_as_in_python(context, site):
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.02, 0.06, 900))
+    is_shut = (times % 3 < 0.2) | ((times % 7 > 4) & (times % 7 < 5))  # blinks, and looking down
+    seen = [*zip(times.tolist(), (0.3 - 0.12 * is_shut + rng.normal(0, 0.01, 900)).tolist(), strict=True)]
+    del seen[300:330]  # a gap
+    blinks = Blinks()
+    for time, openness in seen:
+        blinks.add(time, openness)
+    page = context.new_page()
+    page.goto(f"{site.address}blank.html")
+    counted = page.evaluate(
+        """async (seen) => {
+          const { Blinks } = await import("./measures.js");
+          const blinks = new Blinks();
+          for (const [seconds, openness] of seen) blinks.add(seconds, openness);
+          return blinks.count;
+        }""",
+        seen,
+    )
+    page.close()
+    assert counted == blinks.count > 5
 
 
 def test_the_same_faces_are_found_and_points_are_as_exact_as_eight_bits(context, site, tmp_path):

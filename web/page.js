@@ -121,7 +121,7 @@ function changed() {
     view = null;
   }
   context.clearRect(0, 0, width, height);
-  $("hint").hidden = shown !== null;
+  $("hint").hidden = shown !== null || at >= 0;
   showEditing();
   if (!shown) return;
   const { label } = editor;
@@ -176,21 +176,22 @@ async function load(photo) {
   }
 }
 
-/** Show a photo, and its points as soon as they are found. */
+/** Show a photo, and its points as soon as they are found; false if another one was asked for meanwhile. */
 async function show(index) {
   stopCamera();
-  editor.close();
   const number = ++request;
-  at = index;
+  [at, shown, view] = [index, null, null];
+  $("saving").hidden = $("faces").hidden = true;
+  editor.close();
   const photo = photos[index];
   showPager();
   const image = await load(photo);
-  if (number !== request) return;
-  [shown, view] = [{ name: photo.name, image, faces: photo.faces ?? [] }, null];
+  if (number !== request) return false;
+  shown = { name: photo.name, image, faces: photo.faces ?? [] };
   changed();
   say(`Finding faces in ${photo.name}…`);
   await search(photo, image);
-  if (number !== request) return;
+  if (number !== request) return false;
   shown.faces = photo.faces;
   const time = ` in ${Math.round(photo.took)} ms with ${$("network").value}`;
   const remedy = photo.faces.length
@@ -198,9 +199,15 @@ async function show(index) {
     : ` was found${time}. Is there one? Correct points, and draw a square around it`;
   say(`${photo.name}: ${count(photo.faces)}${remedy}.${photo.label ? " It has a label." : ""}`);
   fillTable();
-  $("saving").hidden = false;
-  $("json").disabled = $("pts").disabled = !photo.faces.length;
+  allowSaving();
   changed();
+  return true;
+}
+
+function allowSaving() {
+  $("saving").hidden = false;
+  $("json").disabled = !shown.faces.length;
+  $("pts").disabled = !shown.faces.length && !photos[at]?.label;
 }
 
 /** Find a photo's faces, if it wasn't searched yet. */
@@ -258,7 +265,7 @@ async function changeNetwork() {
   for (const photo of photos) photo.faces = undefined;
   say(`Loading ${$("network").value}…`);
   if (stream) await startCamera();
-  else if (shown) await show(at);
+  else if (at >= 0) await show(at);
   else await ready();
 }
 
@@ -314,8 +321,7 @@ async function follow(video, tracker) {
     const rate = (1000 * (ends.length - 1)) / (ends.at(-1) - ends[0]) || 0;
     say(`${count(faces)} · ${rate.toFixed(0)} frames a second · ${(ends.at(-1) - begin).toFixed(0)} ms each`);
     fillTable(faces.map((face) => blinks[face.identity].count));
-    $("saving").hidden = false;
-    $("json").disabled = $("pts").disabled = !faces.length;
+    allowSaving();
     changed();
     await nextFrame(video);
   }
@@ -353,7 +359,9 @@ function saveJson() {
 }
 
 function savePts() {
-  download(`${stemOf(shown.name)}.pts`, asText(toPts(largest(shown.faces).keypoints)));
+  const label = photos[at]?.label;
+  const { keypoints } = label ?? largest(shown.faces);
+  download(`${stemOf(shown.name)}.pts`, asText(toPts(keypoints, label?.marks)));
 }
 
 // --- Labels --------------------------------------------------------------------------------------------------------
@@ -361,7 +369,7 @@ function savePts() {
 const seen = () => new Int8Array(68).fill(1);
 
 function correct() {
-  if (stream) keepFrame();
+  if (at < 0) keepFrame();
   const face = largest(shown.faces);
   edit(photos[at].label ?? (face && { keypoints: face.keypoints, marks: seen() }), face?.errors);
   canvas.focus();
@@ -415,8 +423,7 @@ async function saveLabel() {
   const next = waiting[0] ?? photos.find((one) => !one.label);
   showPager();
   if (!next) return say(`Saved. ${photos.length > 1 ? "All photos have labels now." : ""}`);
-  await show(photos.indexOf(next));
-  correct();
+  if (await show(photos.indexOf(next))) correct();
 }
 
 function saveCsv() {
@@ -506,8 +513,7 @@ async function begin() {
   await ready();
   if (location.hash !== "#folder") return;
   photos = await fromServer();
-  await show(0);
-  correct();
+  if (await show(0)) correct();
   await searchOthers();
 }
 

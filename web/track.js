@@ -48,7 +48,8 @@ export class Tracker {
 
   #isToSearch() {
     if (!this.#tracks.length || this.#sinceSearch >= SEARCH_EVERY) return true;
-    const isUnsure = this.#hasLost || this.#tracks.some(({ face }) => face.faceScore < UNSURE);
+    const isUnsure =
+      this.#hasLost || this.#tracks.some(({ face }) => face.faceScore !== null && face.faceScore < UNSURE);
     return isUnsure && this.#sinceSearch >= RETRY_EVERY;
   }
 
