@@ -8,10 +8,15 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -447,6 +452,17 @@ def test_a_point_is_dragged_marked_and_saved(context, site, photos):
         moved = read_pts(photos / "0.pts") - start
         assert np.allclose(moved[8], (10, 4), atol=1.5) and np.abs(np.delete(moved, 8, axis=0)).max() < 1
         server.shutdown()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_the_command_serves_until_ctrl_c(photos, site):
+    line = [sys.executable, REPOSITORY / "prepare.py", "label", photos]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said, address = process.stdout.readline(), process.stdout.readline().strip()
+        with urllib.request.urlopen(address) as answer:
+            assert "6 photos" in said and b"68 points of a face" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130 and process.stderr.read() == "stopped by Ctrl-C\n"
 
 
 def test_labels_go_into_a_folder_that_the_user_opens(page, photos, tmp_path):
