@@ -27,6 +27,7 @@ from conftest import REPOSITORY, SHARED, SHIPPED, one_line_error
 from file_server import Server
 from PIL import Image
 
+import prepare
 from benchmarks.page import (
     chromium,
     complete_page,
@@ -122,12 +123,12 @@ def test_another_archive_writes_nothing(registry, tmp_path, content, problem):
     assert not (tmp_path / "runtime").exists()
 
 
-def test_an_archive_that_is_not_there_is_one_line(command, tmp_path, registry):
+def test_an_archive_that_is_not_there_is_one_line(in_process, tmp_path, registry):
     target = shutil.copytree(REPOSITORY / "web", tmp_path / "page", ignore=shutil.ignore_patterns("runtime"))
     for archive in (f"{registry.url}/raw/none.tgz", tmp_path / "none.tgz"):
         with pytest.raises(InputError, match=r"none\.tgz"):
             browser.prepare_page(target, str(archive))
-    assert "--archive" in one_line_error(command("prepare.py", "web", "--archive"))
+    assert "--archive" in one_line_error(in_process(prepare.main, "web", "--archive"))
 
 
 # --- The server of labels -------------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def test_the_server_listens_on_this_computer_alone(labelling):
     assert labelling.server_address[0] == "127.0.0.1" and len(labelling.token) >= 20
 
 
-def test_a_folder_without_photos_is_one_line(command, tmp_path, bare_page):
+def test_a_folder_without_photos_is_one_line(in_process, tmp_path, bare_page):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no photos"):
         LabelServer(tmp_path / "empty", page=bare_page)
@@ -288,7 +289,7 @@ def test_a_folder_without_photos_is_one_line(command, tmp_path, bare_page):
         LabelServer(tmp_path / "none", page=bare_page)
     with pytest.raises(InputError, match=r"python prepare\.py web"):
         LabelServer(tmp_path, page=tmp_path)
-    assert "65536" in one_line_error(command("prepare.py", "label", "empty", "--port", "65536"))
+    assert "65536" in one_line_error(in_process(prepare.main, "label", "empty", "--port", "65536"))
 
 
 # --- The page in Chromium -------------------------------------------------------------------------------------
