@@ -27,6 +27,7 @@ pictures: $(VENV)/installed  ## rebuild the pictures of README and docs: a quart
 	$(BIN)/python visualize.py landmarks --output docs/landmarks.png
 	$(BIN)/python -m docs.pictures overlays docs/overlays.jpg
 	$(BIN)/python -m docs.pictures overview docs/overview.jpg
+	$(BIN)/python -m docs.pictures page docs/page.webp
 	$(BIN)/python visualize.py photo --checkpoint saved_models/pretrained.pt --output docs/photo.webp
 	$(BIN)/python visualize.py heatmaps --checkpoint saved_models/pretrained.pt --output docs/heatmaps.webp
 	$(BIN)/python visualize.py annotators --checkpoint saved_models/pretrained.pt --output docs/annotators.png

@@ -8,6 +8,7 @@
 The file reads the points off the heat maps itself; the checkpoint's description is in its metadata. Checkpoint and file
 are compared on faces of --data that training kept aside. Nothing is written if an fp32 file is more than 0.05 px off,
 or if fewer bits raise the NME (inter-ocular; of a detector 1 - average precision) by more than 0.05 percentage points.
+NAME.json beside it tells the page in web/ what browsers can't read off the file.
 """
 
 import cli.launch as launch
@@ -25,6 +26,7 @@ from cli.arguments import add_overwrite
 from cli.outputs import check_outputs
 from cli.weights import BEST, file_of
 from data_load import CropFace, FacialKeypointsDataset, SeededSamples, join, open_split
+from datasets.browser import is_description, write_description
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
 from face68.annotators import to_annotator
@@ -154,7 +156,9 @@ def main() -> None:
     args = parse_arguments()
     output = args.output or args.checkpoint.with_suffix(".onnx")  # `fast` gives ./fast.onnx, not the shipped file
     checkpoint = file_of(args.checkpoint, ".pt")
+    description = output.with_suffix(".json")
     check_outputs([output], [checkpoint], args.overwrite, is_exported)
+    check_outputs([description], [checkpoint], args.overwrite, is_description)
     network = open_checkpoint(checkpoint)
     faces = open_faces(args.data or [default_data()], network)
     is_detector = isinstance(network, TorchDetector)
@@ -177,6 +181,7 @@ def main() -> None:
             print(f"there, {samples.measure} is {after:.3%} in {precision}, {before:.3%} in fp32")
         with atomic_path(output) as temporary:
             temporary.write_bytes(path.read_bytes())
+        write_description(path, description)
     print(f"{output}: {exported.metadata['precision']}, {output.stat().st_size / 1e6:.1f} MB; use it by")
     print(f"    python predict.py --{'detector' if is_detector else 'checkpoint'} {output} --image photo.jpg")
     if not is_detector:

@@ -6,6 +6,8 @@ python prepare.py shift data --checkpoint C   # how far its labels lie off the f
 python prepare.py sample                      # draw data/sample/ anew (about a minute)
 python prepare.py film speech                 # draw a film of an invented person, and write its exact truth
 python prepare.py film demo --output data/film.mp4    # the embedded film anew (some minutes)
+python prepare.py web                         # what the page in web/ needs beside its files (33 MB are fetched)
+python prepare.py label my_faces              # correct the points of photos with the mouse, in a browser
 """
 
 import cli.launch as launch
@@ -14,18 +16,23 @@ from pathlib import Path
 
 from cli.arguments import add_overwrite, seed
 from cli.outputs import OUTPUTS, check_outputs
-from datasets import audit, public_set
+from datasets import audit, browser, labelling, public_set
 from datasets.layout import DATA_DIR, SAMPLE_DIR
 from datasets.synthetic import films, sample
 from evaluation import label_shift
 from face68.files import InputError
-from face68.program import parser
+from face68.program import log, parser, whole_number
 from training.checkpoint import TorchNetwork
+
+
+def port(text: str) -> int:
+    """An option's value: 0 … 65535."""
+    return whole_number(text, 65535)
 
 
 def parse_arguments():
     p = parser(__doc__)
-    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film}")
+    commands = p.add_subparsers(dest="command", required=True, metavar="{download,check,shift,sample,film,web,label}")
     get = commands.add_parser("download", help="get the public data set, or what is missing of it")
     get.add_argument("--data", type=Path, default=DATA_DIR, help="where to put it")
     check = commands.add_parser("check", help="print an audit of a data set")
@@ -43,7 +50,19 @@ def parse_arguments():
     film.add_argument("--output", type=Path, help="the .mp4 file (default: outputs/NAME.mp4)")
     film.add_argument("--seed", type=seed, default=0, help="another one gives the people other looks")
     add_overwrite(film)
+    web = commands.add_parser("web", help="complete the page that runs the networks in a browser")
+    web.add_argument("--archive", default=browser.ARCHIVE, help="address or file of the runtime's package")
+    label = commands.add_parser("label", help="correct the points of a folder of photos by hand, in a browser")
+    label.add_argument("directory", type=Path, help="folder of photos; a photo's .pts file is written beside it")
+    label.add_argument("--port", type=port, default=0, help="of 127.0.0.1; 0: a free one")
     return p.parse_args()
+
+
+def serve_labels(directory: Path, port: int) -> None:
+    with labelling.LabelServer(directory, port) as server:
+        log(f"{directory}: {len(server.photos)} photos; open this in a browser of this computer, Ctrl-C ends it:")
+        log(server.address)
+        server.serve_forever(poll_interval=0.1)
 
 
 def main() -> None:
@@ -57,6 +76,11 @@ def main() -> None:
         label_shift.measure(args.directory, TorchNetwork(args.checkpoint), args.output)
     elif args.command == "sample":
         sample.write_sample(args.output_dir, args.seed)
+    elif args.command == "web":
+        browser.prepare_page(archive=args.archive)
+        print(f"{browser.PAGE}: is complete; any server of files will do: python -m http.server --directory web")
+    elif args.command == "label":
+        serve_labels(args.directory, args.port)
     else:
         output = args.output or OUTPUTS / f"{args.name}.mp4"
         if output.suffix != ".mp4":

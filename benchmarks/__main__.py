@@ -7,6 +7,7 @@
     python -m benchmarks limits --data 300w --split training      # roll, size and yaw that it bears
     python -m benchmarks films --film clip.mp4       # ms a frame of a film with 1, 2 and 4 faces
     python -m benchmarks tracking --clip clip.mp4    # drawn films of known motion: identities, jitter, lag, accuracy
+    python -m benchmarks page                        # the page in web/: bytes, time to first points, frames a second
     python -m benchmarks service                     # examples/serve.py under 1,000 requests, 16 at once, some bad
 
 Each prints a table; --json FILE also writes it, beside the machine that it was measured on. `photo` draws speed.png
@@ -24,7 +25,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from benchmarks import films, limits, photos, service
+from benchmarks import films, limits, page, photos, service
 from benchmarks.tables import as_text, holds_tables, write_tables
 from cli.arguments import add_overwrite, float_from_zero, probability
 from cli.outputs import OUTPUTS, check_outputs, is_ours
@@ -44,6 +45,7 @@ COMMANDS = {
     "limits": limits.measure_limits,
     "films": films.compare_films,
     "tracking": films.measure_tracking,
+    "page": page.measure_page,
     "service": service.measure_service,
 }
 PICTURES = {"photo": photos.SPEED, "tracking": films.STEADY}  # by command
@@ -99,6 +101,7 @@ def add_options(commands: dict[str, argparse.ArgumentParser]) -> None:
     drawn = {"nargs": "*", "choices": FILMS, "metavar": "NAME", "default": list(FILMS)}
     add("tracking", "--films", **drawn, help=f"of {', '.join(FILMS)}")
     add("tracking", "--clip", action="append", type=Path, help="a film with a face, of unknown truth")
+    add("page", "--photos", type=Path, help="folder of .jpg files on which points are compared, beside those that ship")
     add("service", "--photo", type=Path, default=demonstration_photo(), help="of one face")
     add("service", "--requests", type=positive_int, default=1000, help="in all")
     add("service", "--clients", type=positive_int, default=16, help="at once")

@@ -65,7 +65,7 @@ def download_dataset(
     destination = Path(destination)
     for folder in {(destination / name).parent for name in digests}:
         remove_leftovers(folder)
-    missing = {name: digest for name, digest in digests.items() if not _is_intact(destination / name, digest)}
+    missing = {name: digest for name, digest in digests.items() if not is_intact(destination / name, digest)}
     wanted = len(missing)
     with tqdm(total=len(digests), initial=len(digests) - wanted, desc="download", unit="file", disable=None) as bar:
         _from_archive(archive_url, destination, missing, bar)
@@ -74,7 +74,8 @@ def download_dataset(
     return wanted
 
 
-def _is_intact(path: Path, digest: str) -> bool:
+def is_intact(path: Path, digest: str) -> bool:
+    """Whether a file is there and has this SHA-256."""
     try:
         return sha256(path) == digest
     except OSError:  # missing or unreadable
@@ -134,7 +135,7 @@ def fetch(url: str, path: Path, expected_sha256: str) -> None:
     Raises:
         InputError: no answer, a refusal, more than LARGEST bytes, other content, or `path` can't be written.
     """
-    content = _get(url)
+    content = download(url)
     actual = hashlib.sha256(content).hexdigest()
     if actual != expected_sha256:
         raise InputError(
@@ -144,8 +145,12 @@ def fetch(url: str, path: Path, expected_sha256: str) -> None:
     _write(path, content)
 
 
-def _get(url: str) -> bytes:
-    """The content at an address, after as many attempts as it takes."""
+def download(url: str) -> bytes:
+    """The content at an address. Attempts and limits are those of `fetch`.
+
+    Raises:
+        InputError: no answer, a refusal, or more than LARGEST bytes.
+    """
     for attempt in range(ATTEMPTS):
         content: Future[bytes] = Future()
         # A daemon thread, which is left behind at the deadline: nothing else interrupts a header sent byte by byte.

@@ -2,15 +2,19 @@
 
 python -m docs.pictures overview docs/overview.jpg    # what this repository does, at one glance
 python -m docs.pictures overlays docs/overlays.jpg    # the face filters, on a photograph and on drawn heads that turn
+python -m docs.pictures page docs/page.webp           # the page in web/, in Chromium, on a desk and on a phone
 """
 
+import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.page import chromium, complete_page, find_program, says, served
 from datasets.synthetic import Frame, draw, random_person, random_video
 from datasets.synthetic.films import frames
 from face68 import geometry
@@ -89,6 +93,28 @@ def overview_picture() -> np.ndarray:
     return _side_by_side([_side_by_side(column, gap, axis=0) for column in columns], gap, axis=1)
 
 
+def page_picture() -> np.ndarray:
+    """The page in web/: a photograph with expected errors on a desk, the correction of points on a phone at night."""
+    height = 720  # px
+    shots = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "web")
+        complete_page(folder)
+        with served(folder) as address, chromium(find_program()) as context:
+            page = context.new_page()
+            page.goto(address)
+            page.set_input_files("#files", demonstration_photo())
+            says(page, re.compile(" ms with "))
+            page.check("#rings")
+            for width, colors in ((1100, "light"), (380, "dark")):
+                page.set_viewport_size({"width": width, "height": height})
+                page.emulate_media(color_scheme=colors)
+                page.wait_for_timeout(500)  # until it is drawn
+                shots.append(read_image(page.screenshot()))
+                page.evaluate("() => document.getElementById('correct').click()")
+    return _side_by_side(shots, 8, axis=1)
+
+
 def _view(face: Face, size: tuple[int, int], width: float, centre=(0.5, 0.5), degrees: float = 0.0) -> np.ndarray:
     """The 2×3 matrix to a frame of `size` (height, width) px in which the face is `width` of its width wide and has the
     middle of its points at `centre`, shares of width and height; turned clockwise around that.
@@ -113,4 +139,4 @@ def _wearing(image: np.ndarray, face: Face, names: Sequence[str]) -> np.ndarray:
 
 if __name__ == "__main__":
     name, path = sys.argv[1:]
-    write_image(path, {"overview": overview_picture, "overlays": overlay_sheet}[name]())
+    write_image(path, {"overview": overview_picture, "overlays": overlay_sheet, "page": page_picture}[name]())

@@ -13,6 +13,7 @@ from conftest import DETECTOR, PRETRAINED, REPOSITORY, SAMPLE, SHIPPED
 
 import export
 from data_load import open_split
+from datasets.browser import is_description
 from evaluation.metrics import nme
 from export import crops_of
 from face68.detect import FaceDetector
@@ -130,7 +131,8 @@ def test_the_command_quantizes_compares_and_tells_how_to_use_it(run, tmp_path):
     assert " faces the fp32 file is at most" in output and "in int8" in output
     assert "python predict.py --checkpoint small.onnx" in output and "Landmarker" in output
     assert OnnxNetwork(tmp_path / "small.onnx").metadata["precision"] == "int8"
-    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json", "small.onnx"]
+    assert is_description(tmp_path / "small.json") and not is_description(tmp_path / "small.onnx")
 
 
 class Moved:
