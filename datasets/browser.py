@@ -131,15 +131,15 @@ def constants() -> dict[str, dict]:
     solid = {"points": model.points, "weights": model.weights, "affine": model.affine, "spread": model.spread}
     return {
         "detect": _of(detect, "SEARCHES LEAST SURE SEEN_WELL") | {"MULTIPLE": OnnxDetector.multiple},
-        "landmarker": _of(landmarker, "MIN_FACE_SCORE MIN_CERTAINTY SURELY_A_FACE SAME_FACE"),
+        "landmarker": _of(landmarker, "MIN_FACE_SCORE MIN_CERTAINTY SURELY_A_FACE SAME_FACE HARDLY HOPELESS"),
         "landmarks": _of(
             landmarks,
             "NUM_LANDMARKS REGIONS NAMES SKELETON FLIP RIGHT_EYE LEFT_EYE OUTER_EYE_CORNERS NOSE_TIP RIGHT_EYE_OPENING "
-            "LEFT_EYE_OPENING MOUTH_OPENING",
+            "LEFT_EYE_OPENING MOUTH_OPENING MOUTH_CORNERS INNER_LIPS EYES_WEIGH PROBABLY",
         ),
         "tracking": _of(tracking, "SEARCH_EVERY RETRY_EVERY UNSURE SAME_FACE"),
         "smoothing": _of(smoothing, "HEAD_CUTOFF HEAD_BETA SPEED_CUTOFF"),
-        "measures": _of(measures, "CAMERA_DISTANCE NEARER_EYE CLOSED OPEN WINDOW SETTLING LONGEST GAP POSED")
+        "measures": _of(measures, "CAMERA_DISTANCE NEARER_EYE CLOSED BACK BEFORE FEWEST LONGEST GAP POSED")
         | {"RIGID_MODEL": _plain(solid)},
         "draw": _of(draw, "COLORS"),
         "formats": {"MARK": MARK, "LABEL_HEAD": LABEL_HEAD},

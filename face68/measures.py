@@ -177,7 +177,7 @@ class RigidModel:
 
 MEAN_FACE, WEIGHTS = _mean_face()
 RIGID_MODEL = RigidModel(MEAN_FACE[POSED], WEIGHTS[POSED])
-FEWEST = 8  # points but for the jaw, to which the mean face can be fitted
+LEAST_KNOWN = 8  # points but for the jaw, to which the mean face can be fitted
 
 
 def _completed(rows: np.ndarray) -> np.ndarray:
@@ -188,13 +188,13 @@ def _completed(rows: np.ndarray) -> np.ndarray:
 
 def filled(points: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     """Points (68, 2) px of a face of which some aren't known, (68,) bool: these are put where the mean face has them in
-    the pose of the others. Where fewer than FEWEST are known, in the middle of these.
+    the pose of the others. Where fewer than LEAST_KNOWN are known, in the middle of these.
     """
     points, known = np.array(points, np.float64), POSED[is_known[POSED]]
     if is_known.all():
         return points
     points[~is_known] = points[is_known].mean(axis=0)
-    if len(known) < FEWEST:
+    if len(known) < LEAST_KNOWN:
         return points
     model = RigidModel(MEAN_FACE[known], WEIGHTS[known])
     rotation, scale, _ = model.fit(points[known], CAMERA_DISTANCE)

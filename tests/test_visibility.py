@@ -33,7 +33,7 @@ from face68.formats import (
 from face68.geometry import CropPolicy
 from face68.landmarker import Landmarker
 from face68.landmarks import COVERED, FLIP, HIDDEN, INNER_LIPS, LEFT_EYE, RIGHT_EYE, SEEN, UNSAID, Face, face_frames
-from face68.measures import CAMERA_DISTANCE, FEWEST, MEAN_FACE, POSED, RIGID_MODEL, filled, measure, measured
+from face68.measures import CAMERA_DISTANCE, LEAST_KNOWN, MEAN_FACE, POSED, RIGID_MODEL, filled, measure, measured
 from models import create_model, mean_under
 from training.checkpoint import TorchNetwork, load_checkpoint, start_from
 from training.losses import heatmap_loss, keypoint_loss, point_weights, visibility_loss, wing_loss
@@ -119,8 +119,8 @@ def test_what_is_filled_in_is_where_the_mean_face_has_it(yaw, size):
     assert np.abs(filled(points, is_known) - points).max() < 0.02 * size
     np.testing.assert_array_equal(filled(points, np.ones(68, bool)), points)
     few = np.zeros(68, bool)
-    few[POSED[: FEWEST - 1]] = True
-    np.testing.assert_allclose(filled(points, few)[~few], np.tile(points[few].mean(axis=0), (61 + 8 - FEWEST, 1)))
+    few[POSED[: LEAST_KNOWN - 1]] = True
+    np.testing.assert_allclose(filled(points, few)[~few], np.tile(points[few].mean(axis=0), (61 + 8 - LEAST_KNOWN, 1)))
 
 
 @pytest.mark.parametrize("yaw", [0, 45, 80, 90, -90])

@@ -8,8 +8,8 @@ import constants from "./constants.js";
 import { detect } from "./detect.js";
 import { boxOf, cropMatrix, gray, invert, overlap, scaleOf, transformPoints, warp } from "./image.js";
 
-const { MIN_FACE_SCORE, MIN_CERTAINTY, SURELY_A_FACE, SAME_FACE } = constants.landmarker;
-const { FLIP, RIGHT_EYE, LEFT_EYE, OUTER_EYE_CORNERS } = constants.landmarks;
+const { MIN_FACE_SCORE, MIN_CERTAINTY, SURELY_A_FACE, SAME_FACE, HARDLY, HOPELESS } = constants.landmarker;
+const { FLIP, RIGHT_EYE, LEFT_EYE, OUTER_EYE_CORNERS, MOUTH_CORNERS, EYES_WEIGH } = constants.landmarks;
 
 export class Landmarker {
   /** The first of a face's three passes, which frames it for the second, is the coarse network's. */
@@ -25,20 +25,25 @@ export class Landmarker {
   /** The faces in a detector's boxes. @returns {Promise<Face[]>} */
   async facesIn(picture, boxes) {
     if (!boxes.length) return [];
-    const predictions = await this.allPasses(picture, boxes);
+    let coarse = await this.predict(picture, boxes, false, this.coarseNetwork);
+    const mayBe = (_, i) => coarse[i].faceScore === null || coarse[i].faceScore >= HOPELESS;
+    [boxes, coarse] = [boxes.filter(mayBe), coarse.filter(mayBe)];
+    if (!boxes.length) return [];
+    const predictions = await this.allPasses(picture, boxes, coarse);
     const faces = boxes.map(({ box, score }, i) => ({ box, score, ...predictions[i] }));
     return distinct(faces.filter(isTrusted));
   }
 
   /** The predictions of boxes. An unsure face is also tried upside down, and the surer prediction stays. */
-  async allPasses(picture, boxes) {
-    const best = await this.passes(picture, boxes);
+  async allPasses(picture, boxes, coarse = null) {
+    coarse ??= await this.predict(picture, boxes, false, this.coarseNetwork);
+    const best = await this.passes(picture, coarse);
     const isUnsure = ({ faceScore }) => faceScore >= MIN_FACE_SCORE && faceScore < SURELY_A_FACE;
     const unsure = best.flatMap((one, i) => (one.faceScore !== null && isUnsure(one) ? [i] : []));
     if (!unsure.length) return best;
     const halfTurned = unsure.map((i) => ({ box: boxes[i].box, degrees: boxes[i].degrees + 180 }));
-    const coarse = await this.predict(picture, halfTurned, false, this.coarseNetwork);
-    const turned = await this.passes(picture, coarse.map(uprightFrame));
+    const frames = (await this.predict(picture, halfTurned, false, this.coarseNetwork)).map(uprightFrame);
+    const turned = await this.passes(picture, await this.predict(picture, frames, false, this.coarseNetwork));
     unsure.forEach((i, k) => {
       if (clearness(turned[k]) > clearness(best[i])) best[i] = turned[k];
     });
@@ -46,8 +51,7 @@ export class Landmarker {
   }
 
   /** The mean of a plain and a mirrored pass, after the coarse one. */
-  async passes(picture, boxes) {
-    const coarse = await this.predict(picture, boxes, false, this.coarseNetwork);
+  async passes(picture, coarse) {
     const plain = await this.predict(picture, coarse.map(uprightFrame));
     const mirrored = await this.predict(picture, plain.map(uprightFrame), true);
     return plain.map((one, i) => meanOf(one, mirrored[i]));
@@ -88,18 +92,27 @@ function meanOf(one, other) {
   };
 }
 
-/** The square around the points once their eyes are level, and the degrees that level them. */
-export function uprightFrame({ keypoints }) {
-  const sum = (points, axis) => points.reduce((total, i) => total + keypoints[2 * i + axis], 0);
-  let [x, y] = [0, 1].map((axis) => sum(LEFT_EYE, axis) - sum(RIGHT_EYE, axis));
+/** The face's own frame: the direction to its left, and the box around its points once they are level. */
+function faceFrame(keypoints) {
+  const middle = (points, axis) => points.reduce((sum, i) => sum + keypoints[2 * i + axis], 0) / points.length;
+  const [right, left, mouth] = [RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS].map((part) => [middle(part, 0), middle(part, 1)]);
+  const down = [0, 1].map((axis) => mouth[axis] - (right[axis] + left[axis]) / 2);
+  let [x, y] = [EYES_WEIGH * (left[0] - right[0]) + down[1], EYES_WEIGH * (left[1] - right[1]) - down[0]];
   const length = Math.hypot(x, y) || 1;
   [x, y] = [x / length, y / length];
-  const [left, top, right, bottom] = boxOf(transformPoints(keypoints, [x, y, 0, -y, x, 0]));
-  const half = Math.max((right - left) / 2, (bottom - top) / 2, 0.5);
-  const [middle, height] = [(left + right) / 2, (top + bottom) / 2];
+  return { x, y, box: boxOf(transformPoints(keypoints, [x, y, 0, -y, x, 0])) };
+}
+
+const sideOf = ([left, top, right, bottom]) => Math.max(right - left, bottom - top);
+
+/** The square around the points once the face is level, and the degrees that level it. */
+export function uprightFrame({ keypoints }) {
+  const { x, y, box } = faceFrame(keypoints);
+  const half = Math.max(sideOf(box) / 2, 0.5);
+  const [middle, height] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
   const [centerX, centerY] = [middle * x - height * y, middle * y + height * x];
-  const box = [centerX - half, centerY - half, centerX + half, centerY + half];
-  return { box, degrees: (-Math.atan2(y, x) * 180) / Math.PI };
+  const square = [centerX - half, centerY - half, centerX + half, centerY + half];
+  return { box: square, degrees: (-Math.atan2(y, x) * 180) / Math.PI };
 }
 
 export function interOcular(keypoints) {
@@ -107,10 +120,12 @@ export function interOcular(keypoints) {
   return Math.hypot(keypoints[2 * right] - keypoints[2 * left], keypoints[2 * right + 1] - keypoints[2 * left + 1]);
 }
 
-/** Face score × distance of the eyes / mean expected error. */
-function clearness({ keypoints, errors, faceScore }) {
-  const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-  return (faceScore * interOcular(keypoints)) / mean;
+/** Face score × side of the face / mean expected error of the points that can be seen. */
+function clearness({ keypoints, errors, faceScore, visible }) {
+  const weights = Array.from(errors, (_, i) => (visible ? visible[i] + HARDLY : 1));
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const expected = sum(weights.map((weight, i) => weight * errors[i])) / sum(weights);
+  return (faceScore * sideOf(faceFrame(keypoints).box)) / expected;
 }
 
 /** How sure a face and its points are. @param {Face} face */

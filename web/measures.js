@@ -4,21 +4,33 @@
  */
 import constants from "./constants.js";
 
-const { CAMERA_DISTANCE, NEARER_EYE, CLOSED, OPEN, WINDOW, SETTLING, LONGEST, GAP, POSED, RIGID_MODEL } =
+const { CAMERA_DISTANCE, NEARER_EYE, CLOSED, BACK, BEFORE, FEWEST, LONGEST, GAP, POSED, RIGID_MODEL } =
   constants.measures;
-const { RIGHT_EYE_OPENING, LEFT_EYE_OPENING, MOUTH_OPENING } = constants.landmarks;
+const { RIGHT_EYE_OPENING, LEFT_EYE_OPENING, MOUTH_OPENING, PROBABLY, RIGHT_EYE, LEFT_EYE, INNER_LIPS } =
+  constants.landmarks;
 
 const transposed = (m) => m[0].map((_, j) => m.map((row) => row[j]));
 const product = (a, b) => a.map((row) => b[0].map((_, j) => row.reduce((sum, value, k) => sum + value * b[k][j], 0)));
 const degrees = (radians) => (radians * 180) / Math.PI;
 
-/** Pose in degrees, and height / width of eyes and mouth. @param {Float32Array} keypoints */
-export function measure(keypoints) {
+/** Pose in degrees, and height / width of eyes and mouth; NaN of what can't be seen. */
+export function measure(keypoints, visible = null) {
   const points = POSED.map((i) => [keypoints[2 * i], keypoints[2 * i + 1]]);
   const [[r11], [r21], [r31, r32, r33]] = rotationOf(points);
   const yaw = degrees(Math.atan2(r31, Math.hypot(r11, r21)));
-  const [right_eye, left_eye, mouth] = [RIGHT_EYE_OPENING, LEFT_EYE_OPENING, MOUTH_OPENING].map((lines) => {
-    return ratio(keypoints, lines);
+  const openings = [
+    [RIGHT_EYE, RIGHT_EYE_OPENING],
+    [LEFT_EYE, LEFT_EYE_OPENING],
+    [INNER_LIPS, MOUTH_OPENING],
+  ];
+  const [right_eye, left_eye, mouth] = openings.map(([part, lines]) => {
+    const isSeen =
+      !visible ||
+      quantile(
+        part.map((i) => visible[i]),
+        0.5,
+      ) >= PROBABLY;
+    return isSeen ? ratio(keypoints, lines) : NaN;
   });
   return { yaw, pitch: degrees(Math.atan2(r32, r33)), roll: degrees(Math.atan2(r21, r11)), right_eye, left_eye, mouth };
 }
@@ -26,7 +38,8 @@ export function measure(keypoints) {
 /** How far the eyes are open; of a head turned to the side the nearer one. */
 export function eyeOpenness({ yaw, right_eye, left_eye }) {
   if (Math.abs(yaw) > NEARER_EYE) return yaw > 0 ? right_eye : left_eye;
-  return (right_eye + left_eye) / 2;
+  const seen = [right_eye, left_eye].filter(Number.isFinite);
+  return seen.length ? seen.reduce((sum, value) => sum + value) / seen.length : NaN;
 }
 
 function ratio(keypoints, [across, along]) {
@@ -105,24 +118,41 @@ function turn(axis) {
 /** The blinks of one person, from how far the eyes are open at growing times. */
 export class Blinks {
   count = 0;
-  #seen = []; // [seconds, openness] of the last WINDOW
-  #closedAt = null;
+  #seen = []; // [seconds, openness] of the last BEFORE seconds
+  #last = -Infinity;
+  #dip = null; // when it began, the level before, the least since
 
   add(seconds, openness) {
     if (!Number.isFinite(openness)) return;
-    if (this.#seen.length && seconds - this.#seen.at(-1)[0] > GAP) this.#closedAt = null;
+    if (seconds - this.#last > GAP) this.#forget();
+    this.#last = seconds;
+    if (this.#dip === null) {
+      this.#lookForDip(seconds, openness);
+      return;
+    }
+    const { began, level } = this.#dip;
+    const least = Math.min(this.#dip.least, openness);
+    this.#dip.least = least;
+    const isBack = openness > least + BACK * (level - least);
+    const isLong = seconds - began > LONGEST;
+    if (isBack || isLong) this.#forget();
+    if (isBack && !isLong) this.count += 1;
+  }
+
+  #forget() {
+    this.#seen = [];
+    this.#dip = null;
+  }
+
+  #lookForDip(seconds, openness) {
     this.#seen.push([seconds, openness]);
-    this.#seen = this.#seen.filter(([time]) => time >= seconds - WINDOW);
-    if (seconds - this.#seen[0][0] < SETTLING) return;
+    this.#seen = this.#seen.filter(([time]) => time >= seconds - BEFORE);
     const level = quantile(
       this.#seen.map(([, value]) => value),
-      0.9,
+      0.8,
     );
-    if (this.#closedAt === null) {
-      if (openness < CLOSED * level) this.#closedAt = seconds;
-    } else if (openness > OPEN * level) {
-      if (seconds - this.#closedAt <= LONGEST) this.count += 1;
-      this.#closedAt = null;
+    if (this.#seen.length >= FEWEST && openness < CLOSED * level) {
+      this.#dip = { began: seconds, level, least: openness };
     }
   }
 }

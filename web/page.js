@@ -61,7 +61,7 @@ function inTurn(task) {
 }
 
 function measured(face) {
-  return { ...face, measures: measure(face.keypoints) };
+  return { ...face, measures: measure(face.keypoints, face.visible) };
 }
 
 // --- What is said --------------------------------------------------------------------------------------------------
@@ -98,9 +98,14 @@ function fillTable(blinks = null) {
     const { yaw, pitch, roll } = face.measures;
     const degrees = [yaw, pitch, roll].map((value) => `${Math.round(value) || 0}°`);
     const score = (face.faceScore ?? face.score).toFixed(2);
-    return [face.identity ?? i + 1, score, ...degrees, eyeOpenness(face.measures).toFixed(2), blinks?.[i] ?? ""];
+    return [face.identity ?? i + 1, score, ...degrees, openness(face), blinks?.[i] ?? ""];
   });
   $("faces").tBodies[0].replaceChildren(...rows.map(rowOf));
+}
+
+function openness({ measures }) {
+  const value = eyeOpenness(measures);
+  return Number.isFinite(value) ? value.toFixed(2) : "–";
 }
 
 function rowOf(cells) {
