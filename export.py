@@ -32,6 +32,7 @@ from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import FAMILY, OnnxDetector, OnnxNetwork, Predictions, is_exported
 from face68.program import parser
+from face68.schemes import Scheme
 from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 from training.detector import LEAST_SCORE, validate_detections
 from training.devices import batches
@@ -73,10 +74,22 @@ def open_faces(
     if not (isinstance(fold, int) and isinstance(folds, int) and 0 <= fold < folds):
         raise InputError(f"{network.path}: doesn't say whom its training kept aside; give a .pt of train.py")
     faces = join([open_split(directory, "training") for directory in directories])
+    check_scheme(network, faces.scheme)
     parts = [faces.subset(rows, None) for rows in split_by_person(faces.people, fold, folds)]
     if not all(map(len, parts)):
         raise InputError(f"{directories[0]}: too few people to keep fold {fold} of {folds} aside; give other --data")
     return parts
+
+
+def check_scheme(network: TorchNetwork | TorchDetector, scheme: Scheme) -> None:
+    """See that faces have the points that a network of keypoints places.
+
+    Raises:
+        InputError: they have others.
+    """
+    if isinstance(network, TorchNetwork) and network.scheme != scheme:
+        points = f"places the points of {network.scheme.name}, the faces have those of {scheme.name}"
+        raise InputError(f"{network.path}: {points}; give --data that it was trained on")
 
 
 class Samples(NamedTuple):
@@ -109,9 +122,9 @@ def samples_of_faces(
 
     def error(network: OnnxNetwork) -> float:
         predicted = to_annotator(Predictions(network(crops).keypoints, None, None), network, annotators)
-        return float(metrics.nme(predicted.keypoints, points).mean())
+        return float(metrics.nme(predicted.keypoints, points, scheme=kept_aside.scheme).mean())
 
-    return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
+    return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, f"NME ({kept_aside.scheme.norm})", error)
 
 
 def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:

@@ -38,15 +38,15 @@ from tqdm import tqdm
 
 from cli.arguments import add_drawing, add_finding, add_measures, add_overwrite, float_from_zero
 from cli.outputs import OUTPUTS, check_outputs, is_ours, only_writer_of
-from cli.weights import chosen_network, network_label, open_landmarker
+from cli.weights import check_points, chosen_network, network_label, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
 from face68.formats import (
-    FACES_CSV_COLUMNS,
     FILM_CSV_COLUMNS,
     ImageResult,
     append_faces_csv,
     append_jsonl,
+    faces_csv_columns,
     write_faces_csv,
     write_jsonl,
 )
@@ -178,9 +178,9 @@ def open_drawing(args) -> Callable[[Seen], DrawnFrame]:
 
 
 @contextlib.contextmanager
-def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], None]]:
+def opened_results(reader: FilmReader, points: int, args) -> Iterator[Callable[[DrawnFrame], None]]:
     """Open the outputs; yields the function that writes a frame to them."""
-    columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
+    columns = (*faces_csv_columns(points), *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     with contextlib.ExitStack() as stack:
         write_frame = stack.enter_context(film_writer(args.output, reader.rate, reader.size)) if args.output else None
         if args.jsonl:
@@ -245,6 +245,7 @@ def run(args) -> int:
     check_outputs(outputs, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
+    check_points(tracker.landmarker.scheme, args)
     log(f"network: {network_label(tracker.landmarker.network)}")
     draw, window = open_drawing(args), Window() if args.show else None
 
@@ -260,7 +261,7 @@ def run(args) -> int:
 
     identities, count = set(), 0
     try:
-        with opened_results(reader, args) as write:
+        with opened_results(reader, len(tracker.landmarker.scheme), args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
                 with launch.uninterrupted():  # the files and the last line shall agree
                     write(seen)

@@ -7,7 +7,9 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
+from face68.measures import check_maps
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
+from face68.schemes import Scheme
 
 DRAWN = ("data", "sample")  # folders of the drawn faces in any checkout
 SAVED_MODELS = Path(__file__).resolve().parent.parent / "saved_models"
@@ -104,12 +106,24 @@ def open_coarse_network(path: str | Path, threads: int = 1) -> Network | None:
     return None if coarse_network is None else open_network(coarse_network, threads)
 
 
+def check_points(scheme: Scheme, args) -> None:
+    """See that a network's points are of use for the options of a command.
+
+    Raises:
+        InputError: one of them needs iBUG's 68.
+    """
+    for option in ("measures", "overlay"):
+        if getattr(args, option, None):
+            check_maps(scheme, f"--{option}")
+
+
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """The landmarker of a command, by the options of `arguments.add_finding`; `boxes` take the detector's place."""
-    detector = Given(boxes) if boxes else open_detector(default_detector(args.detector), args.min_face)
+    opened = open_network(network, args.threads)
+    name = default_detector(args.detector)
     return Landmarker(
-        open_network(network, args.threads),
-        detector,
+        opened,
+        Given(boxes) if boxes else open_detector(name, args.min_face, opened.scheme),
         args.min_face_score,
         passes,
         args.largest,

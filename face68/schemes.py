@@ -112,7 +112,10 @@ class Scheme:
             str(data.get("name", f"{len(names)} points")),
             names,
             regions,
-            tuple((region_of[i[0]], i[:-1] if is_closed else i, is_closed) for i, is_closed in zip(lines, closed)),
+            tuple(
+                (region_of[i[0]], i[:-1] if is_closed else i, is_closed)
+                for i, is_closed in zip(lines, closed, strict=True)
+            ),
             None if pairs is None else _mirror([_indices(pair, names, "mirror", 2) for pair in pairs], names),
             normaliser,
             eyes and tuple(_indices(eye, names, "eyes") for eye in eyes),
@@ -212,8 +215,7 @@ WFLW98 = Scheme.from_dict(
     {
         "name": "wflw98",
         "points": 98,
-        "regions": _JAW_TO_BRIDGE
-        | {"nose": _run(51, 59), "eyes": [*_run(60, 75), 96, 97], "mouth": _run(76, 95)},
+        "regions": _JAW_TO_BRIDGE | {"nose": _run(51, 59), "eyes": [*_run(60, 75), 96, 97], "mouth": _run(76, 95)},
         "lines": [
             *_LINES_TO_BRIDGE,
             _run(55, 59),
@@ -270,8 +272,7 @@ LAPA106 = Scheme.from_dict(
     {
         "name": "lapa106",
         "points": 106,
-        "regions": _JAW_TO_BRIDGE
-        | {"nose": _run(51, 65), "eyes": [*_run(66, 83), 104, 105], "mouth": _run(84, 103)},
+        "regions": _JAW_TO_BRIDGE | {"nose": _run(51, 65), "eyes": [*_run(66, 83), 104, 105], "mouth": _run(84, 103)},
         "lines": [
             *_LINES_TO_BRIDGE,
             _run(55, 65),

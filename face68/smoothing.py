@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from face68.landmarks import OUTER_EYE_CORNERS
+from face68.landmarks import IBUG68, unit_length
+from face68.schemes import Scheme
 
 # Cut-offs in hertz, and BETA in hertz more for each distance of the eyes a second. Chosen on photos of kept-out people
 # that were moved and on drawn films, see docs/films.md.
@@ -29,10 +30,11 @@ class SteadyPoints:
     so it doesn't lag behind a steady motion; the faster the head departs from that, the less it is filtered.
 
     cutoffs: the factor of all cut-off frequencies.
+    scheme: of the points; its `unit_length` is the unit of the shape.
     """
 
-    def __init__(self, cutoffs: float = 1.0):
-        self.cutoffs = cutoffs
+    def __init__(self, cutoffs: float = 1.0, scheme: Scheme = IBUG68):
+        self.cutoffs, self.scheme = cutoffs, scheme
         self._time: float | None = None
 
     def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
@@ -52,8 +54,7 @@ class SteadyPoints:
         return np.stack([steady.real, steady.imag], axis=1).astype(np.float32)
 
     def _begin(self, points: np.ndarray) -> None:
-        right, left = OUTER_EYE_CORNERS
-        size = np.log(abs(points[left] - points[right]) or 1.0)
+        size = np.log(unit_length(np.stack([points.real, points.imag], axis=1), self.scheme) or 1.0)
         self._head = np.array([size + 0j, points.mean()])  # log of the scale + i × turn, and place: px and radians
         self._trend = np.zeros(2, complex)  # its change a second
         self._head_speed = 0.0
