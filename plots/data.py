@@ -7,6 +7,9 @@ import numpy as np
 
 from face68.draw import VERMILION, schematic_face
 from face68.files import InputError
+from face68.landmarks import IBUG68
+from face68.schemes import Scheme
+from plots.errors import mean_face
 from plots.style import COLORS, GRAY, as_picture, draw_schematic, new_figure, plain_name, to_hex
 
 
@@ -16,6 +19,7 @@ def plot_audit(splits: Sequence[dict], title: str):
     splits: of each one
         name;
         eyes (N,), the inter-ocular distance in px; poses (N, 3), yaw, pitch and roll in degrees; of N labelled faces;
+        face and scheme of its points, see `errors.mean_face`;
         outside (68,), the share of faces whose point is outside of the image, and shift (68, 2), the mean label shift
         of each point as a fraction of the mean inter-ocular distance; None where there are no faces;
         sides (M,), the longer side in px, and brightness (M,), the mean gray level, 0 … 255, of M images;
@@ -25,7 +29,7 @@ def plot_audit(splits: Sequence[dict], title: str):
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     people, outside, shift = axes[2]
     histograms = [
-        ("Size of the faces", "inter-ocular distance, px", [one["eyes"] for one in splits]),
+        ("Size of the faces", f"{splits[0]['scheme'].norm} distance, px", [one["eyes"] for one in splits]),
         ("Size of the images", "longer side, px", [one["sides"] for one in splits]),
         ("Brightness", "mean gray level, 0 to 255", [one["brightness"] for one in splits]),
         ("Yaw: turned sideways", "degrees", [one["poses"][:, 0] for one in splits]),
@@ -81,13 +85,19 @@ def _people(axes, splits: Sequence[dict]) -> None:
     axes.grid(visible=False, axis="x")
 
 
+def _points_of(splits: Sequence[dict]) -> tuple[np.ndarray, Scheme]:
+    """The points to draw on, and their scheme."""
+    return (splits[0]["face"], splits[0]["scheme"]) if splits else (schematic_face(), IBUG68)
+
+
 def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
     """The share of all faces on which each point lies outside of the image."""
-    shares, weights = np.zeros(68), [len(split["eyes"]) for split in splits]
+    face, scheme = _points_of(splits)
+    shares, weights = np.zeros(len(scheme)), [len(split["eyes"]) for split in splits]
     if splits:
         shares = 100 * np.average([split["outside"] for split in splits], axis=0, weights=weights)
     highest = shares.max()
-    dots = draw_schematic(axes, shares, 20 if highest > 0 else 0)
+    dots = draw_schematic(axes, shares, 20 if highest > 0 else 0, face, scheme)
     axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")
     if highest > 0:
         bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, label="% of the faces")
@@ -96,9 +106,9 @@ def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
 
 def _label_shift(axes, splits: Sequence[dict]) -> None:
     """The shift that is taken off the labels, as arrows from where the labels lie, enlarged."""
-    shift = splits[0]["shift"] if splits else np.zeros((68, 2))
-    face = schematic_face()
-    draw_schematic(axes, np.zeros(68), 0)
+    face, scheme = _points_of(splits)
+    shift = splits[0]["shift"] if splits else np.zeros(face.shape)
+    draw_schematic(axes, np.zeros(len(scheme)), 0, face, scheme)
     longest = np.linalg.norm(shift, axis=1).max()
     if longest > 0:
         enlarged = 5
@@ -118,19 +128,22 @@ def audit_picture(directory: Path) -> np.ndarray:
         InputError: it can't be used.
     """
     from datasets.audit import audit
-    from datasets.layout import find_split, labels_of
+    from datasets.layout import NO_SHIFT, find_split, labels_of
 
     splits = []
     for split in audit(directory).splits:
         if split.problem:
             raise InputError(split.problem)
         found, labelled = find_split(directory, split.name), len(split.rows) > 0
-        shifts = labels_of(directory, found[0])[0].of(split.keypoints) if found else np.zeros_like(split.keypoints)
+        shift = labels_of(directory, found[0])[0] if found else NO_SHIFT
+        shifts = shift.of(split.keypoints, split.scheme)
         splits.append(
             {
                 "name": split.name,
                 "eyes": split.eye_distances,
                 "poses": split.poses,
+                "scheme": split.scheme,
+                "face": mean_face(split.keypoints, split.scheme) if labelled else None,
                 "outside": split.outside.mean(axis=0) if labelled else None,
                 "shift": shifts.mean(axis=0) / split.eye_distances.mean() if labelled else None,
                 "sides": split.sizes.max(axis=1, initial=0),

@@ -121,12 +121,8 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     side, size = occlusion.side, len(crop)
     detail = f"behind a gray square of {side} × {side} px, at each place of {size} × {size} px"
     _title(figure, f"Which parts of the face move {name_points(points, scheme)}", detail, network)
-    _value_bar(
-        figure,
-        moved,
-        axes,
-        f"mean shift while the square is there, % of the length that divides errors ({scheme.norm})",
-    )
+    label = f"mean shift while the square is there, % of the length that divides errors ({scheme.norm})"
+    _value_bar(figure, moved, axes, label)
     return figure
 
 
@@ -206,24 +202,17 @@ def _steps(trace, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple
     if trace.heat is not None:
         cells = f"{len(scheme)} of {trace.heat.shape[2]} × {trace.heat.shape[1]} cells;\na point is the mean of one"
         steps["heat maps"] = (cells, _heated(trace.crops[0], trace.heat, scheme))
+    points = f"{len(scheme)} × (x, y) px"
+    second_crop, third_crop = (_marked(trace.crops[i], trace.keypoints[i], scheme) for i in (1, 2))
     return steps | {
-        "first points": (
-            f"{len(scheme)} × (x, y) px of the photo;\nthey frame the face anew",
-            _on(face, first, to_face, scheme),
-        ),
-        "second look": (
-            f"{crop}, level,\nframed by the first points",
-            _marked(trace.crops[1], trace.keypoints[1], scheme),
-        ),
-        "third look": (
-            f"{crop}, mirrored,\nframed by the second points",
-            _marked(trace.crops[2], trace.keypoints[2], scheme),
-        ),
+        "first points": (f"{points} of the photo;\nthey frame the face anew", _on(face, first, to_face, scheme)),
+        "second look": (f"{crop}, level,\nframed by the first points", second_crop),
+        "third look": (f"{crop}, mirrored,\nframed by the second points", third_crop),
         "mean of both": (
             f"white; second blue, third red:\n{apart.mean():.1f} px apart, here {apart.max():.1f}",
             detail,
         ),
-        "points": (f"{len(scheme)} × (x, y) px of the photo", _on(face, trace.face.keypoints, to_face, scheme)),
+        "points": (f"{points} of the photo", _on(face, trace.face.keypoints, to_face, scheme)),
     }
 
 
