@@ -82,8 +82,8 @@ def ninety_eight(face: np.ndarray) -> np.ndarray:
 
     def brow(points, inner_first: bool) -> np.ndarray:
         upper = along(points, range(5))
-        lower = along(points, [3.7, 2.5, 1.5, 0.6]) if not inner_first else along(points, [0.3, 1.5, 2.5, 3.4])
-        return np.concatenate([upper, lower + [0, 0.12 * np.linalg.norm(upper[0] - upper[-1])]])
+        lower = along(points, [3.7, 2.5, 1.5, 0.6]) if not inner_first else along(points, [3.4, 2.5, 1.5, 0.3])
+        return np.concatenate([upper, np.add(lower, [0, 0.12 * np.linalg.norm(upper[0] - upper[-1])])])
 
     def eye(points, middles) -> np.ndarray:
         ring = along([*points, points[0]], [0, 1, 2, 3, 4, 5])
@@ -159,9 +159,7 @@ def test_a_shipped_scheme_is_complete(scheme):
     assert Scheme.from_dict(json.loads(json.dumps(scheme.to_dict()))) == scheme
 
 
-@pytest.mark.parametrize(
-    "scheme", [one for one in SCHEMES.values() if one.ibug68 is not None], ids=lambda one: one.name
-)
+@pytest.mark.parametrize("scheme", [IBUG68, WFLW98, SCHEMES["lapa106"]], ids=lambda scheme: scheme.name)
 def test_a_map_to_the_68_keeps_mirror_pairs_and_regions(scheme):
     np.testing.assert_array_equal(scheme.mirror[scheme.ibug68], scheme.ibug68[IBUG68.mirror])
     np.testing.assert_array_equal(scheme.ibug68[list(IBUG68.normaliser)], scheme.normaliser)
@@ -184,10 +182,9 @@ def test_a_frame_levels_by_the_eyes_or_is_the_box():
     assert degrees == pytest.approx(-np.degrees(0.3), abs=0.01)
     box, degrees = upright_frame(points, scheme_of(5))
     x0, y0, x1, y1 = box_of(points)
-    assert degrees == 0 and box == pytest.approx(
-        [(x0 + x1) / 2 - max(x1 - x0, y1 - y0) / 2, *[(y0 + y1) / 2 - max(x1 - x0, y1 - y0) / 2]]
-        + [(x0 + x1) / 2 + max(x1 - x0, y1 - y0) / 2, (y0 + y1) / 2 + max(x1 - x0, y1 - y0) / 2]
-    )
+    middle, half = np.array([x0 + x1, y0 + y1]) / 2, max(x1 - x0, y1 - y0) / 2
+    assert degrees == 0
+    np.testing.assert_allclose(box, [*(middle - half), *(middle + half)])
     axes, _, sides = face_frames(points[None], scheme_of(5))
     np.testing.assert_array_equal(axes, [np.eye(2)])
     assert sides == pytest.approx([max(x1 - x0, y1 - y0)])
@@ -240,7 +237,7 @@ def test_mirror_pairs_are_an_involution_or_refused(data):
 )
 def test_a_scheme_that_makes_no_sense_is_refused_in_a_line(tmp_path, text, expected):
     (tmp_path / "scheme.json").write_text(text)
-    with pytest.raises(InputError, match="scheme.json: ") as error:
+    with pytest.raises(InputError, match=r"scheme\.json: ") as error:
         find_scheme(tmp_path)
     assert expected in str(error.value) and "\n" not in str(error.value)
 
@@ -266,7 +263,7 @@ def labels_csv(folder, count: int, more: int = 0, header=None):
     return folder / "labels.csv"
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 67, 102, 136, MOST_POINTS])
+@pytest.mark.parametrize("count", [1, 2, 5, 67, 136, MOST_POINTS])
 def test_labels_have_as_many_points_as_columns(tmp_path, count):
     labels = read_csv(labels_csv(tmp_path, count))
     assert labels.keypoints.shape == (2, count, 2) and len(labels.scheme) == count
@@ -392,18 +389,7 @@ def test_a_set_of_any_points_trains_predicts_and_is_measured(name, tmp_path, tra
     assert len(scheme_from(best["scheme"])) == count and exported.scheme == scheme_from(best["scheme"])
     # Predicted, by the whole picture where no face detector helps
     photos = sorted((data / "test").glob("*.jpg"))[:2]
-    line = (
-        "--checkpoint",
-        run / "best.onnx",
-        "--detector",
-        "none",
-        "--passes",
-        "3",
-        "--json",
-        "a.json",
-        "--csv",
-        "a.csv",
-    )
+    line = ("--checkpoint", run / "best.onnx", "--detector", "none", "--json", "a.json", "--csv", "a.csv")
     result = in_process(predict.main, *photos, *line, "--coco", "c.json", "--pts", "pts", "--numbers")
     assert result.returncode == 0, result.stderr
     faces = [face for image in read_json(tmp_path / "a.json") for face in image.faces]
@@ -463,7 +449,7 @@ def test_an_object_without_eyes_is_searched_in_the_whole_picture(tmp_path, train
 def test_norms_are_lengths_of_the_truth(scheme):
     truth = 40 * np.random.default_rng(0).uniform(size=(3, len(scheme), 2)) + 10
     for norm in metrics.norms_of(scheme):
-        errors = metrics.nme(truth + [3, 4], truth, norm, scheme)
+        errors = metrics.nme(np.add(truth, [3, 4]), truth, norm, scheme)
         assert (errors > 0).all() and np.isfinite(errors).all()
         if norm != "100 px":
-            np.testing.assert_allclose(metrics.nme(2 * truth + [6, 8], 2 * truth, norm, scheme), errors)
+            np.testing.assert_allclose(metrics.nme(np.add(2 * truth, [6, 8]), 2 * truth, norm, scheme), errors)
