@@ -186,7 +186,7 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
     return tiles
 
 
-def points_of(text: str, scheme: Scheme) -> list[int]:
+def points_of(text: str, scheme: Scheme = IBUG68) -> list[int]:
     """The points that --points names: their numbers, ranges and regions with commas between them.
 
     Raises:

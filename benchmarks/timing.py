@@ -88,6 +88,7 @@ class Clocked:
     def __init__(self, network: Network, ends: list[float]):
         self.network, self.ends = network, ends
         self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
+        self.scheme = network.scheme
 
     def __call__(self, crops: np.ndarray) -> Predictions:
         outputs = self.network(crops)

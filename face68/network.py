@@ -16,7 +16,7 @@ import onnxruntime
 
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarks import scheme_from
+from face68.landmarks import NUM_LANDMARKS, scheme_from
 from face68.schemes import Scheme
 
 FORMAT = "1"  # of the metadata, under "face68"; a file of another format is refused
@@ -79,7 +79,7 @@ def concatenated(parts: Sequence[tuple]) -> tuple:
     return type(parts[0])(*(None if field[0] is None else np.concatenate(field) for field in fields))
 
 
-def check_predictions(predictions: Predictions, count: int, points: int, path: Path) -> Predictions:
+def check_predictions(predictions: Predictions, count: int, path: Path, points: int = NUM_LANDMARKS) -> Predictions:
     """A network's outputs of so many points for `count` crops, face scores clipped to 0 … 1.
 
     Raises:
@@ -281,7 +281,7 @@ class OnnxNetwork:
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             outputs = dict(zip(self._outputs, values, strict=True))
             parts.append(Predictions(*(outputs.get(field) for field in Predictions._fields)))
-        return check_predictions(concatenated(parts), len(crops), len(self.scheme), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path, len(self.scheme))
 
 
 class OnnxDetector:

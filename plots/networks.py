@@ -10,7 +10,7 @@ import numpy as np
 
 from face68 import geometry
 from face68.draw import BLUE, INK, VERMILION, WHITE, YELLOW, draw_keypoints, fit, region_colors
-from face68.landmarks import unit_length, upright_frame
+from face68.landmarks import IBUG68, unit_length, upright_frame
 from face68.schemes import Scheme
 from plots.style import GRAY, as_picture, new_figure, to_hex
 
@@ -66,7 +66,7 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
     return figure
 
 
-def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, outputs, points: Sequence[int], network: str, scheme: Scheme):
+def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, outputs, points: Sequence[int], network: str, scheme=IBUG68):
     """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
 
     crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. outputs: `face68.network.Predictions` of the crop.
@@ -121,12 +121,15 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     side, size = occlusion.side, len(crop)
     detail = f"behind a gray square of {side} × {side} px, at each place of {size} × {size} px"
     _title(figure, f"Which parts of the face move {name_points(points, scheme)}", detail, network)
-    label = f"mean shift while the square is there, % of the length that divides errors ({scheme.norm})"
+    unit = "eye distance" if scheme.eyes else "length that divides errors"
+    label = f"mean shift while the square is there, % of the {unit} ({scheme.norm})"
     _value_bar(figure, moved, axes, label)
     return figure
 
 
-def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str, scheme: Scheme):
+def plot_annotators(
+    crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str, scheme: Scheme = IBUG68
+):
     """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
 
     crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `inspection.other_annotators`.

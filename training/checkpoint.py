@@ -260,7 +260,7 @@ class TorchNetwork:
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
             outputs = [values.cpu().numpy() for values in self.model(part.to(self.device))]
             parts.append(Predictions(*outputs, *[None] * (3 - len(outputs))))
-        return check_predictions(concatenated(parts), len(crops), len(self.scheme), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path, len(self.scheme))
 
 
 class TorchDetector:

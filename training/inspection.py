@@ -208,7 +208,7 @@ class Occlusion(NamedTuple):
     fill: int
     plain: np.ndarray
     moved: np.ndarray
-    scheme: Scheme
+    scheme: Scheme = IBUG68
 
     def shifts(self, points: list[int]) -> np.ndarray:
         """The mean shift of these points, (G, G), as a fraction of `unit_length`."""
@@ -230,7 +230,9 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
     size = network.policy.size
     centers = (np.arange(STEPS) + 0.5) * size / STEPS - 0.5
     (plain,) = network(crop[None]).keypoints
-    occlusion = Occlusion(centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0), network.scheme)
+    occlusion = Occlusion(
+        centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0), getattr(network, "scheme", IBUG68)
+    )
     rows = [
         network(np.stack([occlusion.hide(crop, row, column) for column in range(STEPS)])).keypoints
         for row in range(STEPS)

@@ -71,8 +71,8 @@ class KeypointValidation(NamedTuple):
     log_errors: np.ndarray | None
     sources: np.ndarray
     sets: list[str]
-    scheme: Scheme
-    side: int
+    scheme: Scheme = IBUG68
+    side: int = CropPolicy.size
 
     @property
     def nme(self) -> np.ndarray:
