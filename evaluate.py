@@ -211,7 +211,7 @@ def predict(source: Named, data: FacialKeypointsDataset, args) -> Measurement:
     if network.scheme != data.scheme:
         points = f"places the points of {network.scheme.name}, the labels are of {data.scheme.name}"
         raise InputError(f"{source.path}: {points}; give a network that was trained on such labels")
-    landmarker = Landmarker(network, default_detector(args.detector), coarse_network=coarse_network)
+    landmarker = Landmarker(network, default_detector(args.detector, network.scheme), coarse_network=coarse_network)
     rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
     predictions = to_annotator(concatenated(devices.gather(part)), network, data.labelled_by)

@@ -140,9 +140,9 @@ def open_drawing(args) -> Callable[..., np.ndarray]:
     return partial(draw_faces, **options)
 
 
-def options_of(network: Path, args) -> dict:
+def options_of(network: Path, scheme: Scheme, args) -> dict:
     """The options that decide on the faces, for `ImageResult.options`; files by their content."""
-    detector = default_detector(args.detector)
+    detector = default_detector(args.detector, scheme)
     options = {
         "checkpoint": sha256(network)[:12],
         "detector": sha256(detector)[:12] if Path(detector).suffix == ".onnx" else detector,
@@ -155,7 +155,7 @@ def options_of(network: Path, args) -> dict:
 def open_results(inputs: Inputs, single: bool, network: Path, scheme: Scheme, args) -> Results:
     """Choose the paths of all results and check them, before the first is written."""
     drawing = open_drawing(args)
-    options = options_of(network, args) if args.jsonl else None
+    options = options_of(network, scheme, args) if args.jsonl else None
     earlier = read_earlier(args.jsonl, options) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else picture_paths(inputs, args.output, single)

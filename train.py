@@ -294,7 +294,7 @@ def main() -> int:
         # Calibrate, draw and export the best network
         if settings.init is not None:
             on_main(keep_start, training, val_data)
-        on_main(task.finish, folder / BEST, val_data, default_detector())
+        on_main(task.finish, folder / BEST, val_data, default_detector(scheme=task.scheme))
         on_main(draw_results, training, val_data)
         export_best(folder)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {folder}/ for best.pt,")

@@ -52,7 +52,7 @@ from face68.formats import (
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, read_ahead
 from face68.landmarks import Face
-from face68.measures import NAMES, Blinks, measure, measured
+from face68.measures import NAMES, Blinks, as_ibug68, measure, measured
 from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
@@ -150,7 +150,8 @@ def count_blinks(seen: Iterable[Seen]) -> Iterator[Seen]:
         for face in faces:
             of_face, _ = blinks.get(face.identity) or (Blinks(), 0.0)
             blinks[face.identity] = of_face, frame.time
-            of_face.add(frame.time, measure(face.keypoints, face.visible).eye_openness)
+            of_68 = as_ibug68(face)
+            of_face.add(frame.time, measure(of_68.keypoints, of_68.visible).eye_openness)
             counted.append(replace(face, measures={"blinks": of_face.count}))
         yield frame, counted
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
+from face68.landmarks import IBUG68
 from face68.measures import check_maps
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
 from face68.schemes import Scheme
@@ -31,9 +32,11 @@ def default_checkpoint() -> Path:
     return BEST if BEST.is_file() else SAVED_MODELS / "pretrained.pt"
 
 
-def default_detector(name: str = "auto") -> str | Path:
-    """The detector that an option names, for `detect.open_detector`: "auto" is the user's own if there is one."""
-    return OWN_DETECTOR if name == "auto" and OWN_DETECTOR.is_file() else name
+def default_detector(name: str = "auto", scheme: Scheme = IBUG68) -> str | Path:
+    """The detector that an option names, for `detect.open_detector`: for a scheme with eyes, "auto" is the user's own
+    if there is one.
+    """
+    return OWN_DETECTOR if name == "auto" and scheme.eyes and OWN_DETECTOR.is_file() else name
 
 
 def _was_made_from(checkpoint: Path, exported: Path) -> bool:
@@ -120,7 +123,7 @@ def check_points(scheme: Scheme, args) -> None:
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """The landmarker of a command, by the options of `arguments.add_finding`; `boxes` take the detector's place."""
     opened = open_network(network, args.threads)
-    name = default_detector(args.detector)
+    name = default_detector(args.detector, opened.scheme)
     return Landmarker(
         opened,
         Given(boxes) if boxes else open_detector(name, args.min_face, opened.scheme),

@@ -25,7 +25,7 @@ from face68.schemes import Scheme
 from plots.style import COLORS, GRAY, draw_schematic, new_figure, plain_log_ticks, plain_name, to_hex
 
 LOOKS = {  # by which faces are grouped: title, axis
-    "size": ("By the size of the face", "length that divides errors, px (number of faces)"),
+    "size": ("By the size of the face", "inter-ocular distance, px (number of faces)"),
     "yaw": ("By yaw: the head turned sideways", "yaw, degrees (number of faces)"),
     "roll": ("By roll: the head tilted", "roll, degrees (number of faces)"),
 }
@@ -118,6 +118,7 @@ def plot_groups(report: dict):
     panels = [("By region of the face", "region", regions)]
     for name, groups in report["nme_by_look"].items():
         title, xlabel = LOOKS[name]
+        xlabel = xlabel.replace(metrics.INTER_OCULAR, report["missed_of"])
         panels.append((title, xlabel, [group | {"label": _range_label(group, len(groups) > 5)} for group in groups]))
     rows = len(panels) // 2
     figure, axes = new_figure(9.2, 3.4 * rows, 2, rows, sharey=True)

@@ -127,9 +127,7 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
     return figure
 
 
-def plot_annotators(
-    crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str, scheme: Scheme = IBUG68
-):
+def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str, scheme=IBUG68):
     """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
 
     crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `inspection.other_annotators`.

@@ -230,9 +230,8 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
     size = network.policy.size
     centers = (np.arange(STEPS) + 0.5) * size / STEPS - 0.5
     (plain,) = network(crop[None]).keypoints
-    occlusion = Occlusion(
-        centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0), getattr(network, "scheme", IBUG68)
-    )
+    scheme = getattr(network, "scheme", IBUG68)
+    occlusion = Occlusion(centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0), scheme)
     rows = [
         network(np.stack([occlusion.hide(crop, row, column) for column in range(STEPS)])).keypoints
         for row in range(STEPS)
