@@ -178,7 +178,7 @@ def face_frames(points: np.ndarray, scheme: Scheme = IBUG68) -> tuple[np.ndarray
 
     Returns:
         axes (N, 2, 2): rows are the directions to the right and down, so that `points @ axes` transposed is level.
-        centers (N, 2) px: those of the boxes around the level points.
+        centers (N, 1, 2) px: those of the boxes around the level points.
         sides (N,) px: the longer sides of these boxes.
     """
     if scheme.eyes:

@@ -74,7 +74,7 @@ def mean_face(labels: np.ndarray, scheme: Scheme) -> np.ndarray:
         return schematic_face()
     known = [filled(points, np.isfinite(points).all(axis=1), scheme) for points in labels]
     axes, centers, sides = face_frames(np.stack(known), scheme)
-    level = (known - centers[:, None]) @ axes.swapaxes(1, 2) / np.maximum(sides, 1e-9)[:, None, None]
+    level = (known - centers) @ axes.swapaxes(1, 2) / np.maximum(sides, 1e-9)[:, None, None]
     return 1.9 * level.mean(axis=0) + [0, 0.53]  # where the schematic face lies
 
 

@@ -246,14 +246,14 @@ def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
 def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
     """Fit a checkpoint's expected errors to the measured ones on detected faces of `data`, and write it again.
 
-    Nothing is written if the network predicts no errors, or too few faces are found. A second call changes nothing.
+    Nothing is written if the network predicts no errors, the points have no extent, or too few faces are found. A second call changes nothing.
 
     Raises:
         InputError: the checkpoint can't be used or written, or an image can't be read.
     """
     checkpoint, network = load_checkpoint(path), TorchNetwork(path)
     weights = checkpoint["weights"]
-    if "calibration" not in weights:
+    if "calibration" not in weights or not network.scheme.has_extent:  # whose side is the unit of errors
         return
     # Predict with the uncalibrated network.
     network.model.model.calibration.copy_(torch.tensor([0.0, 1.0]))
