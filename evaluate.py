@@ -46,7 +46,14 @@ from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
 from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
 from evaluation import metrics, tables
-from evaluation.predictions import background_scores, confidence_report, predict_all, read_predictions
+from evaluation.predictions import (
+    background_scores,
+    check_scheme,
+    confidence_report,
+    in_scheme,
+    predict_all,
+    read_predictions,
+)
 from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
@@ -208,13 +215,12 @@ def predict(source: Named, data: FacialKeypointsDataset, args) -> Measurement:
         return Measurement(predictions)
     threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, coarse_network = open_network(source.path, threads), open_coarse_network(source.path, threads)
-    if network.scheme != data.scheme:
-        points = f"places the points of {network.scheme.name}, the labels are of {data.scheme.name}"
-        raise InputError(f"{source.path}: {points}; give a network that was trained on such labels")
+    check_scheme(network.scheme, data.scheme, source.path)
     landmarker = Landmarker(network, default_detector(args.detector, network.scheme), coarse_network=coarse_network)
     rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
     predictions = to_annotator(concatenated(devices.gather(part)), network, data.labelled_by)
+    predictions = in_scheme(predictions, network.scheme, data.scheme)
     judges = predictions.errors is not None and data.scheme.has_extent
     backgrounds = devices.on_main(background_scores, landmarker, data) if judges else None
     return Measurement(predictions, landmarker, backgrounds)

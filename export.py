@@ -26,13 +26,13 @@ from cli.weights import BEST, file_of
 from data_load import CropFace, FacialKeypointsDataset, SeededSamples, join, open_split
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
+from evaluation.predictions import check_scheme, in_scheme
 from face68.annotators import to_annotator
 from face68.detect import Detections, peaks
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
 from face68.network import FAMILY, OnnxDetector, OnnxNetwork, Predictions, is_exported
 from face68.program import parser
-from face68.schemes import Scheme
 from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 from training.detector import LEAST_SCORE, validate_detections
 from training.devices import batches
@@ -74,22 +74,12 @@ def open_faces(
     if not (isinstance(fold, int) and isinstance(folds, int) and 0 <= fold < folds):
         raise InputError(f"{network.path}: doesn't say whom its training kept aside; give a .pt of train.py")
     faces = join([open_split(directory, "training") for directory in directories])
-    check_scheme(network, faces.scheme)
+    if isinstance(network, TorchNetwork):
+        check_scheme(network.scheme, faces.scheme, network.path)
     parts = [faces.subset(rows, None) for rows in split_by_person(faces.people, fold, folds)]
     if not all(map(len, parts)):
         raise InputError(f"{directories[0]}: too few people to keep fold {fold} of {folds} aside; give other --data")
     return parts
-
-
-def check_scheme(network: TorchNetwork | TorchDetector, scheme: Scheme) -> None:
-    """See that faces have the points that a network of keypoints places.
-
-    Raises:
-        InputError: they have others.
-    """
-    if isinstance(network, TorchNetwork) and network.scheme != scheme:
-        points = f"places the points of {network.scheme.name}, the faces have those of {scheme.name}"
-        raise InputError(f"{network.path}: {points}; give --data that it was trained on")
 
 
 class Samples(NamedTuple):
@@ -122,6 +112,7 @@ def samples_of_faces(
 
     def error(network: OnnxNetwork) -> float:
         predicted = to_annotator(Predictions(network(crops).keypoints, None, None), network, annotators)
+        predicted = in_scheme(predicted, network.scheme, kept_aside.scheme)
         return float(metrics.nme(predicted.keypoints, points, scheme=kept_aside.scheme).mean())
 
     return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, f"NME ({kept_aside.scheme.norm})", error)

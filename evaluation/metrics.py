@@ -294,14 +294,7 @@ def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tu
     return float(line[0]), float(line[1])
 
 
-def summary(
-    predicted: np.ndarray,
-    truth: np.ndarray,
-    people,
-    norm: str | None = None,
-    thresholds=THRESHOLDS,
-    scheme: Scheme = IBUG68,
-) -> dict:
+def summary(predicted: np.ndarray, truth: np.ndarray, people, norm=None, thresholds=THRESHOLDS, scheme=IBUG68) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), NaN where a face was missed, see `all_point_errors`.
 
     truth: (N, 68, 2), NaN for hidden points, which don't count; people: whose face each one is, (N,); norm: one of

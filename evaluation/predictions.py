@@ -21,7 +21,7 @@ from face68.detect import open_detector
 from face68.files import InputError, files_below
 from face68.formats import csv_rows, read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
-from face68.landmarks import NUM_LANDMARKS, Face
+from face68.landmarks import IBUG68, NUM_LANDMARKS, Face
 from face68.network import Predictions, concatenated
 from face68.photos import find_faces, in_groups, prefetch
 from face68.schemes import Scheme
@@ -54,7 +54,27 @@ def predict_all(
         if photo.problem:
             raise photo.problem
         faces.append(metrics.labelled_face(photo.faces, points))
-    return as_predictions(faces, len(data.scheme))
+    return as_predictions(faces, len(landmarker.scheme))
+
+
+def check_scheme(of: Scheme, wanted: Scheme, path: Path) -> None:
+    """See that a network's points are those of the labels, or map to iBUG's 68, where these are wanted.
+
+    Raises:
+        InputError: they aren't; `path` is the network's file.
+    """
+    if of != wanted and (wanted is not IBUG68 or of.ibug68 is None):
+        points = f"places the points of {of.name}, the labels are of {wanted.name}"
+        raise InputError(f"{path}: {points}; give a network or --data of the same points")
+
+
+def in_scheme(predicted: Predictions, of: Scheme, wanted: Scheme) -> Predictions:
+    """Predictions of points of a scheme as those of the labels' scheme, see `check_scheme`."""
+    if of == wanted:
+        return predicted
+    of_points = {"keypoints": predicted.keypoints, "errors": predicted.errors, "visible": predicted.visible}
+    chosen = {name: None if values is None else values[:, of.ibug68] for name, values in of_points.items()}
+    return predicted._replace(**chosen)
 
 
 def _predict(

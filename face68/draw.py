@@ -137,17 +137,22 @@ def draw_keypoints(
             strokes += [np.stack([true, point]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
         _on_anything(drawn, strokes, WHITE, thin)
     if radius > 0:
-        is_seen = np.ones(len(scheme), bool) if visible is None else visible >= PROBABLY
-        for region, points in scheme.regions.items():
-            for point, is_solid in zip(keypoints[list(points)], is_seen[list(points)], strict=True):
-                if is_solid:
-                    _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
-                    _disc(drawn, point, radius, colors[region])
-                else:
-                    circle = point + 1.2 * radius * np.vstack([_UNIT_CIRCLE, _UNIT_CIRCLE[:1]])
-                    _polyline(drawn, circle, BLACK, thin + 2)
-                    _polyline(drawn, circle, colors[region], thin)
+        _dots(drawn, keypoints, radius, np.ones(len(scheme), bool) if visible is None else visible >= PROBABLY, scheme)
     return _write_numbers(drawn, keypoints, radius, scheme) if numbers and radius > 0 else drawn
+
+
+def _dots(image: np.ndarray, keypoints: np.ndarray, radius: float, is_seen: np.ndarray, scheme: Scheme) -> None:
+    """Draw the points (N, 2) px in the colours of their regions; those that can't be seen are hollow."""
+    thin = max(1, round(radius * 0.7))
+    for region, color in region_colors(scheme).items():
+        for i in scheme.regions[region]:
+            if is_seen[i]:
+                _disc(image, keypoints[i], 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
+                _disc(image, keypoints[i], radius, color)
+            else:
+                circle = keypoints[i] + 1.2 * radius * np.vstack([_UNIT_CIRCLE, _UNIT_CIRCLE[:1]])
+                _polyline(image, circle, BLACK, thin + 2)
+                _polyline(image, circle, color, thin)
 
 
 def draw_faces(

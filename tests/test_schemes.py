@@ -405,13 +405,18 @@ def test_a_set_of_any_points_trains_predicts_and_is_measured(name, tmp_path, tra
     assert (result.returncode == 0) == (network.scheme.ibug68 is not None)
     if result.returncode:
         assert "--measures: for iBUG's 68 points" in one_line_error(result)
-    # Measured, by the network and by the file
+    # Measured; on labels of the 68, too, where they map to these
     line = ("--data", data, "--checkpoint", run / "best.pt", "--json", "report.json", "--output-dir", "report")
     result = in_process(evaluate.main, *line)
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert f"NME ({norm})" in result.stdout and report["normaliser"] == norm and np.isfinite(report["nme"])
     assert len(report["nme_by_point"]) == count
+    if network.scheme.ibug68 is not None:
+        of_68 = small_set(tmp_path / "of_68", "test")
+        result = in_process(evaluate.main, "--data", of_68, *line[2:], "--overwrite")
+        on_68 = json.loads((tmp_path / "report.json").read_text())
+        assert len(on_68["nme_by_point"]) == 68 and on_68["nme"] == pytest.approx(report["nme"], rel=0.3)
     result = in_process(prepare.main, "check", data)
     assert result.returncode == 0, result.stderr
 

@@ -246,7 +246,8 @@ def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
 def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
     """Fit a checkpoint's expected errors to the measured ones on detected faces of `data`, and write it again.
 
-    Nothing is written if the network predicts no errors, the points have no extent, or too few faces are found. A second call changes nothing.
+    Nothing is written if the network predicts no errors, the points have no extent, or too few faces are found. A
+    second call changes nothing.
 
     Raises:
         InputError: the checkpoint can't be used or written, or an image can't be read.
