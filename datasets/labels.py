@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from face68.files import InputError, atomic_path, files_below
-from face68.formats import FARTHEST, check_count, coordinate, csv_rows, csv_writer, read_pts, unreadable
+from face68.formats import FARTHEST, coordinate, csv_rows, csv_writer, read_pts, unreadable
 from face68.images import IMAGE_SUFFIXES
 from face68.landmarks import COVERED, HIDDEN, IBUG68, SEEN, UNSAID, inter_pupil, scheme_of, unit_length
 from face68.schemes import MOST_POINTS, Scheme
@@ -254,7 +254,8 @@ def read_pts_folder(root: str | Path, scheme: Scheme | None = None) -> Labels:
     if scheme is None:
         scheme = scheme_of(Counter(map(len, of_files)).most_common(1)[0][0]) if of_files else IBUG68
     for pts, points in zip(pts_files, of_files, strict=True):
-        check_count(pts, points, len(scheme))
+        if len(points) != len(scheme):
+            raise InputError(f"{pts}: {len(points)} points found, {len(scheme)} expected; correct it or take it away")
     keypoints = np.array(of_files, np.float32).reshape(-1, len(scheme), 2)
     visibility = np.where(np.isnan(keypoints).any(axis=2), HIDDEN, UNSAID).astype(np.int8)
     return Labels(names, keypoints, visibility, scheme)

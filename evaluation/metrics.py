@@ -312,7 +312,7 @@ def summary(predicted: np.ndarray, truth: np.ndarray, people, norm=None, thresho
         "missed": int(np.isnan(predicted).any(axis=(1, 2)).sum()),
         "normaliser": norm or scheme.norm,
         "normaliser_meaning": meaning(norm or scheme.norm, scheme),
-        "missed_of": scheme.norm,
+        "scheme_normaliser": scheme.norm,
         "nme": float(errors.mean()),
         "nme_95_interval_over_people": bootstrap_interval(errors, people),
         "nme_median": float(np.median(errors)),

@@ -67,7 +67,7 @@ def notes(report: dict, several: bool) -> list[str]:
     norm = report["normaliser"]
     lines = [
         f"NME, FR and AUC ({norm}): errors are divided by {report['normaliser_meaning']}; a missed face counts as "
-        f"{metrics.MISSED:.0%} ({report['missed_of']}).",
+        f"{metrics.MISSED:.0%} ({report['scheme_normaliser']}).",
         f"{report['faces']} faces of {report['people']} people ({report['data']}); labels: {report['labels']}.",
     ]
     if several:

@@ -53,21 +53,11 @@ def read_pts(path: str | Path, count: int | None = NUM_LANDMARKS) -> np.ndarray:
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}; correct it") from error
         points.append([math.nan, math.nan] if point == [-1, -1] else [value - 1 for value in point])
-    if count is None and not 0 < len(points) <= MOST_POINTS:
-        raise InputError(f"{path}: {len(points)} points found, 1 to {MOST_POINTS} expected; correct it")
-    points = np.array(points, np.float32).reshape(-1, 2)
-    check_count(path, points, len(points) if count is None else count)
-    return points
-
-
-def check_count(path: str | Path, points: np.ndarray, count: int) -> None:
-    """Check that a `.pts` file has so many points.
-
-    Raises:
-        InputError: it has others.
-    """
-    if len(points) != count:
-        raise InputError(f"{path}: {len(points)} points found, {count} expected; correct it or take it away")
+    least, most = (1, MOST_POINTS) if count is None else (count, count)
+    if not least <= len(points) <= most:
+        expected = f"{least} to {most}" if count is None else count
+        raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {expected} expected")
+    return np.array(points, np.float32)
 
 
 FARTHEST = 1e5  # px, of a labelled point from the image's corner; no picture is as large

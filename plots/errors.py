@@ -118,7 +118,7 @@ def plot_groups(report: dict):
     panels = [("By region of the face", "region", regions)]
     for name, groups in report["nme_by_look"].items():
         title, xlabel = LOOKS[name]
-        xlabel = xlabel.replace(metrics.INTER_OCULAR, report["missed_of"])
+        xlabel = xlabel.replace(metrics.INTER_OCULAR, report["scheme_normaliser"])
         panels.append((title, xlabel, [group | {"label": _range_label(group, len(groups) > 5)} for group in groups]))
     rows = len(panels) // 2
     figure, axes = new_figure(9.2, 3.4 * rows, 2, rows, sharey=True)

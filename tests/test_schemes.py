@@ -298,7 +298,7 @@ def test_pts_files_of_any_number_of_points_that_is_the_same_in_all(tmp_path):
     labels = read_pts_folder(tmp_path)
     np.testing.assert_allclose(labels.keypoints[1], five(schematic_face()) * 50 + 100, atol=1e-4)
     write_pts(tmp_path / "1.pts", five(schematic_face())[:4])
-    with pytest.raises(InputError, match=r"1\.pts: .*4 points found, 5 expected"):
+    with pytest.raises(InputError, match=r"1\.pts: 4 points found, 5 expected"):
         read_pts_folder(tmp_path)
 
 
