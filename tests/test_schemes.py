@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from datasets.labels import read_csv, read_pts_folder, write_csv
 from datasets.layout import public_layout
 from datasets.synthetic.curves import curve
 from evaluation import metrics
-from face68 import Landmarker
+from face68 import Landmarker, Tracker
 from face68.draw import draw_faces, draw_keypoints, schematic_face
 from face68.files import InputError
 from face68.formats import (
@@ -56,7 +57,7 @@ from face68.landmarks import (
     upright_frame,
 )
 from face68.measures import measured
-from face68.network import OnnxNetwork
+from face68.network import OnnxNetwork, Predictions
 from face68.overlays import draw_overlays
 from face68.schemes import MOST_POINTS, Scheme
 from training.checkpoint import TorchNetwork, load_checkpoint
@@ -372,6 +373,34 @@ def test_measures_and_overlays_of_a_map_are_those_of_the_68_and_else_a_line():
     for what in (lambda: measured([few]), lambda: draw_overlays(image, [few], [])):
         with pytest.raises(InputError, match="mtfl5 don't map"):
             what()
+
+
+# --- Films ------------------------------------------------------------------------------------------------------------
+
+
+class Fixed:
+    """A network that sees the same points in each crop."""
+
+    policy, path, predicts_errors = CropPolicy(48), Path("fixed"), False
+
+    def __init__(self, scheme: Scheme):
+        self.scheme = scheme
+        corners = np.array([[3.5, 3.5], [43.5, 3.5], [23.5, 23.5], [3.5, 43.5], [43.5, 43.5]], np.float32)
+        self.points = corners[2:3] if len(scheme) == 1 else corners[: len(scheme)]
+
+    def __call__(self, crops: np.ndarray) -> Predictions:
+        return Predictions(np.tile(self.points, (len(crops), 1, 1)), None, None)
+
+
+@pytest.mark.parametrize("scheme", [MTFL5, scheme_of(5), scheme_of(1)], ids=["eyes", "none", "one"])
+def test_what_is_followed_keeps_its_identity_and_its_place(scheme):
+    landmarker = Landmarker(Fixed(scheme), "none")
+    tracker, image = Tracker(landmarker), np.zeros((90, 120, 3), np.uint8)
+    (first,) = landmarker(image)
+    for number in range(40):
+        (face,) = tracker(image, number / 30)
+        assert face.identity == 1 and face.scheme is scheme
+        np.testing.assert_allclose(face.keypoints, first.keypoints, atol=0.01)
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------
