@@ -100,7 +100,7 @@ class FacialKeypointsDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
-        if self.scheme is not IBUG68:
+        if self.scheme != IBUG68:
             sample["scheme"] = self.scheme
         if self.says_visibility:
             sample["visibility"] = self.visibility[index].copy()

@@ -285,7 +285,7 @@ POINTS = {"heatmaps": "some of all", "occlusion": "the last region, of faces the
 
 def default_points(scheme: Scheme) -> str:
     """Some points of all regions whose heat maps are worth a look."""
-    if scheme is IBUG68:
+    if scheme == IBUG68:
         return "3,8,21,30,36,48,57"
     return ",".join(map(str, np.unique(np.linspace(0, len(scheme) - 1, 7).astype(int))))
 

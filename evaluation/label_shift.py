@@ -48,7 +48,7 @@ def measure(directory: Path, network, picture: Path) -> None:
     """
     landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
     data = open_split(directory, "training").preload()
-    if data.scheme is not IBUG68 or network.scheme is not IBUG68:
+    if data.scheme != IBUG68 or network.scheme is not IBUG68:
         raise InputError(
             f"{directory}: label shifts are measured of iBUG's 68 points alone; give such a set and network"
         )

@@ -65,7 +65,7 @@ def normaliser(truth: np.ndarray, norm: str | None = None, scheme: Scheme = IBUG
 
 def meaning(norm: str, scheme: Scheme) -> str:
     """What a norm is, in words."""
-    if scheme is IBUG68:
+    if scheme == IBUG68:
         return MEANINGS[norm]
     points = " and ".join(scheme.points[i] for i in scheme.normaliser or ())
     own = {INTER_OCULAR: f"the distance of {points}", PAIR: f"the distance of {points}", PIXELS: "100 px"}

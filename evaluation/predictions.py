@@ -63,7 +63,7 @@ def check_scheme(of: Scheme, wanted: Scheme, path: Path) -> None:
     Raises:
         InputError: they aren't; `path` is the network's file.
     """
-    if of != wanted and (wanted is not IBUG68 or of.ibug68 is None):
+    if of != wanted and (wanted != IBUG68 or of.ibug68 is None):
         points = f"places the points of {of.name}, the labels are of {wanted.name}"
         raise InputError(f"{path}: {points}; give a network or --data of the same points")
 

@@ -310,7 +310,7 @@ def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float, sche
     size = max(9.0, 3 * radius)
     draw, font, rim = ImageDraw.Draw(canvas), _font(size), max(1, round(size / 12))
     # Of other points than iBUG's 68 each number goes outwards.
-    away_from = _NUMBERS_AWAY_FROM if scheme is IBUG68 else ((range(len(scheme)), range(len(scheme))),)
+    away_from = _NUMBERS_AWAY_FROM if scheme == IBUG68 else ((range(len(scheme)), range(len(scheme))),)
     middles = _number_middles(keypoints, radius, font, rim, canvas.size, away_from)
     for index, middle in middles.items():
         way = middle - keypoints[index]

@@ -197,7 +197,7 @@ def filled(points: np.ndarray, is_known: np.ndarray, scheme: Scheme = IBUG68) ->
     if is_known.all():
         return points
     points[~is_known] = points[is_known].mean(axis=0)
-    known = POSED[is_known[POSED]] if scheme is IBUG68 else ()
+    known = POSED[is_known[POSED]] if scheme == IBUG68 else ()
     if len(known) < FEWEST:
         return points
     model = RigidModel(MEAN_FACE[known], WEIGHTS[known])
@@ -269,7 +269,7 @@ def as_ibug68(face: Face) -> Face:
     Raises:
         InputError: it doesn't.
     """
-    if face.scheme is IBUG68:
+    if face.scheme == IBUG68:
         return face
     check_maps(face.scheme, "measures and overlays")
     of_points = {"keypoints": face.keypoints, "errors": face.errors, "visible": face.visible}

@@ -42,7 +42,9 @@ class Scheme:
         return len(self.points)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scheme) and self.to_dict() == other.to_dict()
+        if self is other or not isinstance(other, Scheme):
+            return self is other
+        return self.points == other.points and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash(self.points)

@@ -70,7 +70,7 @@ def mean_face(labels: np.ndarray, scheme: Scheme) -> np.ndarray:
     """The points of a scheme as a picture shows them best: of iBUG's 68 the schematic face, of others the mean of
     labelled faces (M, N, 2) px, level and at about the size of that one. (N, 2).
     """
-    if scheme is IBUG68:
+    if scheme == IBUG68:
         return schematic_face()
     known = [filled(points, np.isfinite(points).all(axis=1), scheme) for points in labels]
     axes, centers, sides = face_frames(np.stack(known), scheme)

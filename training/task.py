@@ -152,7 +152,7 @@ def print_sizes(training: Dataset, validation: Dataset, seconds: float) -> None:
 
 def print_scheme(dataset: FacialKeypointsDataset) -> None:
     """Say what points others than iBUG's 68 are, and what goes without what their scheme doesn't state."""
-    if dataset.scheme is not IBUG68:
+    if dataset.scheme != IBUG68:
         gaps = f": {dataset.scheme.gaps}; scheme.json states them, see docs/schemes.md" if dataset.scheme.gaps else ""
         print(f"points: {len(dataset.scheme)}, {dataset.scheme.name}{gaps}")
 
