@@ -472,6 +472,11 @@ def test_sets_of_different_points_and_a_network_of_others_are_refused(tmp_path, 
         train_here("--data", SAMPLE, "--data", data, "--output-dir", tmp_path / "run", *SMALL)
     result = in_process(evaluate.main, "--data", data, "--checkpoint", PRETRAINED)
     assert "places the points of ibug68" in one_line_error(result)
+    face = Face((0.0, 0.0, 99.0, 99.0), None, (schematic_face() * 30 + 50).astype(np.float32))
+    name = open_split(data, "test").names[0]
+    write_json(tmp_path / "of_68.json", [ImageResult(name, 100, 100, [face])])
+    result = in_process(evaluate.main, "--data", data, "--predictions", tmp_path / "of_68.json")
+    assert f"of_68.json: {name} has 68 points, the labels are of 5" in one_line_error(result)
     result = in_process(evaluate.main, "--data", data, "--checkpoint", PRETRAINED, "--norm", "inter-ocular")
     assert "--norm inter-ocular: the points of 5 points have none" in one_line_error(result)
 
