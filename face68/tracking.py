@@ -148,7 +148,7 @@ class Tracker:
         # The faces that are still there.
         seen = []
         for i, track in enumerate(self._tracks):
-            errors, face_score = (None if values is None else values[i] for values in predictions[1:])
+            errors, face_score, visible = (None if values is None else values[i] for values in predictions[1:])
             mirror_offset = geometry.transform_points(track.mirror_offset, from_level(boxes[i], degrees[i]))
             face = replace(
                 track.face,
@@ -156,6 +156,7 @@ class Tracker:
                 keypoints=predictions.keypoints[i] + mirror_offset,
                 errors=errors,
                 face_score=None if face_score is None else float(face_score),
+                visible=visible,
             )
             if is_trusted(face, self.landmarker.min_face_score):
                 seen.append((track, face))
