@@ -1,8 +1,8 @@
 """Labelled faces for training: the data set, its transforms, and samples that a seed makes repeatable.
 
 A sample is a dict with `image`, (H, W, 3) uint8 RGB, and `keypoints`, (68, 2) float32, x before y, in pixels of that
-image, 0-based, with pixel centres at integers. A transform takes a sample and returns one, so that
-`torchvision.transforms.Compose` chains them:
+image, 0-based, with pixel centres at integers. Of other points than iBUG's 68 it has their `scheme`, too. A transform
+takes a sample and returns one, so that `torchvision.transforms.Compose` chains them:
 
     dataset = FacialKeypointsDataset("data/training_frames_keypoints.csv", "data/training",
                                      transform=Compose([Rescale(250), RandomCrop(224), Normalize(), ToTensor()]))
@@ -37,8 +37,9 @@ from face68.annotators import IBUG, reference_first
 from face68.files import InputError
 from face68.geometry import CropPolicy, normalize_keypoints, to_gray
 from face68.images import read_image
-from face68.landmarks import COVERED, FLIP, HIDDEN, UNSAID, upright_frame
+from face68.landmarks import COVERED, HIDDEN, IBUG68, UNSAID, find_scheme, upright_frame
 from face68.measures import filled
+from face68.schemes import Scheme
 
 LYING = 45.0  # degrees: a face that is turned further is levelled before it is cut out
 
@@ -47,7 +48,8 @@ LYING = 45.0  # degrees: a face that is turned further is levelled before it is 
 
 
 class FacialKeypointsDataset(Dataset):
-    """Faces with 68 keypoints each, from a CSV file and a folder of images, or from images with `.pts` files.
+    """Faces with their keypoints, from a CSV file and a folder of images, or from images with `.pts` files. A face has
+    iBUG's 68 points, or those of another scheme, and may then be any object.
 
     csv_file: first column the image's name, then x0, y0, …, x67, y67 in pixels. None: each image has a `.pts` file of
         its own name beside it.
@@ -55,14 +57,15 @@ class FacialKeypointsDataset(Dataset):
     transform: called on every sample.
     label_shift: how far the files' labels lie off the faces. It is subtracted, so that `keypoints` lie on the face.
     annotator: who labelled the faces, see face68/annotators.py; None: iBUG for `.pts` files, else the folder's name.
+    scheme: of the points; None: by their number, see `face68.landmarks.scheme_of`.
 
     Without `label_shift` the labels are those of the file; the public set's lie beside the face, by a known distance.
     `open_split("data", "training", transform)` gives the same faces with labels corrected: train on those.
 
-    Attributes, one item per face: `names` and `paths` of the images, `keypoints` (N, 68, 2) float32 px, `visibility`
-    (N, 68) int8, see face68/landmarks.py, `label_shifts` (N, 68, 2) px, which were subtracted, and `sources` (N,), the
-    index of the set each face came from where several were joined. `source_annotators` has one item per set. A hidden
-    point has no label: its keypoint is a guess, for framing alone (see `measures.filled`).
+    Attributes: `scheme` and, one item per face, `names` and `paths` of the images, `keypoints` (N, 68, 2) float32 px,
+    `visibility` (N, 68) int8, see face68/landmarks.py, `label_shifts` (N, 68, 2) px, which were subtracted, and
+    `sources` (N,), the index of the set each face came from where several were joined. `source_annotators` has one item
+    per set. A hidden point has no label: its keypoint is a guess, for framing alone (see `measures.filled`).
 
     Raises:
         InputError: the labels can't be used, or an image is missing (with file, row and column).
@@ -75,15 +78,17 @@ class FacialKeypointsDataset(Dataset):
         transform: Callable[[dict], dict] | None = None,
         label_shift: LabelShift = NO_SHIFT,
         annotator: str | None = None,
+        scheme: Scheme | None = None,
     ):
-        labels = read_pts_folder(root_dir) if csv_file is None else read_csv(csv_file)
-        self.names, self.visibility = labels.names, labels.visibility
-        self.paths = [Path(root_dir) / name for name in self.names]
+        labels = read_pts_folder(root_dir, scheme) if csv_file is None else read_csv(csv_file, scheme)
+        self.names, self.visibility, self.scheme = labels.names, labels.visibility, labels.scheme
+        self.root = Path(root_dir)
+        self.paths = [self.root / name for name in self.names]
         if csv_file is not None:
             check_images(csv_file, self.names, self.paths)
         check_faces(csv_file, self.paths, labels)
-        keypoints = fill_hidden(labels.keypoints, self.visibility)
-        self.label_shifts = label_shift.of(keypoints)
+        keypoints = fill_hidden(labels.keypoints, self.visibility, self.scheme)
+        self.label_shifts = label_shift.of(keypoints, self.scheme)
         self.keypoints = keypoints - self.label_shifts
         self.sources = np.zeros(len(keypoints), dtype=int)
         self.source_annotators = [annotator or (IBUG if csv_file is None else Path(root_dir).name)]
@@ -95,6 +100,8 @@ class FacialKeypointsDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         sample = {"image": self.image(index).copy(), "keypoints": self.keypoints[index].copy()}
+        if self.scheme != IBUG68:
+            sample["scheme"] = self.scheme
         if self.says_visibility:
             sample["visibility"] = self.visibility[index].copy()
         annotators = self.annotators
@@ -171,16 +178,24 @@ class FacialKeypointsDataset(Dataset):
         return part
 
 
-def fill_hidden(keypoints: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+def fill_hidden(keypoints: np.ndarray, visibility: np.ndarray, scheme: Scheme = IBUG68) -> np.ndarray:
     """Keypoints (N, 68, 2) px with a guess in place of each hidden one, see `measures.filled`."""
     complete, is_known = keypoints.copy(), visibility != HIDDEN
     for i in np.flatnonzero(~is_known.all(axis=1)):
-        complete[i] = filled(keypoints[i], is_known[i])
+        complete[i] = filled(keypoints[i], is_known[i], scheme)
     return complete
 
 
 def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
-    """The faces of several data sets as one, without a transform. Preloaded images stay preloaded."""
+    """The faces of several data sets as one, without a transform. Preloaded images stay preloaded.
+
+    Raises:
+        InputError: their points differ.
+    """
+    for one in datasets[1:]:
+        if one.scheme != datasets[0].scheme:
+            schemes = f"the points of {one.scheme.name}, {datasets[0].root} those of {datasets[0].scheme.name}"
+            raise InputError(f"{one.root}: has {schemes}; a network has one scheme, so train on each alone")
     whole = datasets[0].subset([], None)
     whole.names = [name for one in datasets for name in one.names]
     whole.paths = [path for one in datasets for path in one.paths]
@@ -194,7 +209,8 @@ def join(datasets: Sequence[FacialKeypointsDataset]) -> FacialKeypointsDataset:
 
 
 def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypointsDataset:
-    """One split of a data set, its label shift subtracted (see `datasets.layout.labels_of`).
+    """One split of a data set, its label shift subtracted (see `datasets.layout.labels_of`). Its points are those of
+    the folder's scheme.json, see docs/schemes.md; without one iBUG's 68, or as many as there are.
 
     split: "training", "test", or one of SETS_300W in a folder that holds the archives of 300-W.
 
@@ -205,12 +221,13 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
         InputError: the folder is no such data set.
     """
     directory = Path(directory)
+    scheme = find_scheme(directory)
     if split in SETS_300W:
         missing = [folder for folder in SETS_300W[split] if not (directory / folder).is_dir()]
         if missing:
             needed = f"has no {missing[0]}, which {split} needs"
             raise InputError(f"{directory}: {needed}; give the folder of 300-W's archives")
-        data = FacialKeypointsDataset(None, directory, transform, *labels_of(directory))
+        data = FacialKeypointsDataset(None, directory, transform, *labels_of(directory), scheme)
         return data.subset([i for i, name in enumerate(data.names) if name.startswith(SETS_300W[split])], transform)
 
     paths = find_split(directory, split)
@@ -221,7 +238,7 @@ def open_split(directory: str | Path, split: str, transform=None) -> FacialKeypo
             f"{directory}: holds neither {csv_name} nor .pts files for {split}; {remedy}python prepare.py download"
         )
     csv_file, images = paths
-    data = FacialKeypointsDataset(csv_file, images, transform, *labels_of(directory, csv_file))
+    data = FacialKeypointsDataset(csv_file, images, transform, *labels_of(directory, csv_file), scheme)
     if csv_file is None and images == directory:  # nothing but the folders' names keeps 300-W's test sets apart
         is_training = [not name.startswith(SETS_300W["full"]) for name in data.names]
         data = data.subset(np.flatnonzero(is_training), transform)
@@ -294,12 +311,15 @@ class Normalize:
 
 
 class ToTensor:
-    """NumPy to torch: images (H, W) → (1, H, W) and (H, W, 3) → (3, H, W), keypoints (68, 2) as they are."""
+    """NumPy to torch: images (H, W) → (1, H, W) and (H, W, 3) → (3, H, W), keypoints (68, 2) as they are. The scheme,
+    which no batch can hold, goes.
+    """
 
     def __call__(self, sample: dict) -> dict:
         image = sample["image"]
         image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         arrays = {**sample, "image": np.ascontiguousarray(image)}
+        arrays.pop("scheme", None)
         return {name: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for name, v in arrays.items()}
 
 
@@ -325,9 +345,10 @@ class RandomCropFace:
     degrees: standard deviation of the rotation at strength 1, truncated at twice that.
     scale: standard deviation of the logarithm of the scale at strength 1, truncated at twice that.
     shift: the largest shift in each direction at strength 1, as a fraction of the crop's side.
-    mirror: the probability of mirroring.
+    mirror: the probability of mirroring, where the scheme says how.
     background: the probability of a negative example. Half of them are a piece of background (`random_background`),
-        half are the face rotated by a further 90° to 270°, where keypoints aren't to be trusted.
+        half are the face rotated by a further 90° to 270°, where keypoints aren't to be trusted. Of what has no eyes
+        all are background, and of a single point, which has no extent, there are none.
 
     The sample gets `is_upright_face`, 1.0 or 0.0.
     """
@@ -338,10 +359,11 @@ class RandomCropFace:
 
     def __call__(self, sample: dict) -> dict:
         # Choose between an upright face, background and a face that lies or stands on its head.
-        is_upright_face, rotation = torch.rand(()).item() >= self.background, 0.0
+        scheme = sample.get("scheme", IBUG68)
+        is_upright_face, rotation = torch.rand(()).item() >= self.background or not scheme.has_extent, 0.0
         if not is_upright_face:
             coin, u = torch.rand(2).tolist()
-            if coin < 0.5:
+            if coin < 0.5 or not scheme.eyes:
                 box = random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
                 crop = cut_out(sample, geometry.crop_matrix(box, self.policy), self.policy)
                 return crop | {"is_upright_face": np.float32(0)}
@@ -356,7 +378,7 @@ class RandomCropFace:
             degrees=rotation + strength * self.degrees * turn,
             scale=float(np.exp(strength * self.scale * zoom)),
             shift=(strength * (2 * dx - 1) * self.shift, strength * (2 * dy - 1) * self.shift),
-            mirror=coin < self.mirror,
+            mirror=coin < self.mirror and scheme.mirror is not None,
         ) | {"is_upright_face": np.float32(is_upright_face)}
 
 
@@ -483,25 +505,29 @@ def crop_face(sample: dict, policy: CropPolicy, degrees: float = 0.0, mirror: bo
     A face that lies or stands on its head is levelled first, as in prediction. Mirroring renumbers the keypoints: the
     right eye becomes the left one.
     """
-    matrix = face_matrix(sample["keypoints"], policy, degrees, mirror, **change)
-    face = cut_out(sample, matrix, policy)
+    scheme = sample.get("scheme", IBUG68)
+    frame = face_frame(sample["keypoints"], sample["image"].shape, scheme)
+    face = cut_out(sample, face_matrix(frame, policy, degrees, mirror, **change), policy)
     per_point = [name for name in ("keypoints", "visibility") if name in face]
-    return face | {name: face[name][FLIP] for name in per_point} if mirror else face
+    return face | {name: face[name][scheme.mirror] for name in per_point} if mirror else face
 
 
-def face_matrix(points: np.ndarray, policy: CropPolicy, degrees=0.0, mirror=False, **change) -> np.ndarray:
-    """The 2×3 matrix from the image to the crop of a face with keypoints (68, 2) px, see `crop_face`."""
-    box, level = face_frame(points)
+def face_matrix(frame: tuple[np.ndarray, float], policy: CropPolicy, degrees=0.0, mirror=False, **change) -> np.ndarray:
+    """The 2×3 matrix from the image to the crop of a face with a `face_frame`, see `crop_face`."""
+    box, level = frame
     degrees += -level if mirror else level  # mirroring comes first
     return geometry.crop_matrix(box, policy, degrees=degrees, mirror=mirror, **change)
 
 
-def face_frame(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """The box (x0, y0, x1, y1) to cut out around keypoints (68, 2) px, and the rotation in degrees that levels them.
+def face_frame(points: np.ndarray, shape: Sequence[int], scheme: Scheme = IBUG68) -> tuple[np.ndarray, float]:
+    """The box (x0, y0, x1, y1) to cut out around keypoints (68, 2) px in an image of a shape (H, W, …), and the
+    rotation in degrees that levels them. Around a single point, which has no extent, it is the image.
 
     A face that is turned by no more than LYING keeps its roll: the rotation is 0.
     """
-    box, level = upright_frame(points)
+    if not scheme.has_extent:
+        return geometry.whole_box(*shape[:2]), 0.0
+    box, level = upright_frame(points, scheme)
     return (box, level) if abs(level) > LYING else (geometry.box_of(points), 0.0)
 
 

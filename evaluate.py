@@ -46,13 +46,21 @@ from data_load import FacialKeypointsDataset, open_split
 from datasets import image_cache
 from datasets.layout import FOLDS, SETS_300W, SPLITS, default_data, split_by_person
 from evaluation import metrics, tables
-from evaluation.predictions import background_scores, confidence_report, predict_all, read_predictions
+from evaluation.predictions import (
+    background_scores,
+    check_scheme,
+    confidence_report,
+    in_scheme,
+    predict_all,
+    read_predictions,
+)
 from face68.annotators import annotators_of, to_annotator
 from face68.files import InputError, atomic_path, sha256
 from face68.images import write_image
 from face68.landmarker import Landmarker
 from face68.network import FAMILY, FOR_PHOTOS, Predictions, concatenated
 from face68.program import log, parser, positive_int, whole_number
+from face68.schemes import INTER_OCULAR
 from plots import page
 from plots.errors import plot_report, ranked_sheet
 from plots.style import save_figure
@@ -115,7 +123,7 @@ def parse_arguments():
     )
     p.add_argument("--published-labels", action="store_true", help=f"{help_}is added to all predictions")
     help_ = "what errors are divided by, of the labels"
-    p.add_argument("--norm", choices=metrics.NORMS, default=metrics.INTER_OCULAR, help=help_)
+    p.add_argument("--norm", choices=metrics.NORMS, help=f"{help_} (default: {INTER_OCULAR}, or that of their scheme)")
     thresholds = {"nargs": "+", "default": [100 * threshold for threshold in metrics.THRESHOLDS]}
     help_ = "NME above which a face has failed (FR) and up to which AUC counts; the curve ends at the first"
     p.add_argument("--threshold", type=positive_float, **thresholds, metavar="PERCENT", help=help_)
@@ -177,6 +185,9 @@ def open_data(args) -> FacialKeypointsDataset:
         data = data.subset(rows, None)
     if not len(data):
         raise InputError(f"{args.data}: no labelled {args.split} face here; choose another split or fold")
+    args.norm = args.norm or data.scheme.norm
+    if args.norm not in (known := metrics.norms_of(data.scheme)):
+        raise InputError(f"--norm {args.norm}: the points of {data.scheme.name} have none; choose {' or '.join(known)}")
     return data
 
 
@@ -204,11 +215,13 @@ def predict(source: Named, data: FacialKeypointsDataset, args) -> Measurement:
         return Measurement(predictions)
     threads = max(1, (os.cpu_count() or 1) // devices.count())
     network, coarse_network = open_network(source.path, threads), open_coarse_network(source.path, threads)
-    landmarker = Landmarker(network, default_detector(args.detector), coarse_network=coarse_network)
+    check_scheme(network.scheme, data.scheme, source.path)
+    landmarker = Landmarker(network, default_detector(args.detector, network.scheme), coarse_network=coarse_network)
     rows = devices.shard(len(data))  # the images of this process
     part = predict_all(landmarker, data.subset(rows, data.transform), args.boxes, devices.is_first()) if rows else None
     predictions = to_annotator(concatenated(devices.gather(part)), network, data.labelled_by)
-    judges = predictions.errors is not None
+    predictions = in_scheme(predictions, network.scheme, data.scheme)
+    judges = predictions.errors is not None and data.scheme.has_extent
     backgrounds = devices.on_main(background_scores, landmarker, data) if judges else None
     return Measurement(predictions, landmarker, backgrounds)
 
@@ -220,18 +233,18 @@ def measure(measurement: Measurement, data: FacialKeypointsDataset, args) -> tup
     if boxes == "detector":
         boxes = f"detector ({landmarker.detect.name})"
     points, labels = (keypoints + data.label_shifts for keypoints in (predictions.keypoints, data.labelled))
-    normalisers = metrics.NORMS[args.norm](labels)
+    normalisers = metrics.normaliser(labels, args.norm, data.scheme)
     if without := int(np.isnan(normalisers).sum()):
         problem = f"{without} of {len(data)} faces have no {args.norm} distance, for points of it are hidden"
         raise InputError(f"--norm {args.norm}: {problem}; choose --norm box")
     thresholds = [threshold / 100 for threshold in args.threshold]
-    report = metrics.summary(points, labels, data.people, args.norm, thresholds)
+    report = metrics.summary(points, labels, data.people, args.norm, thresholds, data.scheme)
     fold = "" if args.val_fold is None else f", fold {args.val_fold} of {args.folds}"
     report |= {"data": f"{args.data}, {args.split}{fold}", "boxes": boxes, "labels": describe_labels(data, landmarker)}
     if backgrounds is not None:
-        measured = metrics.point_errors(points, labels, args.norm)
+        measured = metrics.point_errors(points, labels, args.norm, data.scheme)
         report |= confidence_report(predictions, backgrounds, measured, normalisers)
-    errors = np.nanmean(metrics.all_point_errors(points, labels, args.norm), axis=1)
+    errors = np.nanmean(metrics.all_point_errors(points, labels, args.norm, data.scheme), axis=1)
     return report | {"nme_by_face": dict(zip(data.names, errors.round(6).tolist(), strict=True))}, points
 
 
@@ -301,7 +314,7 @@ def write_results(
     (first, report), *rest = reports.items()
     print(tables.comparison_text(reports, pairs) if rest else tables.report_text(report))
     # Pictures, and their page
-    figures = plot_report(report, errors | earlier)
+    figures = plot_report(report, errors | earlier, data.scheme, data.labelled)
     for name, figure in figures.items():
         save_figure(figure, args.output_dir / name)
     labels = data.labelled + data.label_shifts

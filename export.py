@@ -29,6 +29,7 @@ from data_load import CropFace, FacialKeypointsDataset, SeededSamples, join, ope
 from datasets.browser import is_description, write_description
 from datasets.layout import FOLDS, default_data, split_by_person
 from evaluation import metrics
+from evaluation.predictions import check_scheme, in_scheme
 from face68.annotators import to_annotator
 from face68.detect import Detections, peaks
 from face68.files import InputError, atomic_path
@@ -78,6 +79,8 @@ def open_faces(
     if not (isinstance(fold, int) and isinstance(folds, int) and 0 <= fold < folds):
         raise InputError(f"{network.path}: doesn't say whom its training kept aside; give a .pt of train.py")
     faces = join([open_split(directory, "training") for directory in directories])
+    if isinstance(network, TorchNetwork):
+        check_scheme(network.scheme, faces.scheme, network.path)
     parts = [faces.subset(rows, None) for rows in split_by_person(faces.people, fold, folds)]
     if not all(map(len, parts)):
         raise InputError(f"{directories[0]}: too few people to keep fold {fold} of {folds} aside; give other --data")
@@ -114,9 +117,10 @@ def samples_of_faces(
 
     def error(network: OnnxNetwork) -> float:
         predicted = to_annotator(Predictions(network(crops).keypoints, None, None), network, annotators)
-        return float(metrics.nme(predicted.keypoints, points).mean())
+        predicted = in_scheme(predicted, network.scheme, kept_aside.scheme)
+        return float(metrics.nme(predicted.keypoints, points, scheme=kept_aside.scheme).mean())
 
-    return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, "NME (inter-ocular)", error)
+    return Samples("faces", crops_of(training, CALIBRATION, policy)[0], crops, f"NME ({kept_aside.scheme.norm})", error)
 
 
 def samples_of_mosaics(training: FacialKeypointsDataset, kept_aside: FacialKeypointsDataset) -> Samples:

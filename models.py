@@ -1,9 +1,10 @@
 """The networks: of keypoints in gray crops of faces, and one that finds faces in pictures. `create_model` builds them.
 
 A network of keypoints takes a batch (B, 1, S, S) of gray crops in [0, 1] and returns keypoints, (B, 68, 2) or (B, 136),
-or `Outputs`. To add a network, write its class and add it to `MODELS`; checkpoints store its name and options. Class
-attributes describe it: `input_size` is S (default 112), `predicts_errors` is True if it returns log errors and face
-logits, `finds_faces` is True for detectors.
+or `Outputs`; of other points, whose number its class takes as `points`, as many in place of 68. To add a network, write
+its class and add it to `MODELS`; checkpoints store its name and options. Class attributes describe it: `input_size` is
+S (default 112), `predicts_errors` is True if it returns log errors and face logits, `finds_faces` is True for a
+detector.
 """
 
 import inspect
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from face68.annotators import Annotator
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarks import FLIP, NUM_LANDMARKS, face_frames
+from face68.landmarks import IBUG68, NUM_LANDMARKS, face_frames
 from face68.network import CELL
+from face68.schemes import Scheme
 
 RARE = -5.0  # the initial logit of a detector's scores: few cells have a face's centre
 
@@ -40,18 +42,17 @@ class Outputs(NamedTuple):
     visible_logits: Tensor | None = None
 
 
-def as_outputs(returned: Outputs | Tensor) -> Outputs:
-    """`Outputs` from those, or from keypoints alone, (B, 136) or (B, 68, 2).
+def as_outputs(returned: Outputs | Tensor, points: int = NUM_LANDMARKS) -> Outputs:
+    """`Outputs` of so many points from those, or from keypoints alone, (B, 136) or (B, 68, 2).
 
     Raises:
         InputError: the network returned something else.
     """
-    if isinstance(returned, Outputs):
-        return returned
-    if isinstance(returned, Tensor) and returned.ndim > 1 and returned[0].numel() == 2 * NUM_LANDMARKS:
-        return Outputs(returned.reshape(-1, NUM_LANDMARKS, 2))
-    what = f"a tensor {tuple(returned.shape)}" if isinstance(returned, Tensor) else f"a {type(returned).__name__}"
-    raise InputError(f"--model: the network returns {what}; let it return Outputs or keypoints (B, {NUM_LANDMARKS}, 2)")
+    keypoints = returned.keypoints if isinstance(returned, Outputs) else returned
+    if isinstance(keypoints, Tensor) and keypoints.ndim > 1 and keypoints[0].numel() == 2 * points:
+        return returned if isinstance(returned, Outputs) else Outputs(returned.reshape(-1, points, 2))
+    what = f"a tensor {tuple(keypoints.shape)}" if isinstance(keypoints, Tensor) else f"a {type(returned).__name__}"
+    raise InputError(f"--model: the network returns {what}; let it return Outputs or keypoints (B, {points}, 2)")
 
 
 class DetectorOutputs(NamedTuple):
@@ -78,7 +79,7 @@ class Net(nn.Module):
 
     input_size = 224
 
-    def __init__(self):
+    def __init__(self, points=NUM_LANDMARKS):
         super().__init__()
         self.features = nn.Sequential(
             # Each block halves the map:           (B,   1, 224, 224)
@@ -93,7 +94,7 @@ class Net(nn.Module):
             nn.Linear(192 * 7 * 7, 256),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(256, 2 * NUM_LANDMARKS),  # (B, 136)
+            nn.Linear(256, 2 * points),  # (B, 136)
         )
 
     @staticmethod
@@ -187,19 +188,19 @@ class HeatmapNet(Pyramid):
     (B, 1, S, S) → keypoints (B, 68, 2), log errors (B, 68), face logits (B,), visible logits (B, 68), and in training
     heat maps (B, 68, S/4, S/4). S is a multiple of 8.
 
-    widths: see `Pyramid`.
+    widths: see `Pyramid`. points: their number, above 68.
     """
 
     input_size = 112
     predicts_errors = True
 
-    def __init__(self, widths=(16, 32, 88, 112, 160), visibility=False):
+    def __init__(self, widths=(16, 32, 88, 112, 160), visibility=False, points=NUM_LANDMARKS):
         super().__init__(1, widths)
-        self.heatmaps = nn.Sequential(nn.Conv2d(widths[2], 4 * NUM_LANDMARKS, 1), nn.PixelShuffle(2))
-        self.exponent = nn.Parameter(torch.ones(NUM_LANDMARKS))
-        self.log_factor = nn.Parameter(torch.zeros(NUM_LANDMARKS))
+        self.heatmaps = nn.Sequential(nn.Conv2d(widths[2], 4 * points, 1), nn.PixelShuffle(2))
+        self.exponent = nn.Parameter(torch.ones(points))
+        self.log_factor = nn.Parameter(torch.zeros(points))
         self.face = nn.Sequential(nn.Linear(widths[-1], 64), nn.ReLU(), nn.Linear(64, 1))
-        self.visibility = nn.Conv2d(widths[2], NUM_LANDMARKS, 1) if visibility else None
+        self.visibility = nn.Conv2d(widths[2], points, 1) if visibility else None
         self.register_buffer("calibration", torch.tensor([0.0, 1.0]))
 
     def forward(self, images: Tensor) -> Outputs:
@@ -304,8 +305,8 @@ def cell_centres(count: int, like: Tensor) -> Tensor:
 class Fast(HeatmapNet):
     """26 million multiply-adds a face."""
 
-    def __init__(self, widths=(8, 16, 44, 56, 80), visibility=False):
-        super().__init__(widths, visibility)
+    def __init__(self, widths=(8, 16, 44, 56, 80), visibility=False, points=NUM_LANDMARKS):
+        super().__init__(widths, visibility, points)
 
 
 class Base(HeatmapNet):
@@ -313,8 +314,8 @@ class Base(HeatmapNet):
 
     input_size = 128
 
-    def __init__(self, widths=(16, 32, 72, 104, 144), visibility=False):
-        super().__init__(widths, visibility)
+    def __init__(self, widths=(16, 32, 72, 104, 144), visibility=False, points=NUM_LANDMARKS):
+        super().__init__(widths, visibility, points)
 
 
 class Large(HeatmapNet):
@@ -322,24 +323,25 @@ class Large(HeatmapNet):
 
     input_size = 160
 
-    def __init__(self, widths=(24, 48, 124, 160, 224), visibility=False):
-        super().__init__(widths, visibility)
+    def __init__(self, widths=(24, 48, 124, 160, 224), visibility=False, points=NUM_LANDMARKS):
+        super().__init__(widths, visibility, points)
 
 
 # "heatmap" is the family's predecessor.
 MODELS = {"fast": Fast, "base": Base, "large": Large, "heatmap": HeatmapNet, "net": Net, "detector": DetectorNet}
 
 
-def create_model(name: str, annotators: Sequence[str] = (), **options) -> nn.Module:
+def create_model(name: str, annotators: Sequence[str] = (), scheme: Scheme = IBUG68, **options) -> nn.Module:
     """Build a network by its name in `MODELS`; `options` go to its constructor. Its `name` and `options` are kept for
     checkpoints. Its `annotators` learn how several annotators differ, given by name; of fewer than two they are None.
+    scheme: of its points.
 
     Raises:
         KeyError: there is no such network.
     """
     model = MODELS[name](**options)
     model.name, model.options = name, options
-    model.annotators = Annotators(annotators) if len(annotators) > 1 else None
+    model.annotators = Annotators(annotators, scheme) if len(annotators) > 1 else None
     return model
 
 
@@ -393,12 +395,12 @@ class PixelOutputs(nn.Module):
     (B, 68) that each point can be seen.
     """
 
-    def __init__(self, model: nn.Module, size: int):
+    def __init__(self, model: nn.Module, size: int, points: int = NUM_LANDMARKS):
         super().__init__()
-        self.model, self.size = model, size
+        self.model, self.size, self.points = model, size, points
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        outputs = as_outputs(self.model(crops.to(torch.float32) / 255))
+        outputs = as_outputs(self.model(crops.to(torch.float32) / 255), self.points)
         keypoints = outputs.keypoints * (self.size / 2) + (self.size - 1) / 2
         if outputs.log_errors is None:
             return (keypoints,)
@@ -437,24 +439,26 @@ class Annotators(nn.Module):
     """The offsets of each annotator's points from the reference's, learned together with a network; see
     face68/annotators.py.
 
-    They are mirror-symmetric, so that mirrored faces are valid training samples. An asymmetric difference is a shift of
-    the labels, see `datasets.layout.LabelShift`.
+    They are mirror-symmetric where the scheme says how, so that mirrored faces are valid training samples. An
+    asymmetric difference is a shift of the labels, see `datasets.layout.LabelShift`.
 
-    names: the annotators, at least two; the first is the reference.
+    names: the annotators, at least two; the first is the reference. scheme: of the points.
 
     `errors` (N, 2), factor and scatter of each annotator, are fitted by `training.keypoints.calibrate`.
     """
 
-    def __init__(self, names: Sequence[str]):
+    def __init__(self, names: Sequence[str], scheme: Scheme = IBUG68):
         super().__init__()
-        self.names = tuple(names)
-        self.others = nn.Parameter(torch.zeros(len(names) - 1, NUM_LANDMARKS, 2))
+        self.names, self.scheme = tuple(names), scheme
+        self.others = nn.Parameter(torch.zeros(len(names) - 1, len(scheme), 2))
         self.register_buffer("errors", torch.tensor([1.0, 0.0]).repeat(len(names), 1))
 
     def offsets(self) -> Tensor:
         """Each annotator's offsets, (N, 68, 2), see `face68.annotators.Annotator`."""
-        mirrored = self.others[:, FLIP] * self.others.new_tensor([-1.0, 1.0])
-        return torch.cat([torch.zeros_like(self.others[:1]), (self.others + mirrored) / 2])
+        offsets = self.others
+        if self.scheme.mirror is not None:
+            offsets = (offsets + offsets[:, self.scheme.mirror] * offsets.new_tensor([-1.0, 1.0])) / 2
+        return torch.cat([torch.zeros_like(self.others[:1]), offsets])
 
     def learned(self) -> dict[str, Annotator]:
         """The annotators by name."""
@@ -474,5 +478,7 @@ class Annotators(nn.Module):
 
     def _moves(self, points: Tensor, annotators: Tensor) -> Tensor:
         """The annotators' offsets (B, 68, 2), turned and scaled to the points (B, 68, 2)."""
-        axes, _, sides = (torch.from_numpy(v).to(points) for v in face_frames(points.detach().cpu().numpy()))
+        axes, _, sides = (
+            torch.from_numpy(v).to(points) for v in face_frames(points.detach().cpu().numpy(), self.scheme)
+        )
         return self.offsets()[annotators] @ axes * sides[:, None, None]

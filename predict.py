@@ -27,11 +27,11 @@ import numpy as np
 from cli.arguments import add_align, add_drawing, add_finding, add_measures, add_overwrite, open_align
 from cli.outputs import OUTPUTS, check_outputs, face_paths, log_new_folders, only_writer_of, picture_paths, sheet_paths
 from cli.results import Results, read_earlier
-from cli.weights import chosen_network, default_detector, network_label, open_landmarker
+from cli.weights import check_points, chosen_network, default_detector, network_label, open_landmarker
 from face68.detect import Given
 from face68.draw import draw_faces
 from face68.files import InputError, printable, sha256
-from face68.formats import FACES_CSV_COLUMNS, write_coco, write_faces_csv, write_imglab, write_json
+from face68.formats import faces_csv_columns, write_coco, write_faces_csv, write_imglab, write_json
 from face68.inputs import (
     STDIN,
     Inputs,
@@ -47,6 +47,7 @@ from face68.measures import NAMES, measured
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import Photo, find_faces, prefetch
 from face68.program import count_of_faces, log, parser, report_problems
+from face68.schemes import Scheme
 
 
 def parse_arguments():
@@ -108,7 +109,7 @@ def add_pictures(drawing: argparse._ActionsContainer) -> None:
     drawing.add_argument(
         "--numbers",
         action="store_true",
-        help="write each point's number, 0 to 67; the picture is enlarged to make room, up to 16 megapixels",
+        help="write each point's number; the picture is enlarged to make room, up to 16 megapixels",
     )
     add_drawing(drawing)
     drawing.add_argument("--show", action="store_true", help="open a window with each picture")
@@ -142,9 +143,9 @@ def open_drawing(args) -> Callable[..., np.ndarray]:
     return partial(draw_faces, **options)
 
 
-def options_of(network: Path, args) -> dict:
+def options_of(network: Path, scheme: Scheme, args) -> dict:
     """The options that decide on the faces, for `ImageResult.options`; files by their content."""
-    detector = default_detector(args.detector)
+    detector = default_detector(args.detector, scheme)
     options = {
         "checkpoint": sha256(network)[:12],
         "detector": sha256(detector)[:12] if Path(detector).suffix == ".onnx" else detector,
@@ -154,10 +155,10 @@ def options_of(network: Path, args) -> dict:
     return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
-def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
+def open_results(inputs: Inputs, single: bool, network: Path, scheme: Scheme, args) -> Results:
     """Choose the paths of all results and check them, before the first is written."""
     drawing = open_drawing(args)
-    options = options_of(network, args) if args.jsonl else None
+    options = options_of(network, scheme, args) if args.jsonl else None
     earlier = read_earlier(args.jsonl, options) if args.resume and args.jsonl.exists() else []
     done = {result.image for result in earlier}
     pictures = {} if args.no_pictures else picture_paths(inputs, args.output, single)
@@ -171,7 +172,7 @@ def open_results(inputs: Inputs, single: bool, network: Path, args) -> Results:
     photos = [source for source in inputs.sources if source != STDIN]
     check_outputs([*named, *of_photos], [network, *photos], args.overwrite)
     log_new_folders(named)
-    columns = (*FACES_CSV_COLUMNS, *(NAMES if args.measures else ()))
+    columns = (*faces_csv_columns(len(scheme)), *(NAMES if args.measures else ()))
     writers = {args.json: write_json, args.csv: partial(write_faces_csv, columns=columns), args.coco: write_coco}
     writers[args.imglab] = write_imglab
     return Results(
@@ -215,8 +216,9 @@ def predict(args) -> int:
     # Photos, paths of the results, network: all is checked before the work begins.
     inputs, single = open_inputs(args)
     network = chosen_network(args.checkpoint)
-    results = open_results(inputs, single, network, args)
     landmarker = open_landmarker(network, args, args.box, args.passes)
+    check_points(landmarker.scheme, args)
+    results = open_results(inputs, single, network, landmarker.scheme, args)
     log(f"network: {network_label(landmarker.network)}")
     done = {result.image for result in results.earlier}
     todo = [source for source in inputs.sources if source not in done]

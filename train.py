@@ -1,10 +1,11 @@
-"""Train a network that places 68 facial keypoints, or one that finds faces; keep the best.
+"""Train a network that places facial keypoints, or other points, or one that finds faces; keep the best.
 
     python train.py --epochs 30                          # on data/ where it is, else on the drawn sample
     python train.py --epochs 30 --model net              # the classic baseline
     python train.py --epochs 20 --recipe best            # Muon and the Wing loss: better in less time
     python train.py --epochs 20 --recipe best --init saved_models/pretrained.pt --data my_faces    # a few faces suffice
     python train.py --epochs 30 --data data --data my_faces    # two data sets at once
+    python train.py --epochs 30 --data my_points         # any other points than the 68, see docs/schemes.md
     python train.py --epochs 100 --model detector --batch-size 32    # a detector of faces in any roll
     python train.py --epochs 30 --resume                 # go on after an interruption
     torchrun --nproc-per-node=2 train.py --epochs 30     # train on two GPUs, or in two processes
@@ -35,8 +36,10 @@ from data_load import SeededSamples
 from datasets import image_cache
 from datasets.layout import FOLDS, SAMPLE_DIR, default_data
 from face68.files import InputError
+from face68.landmarks import IBUG68
 from face68.network import FAMILY
 from face68.program import parser, positive_int, whole_number
+from face68.schemes import Scheme
 from models import MODELS, create_model, finds_faces, read_option
 from training import devices
 from training.checkpoint import git_commit, load_checkpoint, start_from
@@ -203,13 +206,15 @@ def task_of(settings: Settings) -> Task:
     return DetectionTask(settings) if finds_faces(settings.model) else KeypointTask(settings)
 
 
-def create_untrained(settings: Settings, device: torch.device, annotators: Sequence[str] = (), **options) -> nn.Module:
+def create_untrained(
+    settings: Settings, device: torch.device, annotators: Sequence[str] = (), scheme: Scheme = IBUG68, **options
+) -> nn.Module:
     """The network before its first step: weights by --seed, and by --init for the layers that fit.
 
-    annotators, options: see `models.create_model`; those of --model-option are added.
+    annotators, scheme, options: see `models.create_model`; those of --model-option are added.
     """
     torch.manual_seed(settings.seed)
-    model = create_model(settings.model, annotators, **options | settings.model_option)
+    model = create_model(settings.model, annotators, scheme, **options | settings.model_option)
     if settings.init is not None:
         anew = start_from(model, load_checkpoint(file_of(settings.init, ".pt")), settings.init)
         print(f"weights: {settings.init}, {f'but these layers start anew: {anew}' if anew else 'all layers'}")
@@ -278,7 +283,7 @@ def main() -> int:
     devices.keep_freed_memory()
     device, task = devices.choose_device(settings.device), task_of(settings)
     train_data, val_data = task.load()
-    model = create_untrained(settings, device, task.annotators, **task.options)
+    model = create_untrained(settings, device, task.annotators, task.scheme, **task.options)
     training = Training(model, task, settings, train_data, device)
     parameters, precision = sum(p.numel() for p in model.parameters()), str(training.precision).removeprefix("torch.")
     print(f"network: {model.name}, {parameters:,} parameters, in {precision} on {device}; git commit {git_commit()}")
@@ -299,7 +304,7 @@ def main() -> int:
         # Calibrate, draw and export the best network
         if settings.init is not None:
             on_main(keep_start, training, val_data)
-        on_main(task.finish, folder / BEST, val_data, default_detector())
+        on_main(task.finish, folder / BEST, val_data, default_detector(scheme=task.scheme))
         on_main(draw_results, training, val_data)
         export_best(folder)
     print(f"best {task.measure} on unseen people: {training.best_error:.2%}; see {folder}/ for best.pt,")

@@ -38,22 +38,22 @@ from tqdm import tqdm
 
 from cli.arguments import add_align, add_drawing, add_finding, add_measures, add_overwrite, float_from_zero, open_align
 from cli.outputs import OUTPUTS, check_outputs, check_replaceable, is_ours, only_writer_of
-from cli.weights import chosen_network, network_label, open_landmarker
+from cli.weights import check_points, chosen_network, network_label, open_landmarker
 from face68.draw import draw_faces
 from face68.files import InputError
 from face68.formats import (
-    FACES_CSV_COLUMNS,
     FILM_CSV_COLUMNS,
     ImageResult,
     append_faces_csv,
     append_jsonl,
+    faces_csv_columns,
     write_faces_csv,
     write_jsonl,
 )
 from face68.frames import FilmReader, Frame, film_writer, is_marked_film, read_ahead
 from face68.images import write_image
 from face68.landmarks import Face
-from face68.measures import NAMES, Blinks, measure, measured
+from face68.measures import NAMES, Blinks, as_ibug68, measure, measured
 from face68.network import FOR_FILMS
 from face68.overlays import draw_overlays, load_overlay
 from face68.photos import prefetch
@@ -162,7 +162,8 @@ def count_blinks(seen: Iterable[Seen]) -> Iterator[Seen]:
         for face in faces:
             of_face, _ = blinks.get(face.identity) or (Blinks(), 0.0)
             blinks[face.identity] = of_face, frame.time
-            of_face.add(frame.time, measure(face.keypoints, face.visible).eye_openness)
+            of_68 = as_ibug68(face)
+            of_face.add(frame.time, measure(of_68.keypoints, of_68.visible).eye_openness)
             counted.append(replace(face, measures={"blinks": of_face.count}))
         yield frame, counted
 
@@ -190,9 +191,9 @@ def open_drawing(args) -> Callable[[Seen], DrawnFrame]:
 
 
 @contextlib.contextmanager
-def opened_results(reader: FilmReader, args) -> Iterator[Callable[[DrawnFrame], None]]:
+def opened_results(reader: FilmReader, points: int, args) -> Iterator[Callable[[DrawnFrame], None]]:
     """Open the outputs; yields the function that writes a frame to them."""
-    columns = (*FACES_CSV_COLUMNS, *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
+    columns = (*faces_csv_columns(points), *FILM_CSV_COLUMNS, *((*NAMES, "blinks") if args.measures else ()))
     align = open_align(args)
     with contextlib.ExitStack() as stack:
         write_frame, people = None, PeopleOverTime()
@@ -270,6 +271,7 @@ def run(args) -> int:
     check_outputs(outputs, [network, args.video], args.overwrite, lambda path: is_ours(path) or is_marked_film(path))
     reader = FilmReader(args.video, args.start, args.end, args.every)
     tracker = Tracker(open_landmarker(network, args), smooth=False, search_every=args.search_every)
+    check_points(tracker.landmarker.scheme, args)
     log(f"network: {network_label(tracker.landmarker.network)}")
     draw, window = open_drawing(args), Window() if args.show else None
 
@@ -285,7 +287,7 @@ def run(args) -> int:
 
     identities, count = set(), 0
     try:
-        with opened_results(reader, args) as write:
+        with opened_results(reader, len(tracker.landmarker.scheme), args) as write:
             for seen in tqdm(itertools.chain([first], drawn), total=reader.count, unit="frame", disable=None):
                 with launch.uninterrupted():  # the files and the last line shall agree
                     write(seen)

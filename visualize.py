@@ -25,9 +25,10 @@ from face68.files import InputError
 from face68.images import read_image, write_image
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
-from face68.landmarks import NUM_LANDMARKS, REGIONS
+from face68.landmarks import IBUG68
 from face68.network import FAMILY
 from face68.program import parser, positive_int
+from face68.schemes import Scheme
 from plots import networks
 from plots.curves import plot_histories
 from plots.data import audit_picture
@@ -50,9 +51,11 @@ def sample_sheet(dataset, count: int, seed: int, network: Path | None = None) ->
 
         predicted = predict_all(Landmarker(open_network(network)), data, "truth").keypoints
         return error_sheet(data, range(len(data)), predicted, data.keypoints, f"{network.name} on {len(data)} faces")
-    boxes = [geometry.box_of(points) for points in data.keypoints]
-    tiles = [face_tile(data.image(i), data.keypoints[i], box=box) for i, box in enumerate(boxes)]
-    title = f"{len(data)} of {len(dataset)} faces with their labels: jaw, brows, nose, eyes, mouth in a colour each"
+    boxes = [geometry.box_of(points) if data.scheme.has_extent else None for points in data.keypoints]
+    shown = zip(map(data.image, range(len(data))), data.keypoints, boxes, strict=True)
+    tiles = [face_tile(image, points, box=box, scheme=data.scheme) for image, points, box in shown]
+    regions = ", ".join(data.scheme.regions)
+    title = f"{len(data)} of {len(dataset)} faces with their labels: {regions} in a colour each"
     return contact_sheet(tiles, captions=[Path(name).stem for name in data.names], title=title)
 
 
@@ -102,7 +105,8 @@ def transform_sheet(dataset, seed: int, face: int | None = None) -> np.ndarray:
     }
     sheets = []
     for title, shown in sections.items():
-        tiles, captions = [face_tile(one["image"], one["keypoints"]) for _, one in shown], [name for name, _ in shown]
+        tiles = [face_tile(one["image"], one["keypoints"], scheme=dataset.scheme) for _, one in shown]
+        captions = [name for name, _ in shown]
         sheets.append(contact_sheet(tiles, len(tiles), 192, captions if any(captions) else None, title))
     title = "Mosaics, of which a detector learns: in white the faces that it is to find, thick at the forehead"
     sheets.append(contact_sheet(mosaic_tiles(dataset, 5), 5, 192, title=title))
@@ -156,7 +160,12 @@ def extremes(transform, sample: dict) -> list[tuple[str, dict]]:
         "no upright face: on its side": {"degrees": 90},
         "upside down": {"degrees": 180},
     }
+    scheme = sample.get("scheme", IBUG68)
+    if scheme.mirror is None:
+        ends = {name: change for name, change in ends.items() if not change.get("mirror")}
     shown = [(name, data_load.crop_face(sample, transform.policy, **change)) for name, change in ends.items()]
+    if not scheme.has_extent:
+        return shown
     box = data_load.random_background(geometry.box_of(sample["keypoints"]), *sample["image"].shape[:2])
     background = data_load.cut_out(sample, geometry.crop_matrix(box, transform.policy), transform.policy)
     return [*shown, ("background", background)]
@@ -177,19 +186,23 @@ def mosaic_tiles(dataset, count: int) -> list[np.ndarray]:
     return tiles
 
 
-def points_of(text: str) -> list[int]:
-    """An option's value: numbers of points, 0 to 67, ranges and regions with commas between them."""
-    points = []
+def points_of(text: str, scheme: Scheme = IBUG68) -> list[int]:
+    """The points that --points names: their numbers, ranges and regions with commas between them.
+
+    Raises:
+        InputError: the scheme has no such point.
+    """
+    points, count = [], len(scheme)
     for part in text.split(","):
         first, dash, last = part.partition("-")
         numbers = (first, last if dash else first)
-        if part in REGIONS:
-            points += REGIONS[part]
-        elif {*numbers} <= {*map(str, range(NUM_LANDMARKS))} and int(numbers[0]) <= int(numbers[1]):
+        if part in scheme.regions:
+            points += scheme.regions[part]
+        elif {*numbers} <= {*map(str, range(count))} and int(numbers[0]) <= int(numbers[1]):
             points += range(int(numbers[0]), int(numbers[1]) + 1)
         else:
-            known = ", ".join(REGIONS)
-            raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {NUM_LANDMARKS - 1}, as 8,30-35, or of {known}")
+            known = f"0 to {count - 1}, as 8,30-35, or of {', '.join(scheme.regions)}"
+            raise InputError(f"--points {text}: is not {known}")
     return list(dict.fromkeys(points))
 
 
@@ -264,14 +277,16 @@ def heatmaps(network, args, name: str):
 
     crop = input_of(network, args)
     heat = inspection.needed_heat_maps(network, crop)
-    return networks.plot_heat_maps(crop, heat, network(crop[None]), args.points, name)
+    points = points_of(args.points or default_points(network.scheme), network.scheme)
+    return networks.plot_heat_maps(crop, heat, network(crop[None]), points, name, network.scheme)
 
 
 def occlusion(network, args, name: str):
     from training import inspection
 
     crop = input_of(network, args)
-    return networks.plot_occlusion(crop, inspection.occlude(network, crop), args.points, name)
+    points = points_of(args.points or list(network.scheme.regions)[-1], network.scheme)
+    return networks.plot_occlusion(crop, inspection.occlude(network, crop), points, name)
 
 
 def annotators(network, args, name: str):
@@ -279,7 +294,7 @@ def annotators(network, args, name: str):
 
     crop = input_of(network, args)
     points, (own, *_), others = inspection.other_annotators(network, crop)
-    return networks.plot_annotators(crop, points, others, own, name)
+    return networks.plot_annotators(crop, points, others, own, name, network.scheme)
 
 
 SEEING = {  # a network's work on a photo: what the command shows, and what makes a matplotlib Figure of it
@@ -298,7 +313,14 @@ COMMANDS = {
     "history": ("the curves of several trainings over each other", history),
     **{name: (help_, look) for name, (help_, _) in SEEING.items()},
 }
-POINTS = {"heatmaps": "3,8,21,30,36,48,57", "occlusion": "mouth"}  # the default of --points
+POINTS = {"heatmaps": "some of all", "occlusion": "the last region, of faces the mouth"}  # the default of --points
+
+
+def default_points(scheme: Scheme) -> str:
+    """Some points of all regions whose heat maps are worth a look."""
+    if scheme == IBUG68:
+        return "3,8,21,30,36,48,57"
+    return ",".join(map(str, np.unique(np.linspace(0, len(scheme) - 1, 7).astype(int))))
 
 
 # --- The command line -----------------------------------------------------------------------------------------
@@ -332,8 +354,8 @@ def add_options(command: argparse.ArgumentParser, name: str) -> None:
         help_ = "its name; any other lists them (default: the last that still has a quarter of the picture's width)"
         command.add_argument("--layer", help=help_)
     if name in POINTS:
-        help_ = "numbers, ranges, and regions (" + ", ".join(REGIONS) + "), as 8,30-35,eyes"
-        command.add_argument("--points", type=points_of, default=POINTS[name], help=help_)
+        help_ = f"numbers, ranges, and regions, as 8,30-35,eyes (default: {POINTS[name]})"
+        command.add_argument("--points", help=help_)
 
 
 def main() -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from face68.detect import Given, open_detector
 from face68.files import InputError, sha256
 from face68.landmarker import PASSES, Landmarker
+from face68.landmarks import IBUG68
+from face68.measures import check_maps
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, coarse_network_of, shipped_network
+from face68.schemes import Scheme
 
 DRAWN = ("data", "sample")  # folders of the drawn faces in any checkout
 SAVED_MODELS = Path(__file__).resolve().parent.parent / "saved_models"
@@ -29,9 +32,11 @@ def default_checkpoint() -> Path:
     return BEST if BEST.is_file() else SAVED_MODELS / "pretrained.pt"
 
 
-def default_detector(name: str = "auto") -> str | Path:
-    """The detector that an option names, for `detect.open_detector`: "auto" is the user's own if there is one."""
-    return OWN_DETECTOR if name == "auto" and OWN_DETECTOR.is_file() else name
+def default_detector(name: str = "auto", scheme: Scheme = IBUG68) -> str | Path:
+    """The detector that an option names, for `detect.open_detector`: for a scheme with eyes, "auto" is the user's own
+    if there is one.
+    """
+    return OWN_DETECTOR if name == "auto" and scheme.eyes and OWN_DETECTOR.is_file() else name
 
 
 def _was_made_from(checkpoint: Path, exported: Path) -> bool:
@@ -106,13 +111,24 @@ def open_coarse_network(path: str | Path, threads: int = 1, provider: str = "cpu
     return None if coarse_network is None else open_network(coarse_network, threads, provider=provider)
 
 
+def check_points(scheme: Scheme, args) -> None:
+    """See that a network's points are of use for the options of a command.
+
+    Raises:
+        InputError: one of them needs iBUG's 68.
+    """
+    for option in ("measures", "overlay", "align"):
+        if getattr(args, option, None):
+            check_maps(scheme, f"--{option}")
+
+
 def open_landmarker(network: Path, args, boxes: Sequence | None = None, passes: int = PASSES) -> Landmarker:
     """The landmarker of a command, by the options of `arguments.add_finding`; `boxes` take the detector's place."""
-    detector = default_detector(args.detector)
-    detector = Given(boxes) if boxes else open_detector(detector, args.min_face, args.provider)
+    opened = open_network(network, args.threads, provider=args.provider)
+    name = default_detector(args.detector, opened.scheme)
     return Landmarker(
-        open_network(network, args.threads, provider=args.provider),
-        detector,
+        opened,
+        Given(boxes) if boxes else open_detector(name, args.min_face, args.provider, opened.scheme),
         args.min_face_score,
         passes,
         args.largest,

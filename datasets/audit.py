@@ -22,8 +22,9 @@ from datasets.layout import SPLITS, find_split, person_of, public_layout
 from face68.files import InputError, files_below, printable
 from face68.geometry import to_gray
 from face68.images import IMAGE_SUFFIXES, read_image
-from face68.landmarks import inter_ocular
+from face68.landmarks import IBUG68, find_scheme, unit_length
 from face68.measures import filled, measure
+from face68.schemes import INTER_OCULAR, Scheme
 
 HANDFUL = 5  # names printed for each kind of problem
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
@@ -67,6 +68,7 @@ class Split:
     rows: list[str]  # the names of the labelled images
     keypoints: np.ndarray  # (len(rows), 68, 2) px, NaN for points without a position
     problem: str | None  # why no labels could be read, e.g. a cell without a number
+    scheme: Scheme = IBUG68  # of the points, which may be others than 68
 
     @property
     def unlabelled(self) -> list[str]:
@@ -103,14 +105,19 @@ class Split:
 
     @property
     def eye_distances(self) -> np.ndarray:
-        """(len(rows),) px between the outer corners of the eyes."""
-        return inter_ocular(self.keypoints)
+        """(len(rows),) px between the outer corners of the eyes, or the length that divides errors of other points."""
+        return unit_length(self.keypoints, self.scheme)
 
     @cached_property
     def poses(self) -> np.ndarray:
-        """(len(rows), 3) yaw, pitch and roll in degrees, see face68/measures.py."""
-        known = ~np.isnan(self.keypoints).any(axis=2)
-        complete = [filled(points, mask) for points, mask in zip(self.keypoints, known, strict=True)]
+        """(len(rows), 3) yaw, pitch and roll in degrees, see face68/measures.py. NaN of a scheme that doesn't map to
+        iBUG's 68.
+        """
+        if self.scheme.ibug68 is None:
+            return np.full((len(self.rows), 3), math.nan)
+        keypoints = self.keypoints[:, self.scheme.ibug68]
+        known = ~np.isnan(keypoints).any(axis=2)
+        complete = [filled(points, mask) for points, mask in zip(keypoints, known, strict=True)]
         return np.array([measure(points)[:3] for points in complete]).reshape(-1, 3)
 
     @cached_property
@@ -240,11 +247,16 @@ def _print_counts(splits: list[Split]) -> None:
         print(_line(label, [count(split) for split in splits]))
 
 
+def distance_name(scheme: Scheme) -> str:
+    return "outer-eye distance" if scheme.norm == INTER_OCULAR else f"{scheme.norm} length"
+
+
 def _print_quantiles(splits: list[Split]) -> None:
     print(_line("px", QUANTILES))
     for split in splits:
         width, height = split.sizes.T
-        for label, values in {"width": width, "height": height, "outer-eye distance": split.eye_distances}.items():
+        sizes = {"width": width, "height": height, distance_name(split.scheme): split.eye_distances}
+        for label, values in sizes.items():
             values = values[np.isfinite(values)]  # NaN where an eye is hidden
             if len(values):
                 quantiles = np.quantile(values, list(QUANTILES.values()))
@@ -257,7 +269,7 @@ def _print_faults(split: Split) -> None:
             f"{split.name}: labels lie on a grid of {np.median(grid.cells):.1%} of the eye distance (median of "
             f"{len(grid.cells)} faces) with a slant of {grid.slant:+.4f} px down per px to the right;"
         )
-        print(f"  a network that is always right has an NME (inter-ocular) of {grid.floor:.2%} against them")
+        print(f"  a network that is always right has an NME ({split.scheme.norm}) of {grid.floor:.2%} against them")
     _print_names(f"{split.name}: unreadable images", split.unreadable)
     _print_names(f"{split.name}: rows without their image", split.without_image)
     outside = [f"{name} ({count})" for name, count in split.points_outside.items()]
@@ -267,16 +279,17 @@ def _print_faults(split: Split) -> None:
 
 def _inspect_split(directory: Path, name: str) -> Split:
     csv, folder = find_split(directory, name) or (None, directory / name)
-    rows, keypoints, problem = [], np.empty((0, 68, 2), np.float32), None
+    rows, keypoints, problem, scheme = [], np.empty((0, len(IBUG68), 2), np.float32), None, IBUG68
     try:
-        rows, keypoints, _ = read_csv(csv) if csv else read_pts_folder(folder)
+        scheme = find_scheme(directory)
+        rows, keypoints, _, scheme = read_csv(csv, scheme) if csv else read_pts_folder(folder, scheme)
     except InputError as error:
         problem = str(error)
     files = _image_names(folder, rows)
     with ThreadPoolExecutor() as pool:
         images = pool.map(partial(_inspect_image, folder), files)
         images = list(tqdm(images, total=len(files), desc=f"{name} images", unit="image", disable=None))
-    return Split(name, dict(zip(files, images, strict=True)), rows, keypoints, problem)
+    return Split(name, dict(zip(files, images, strict=True)), rows, keypoints, problem, scheme or IBUG68)
 
 
 def _image_names(folder: Path, rows: Iterable[str]) -> list[str]:

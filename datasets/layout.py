@@ -11,7 +11,8 @@ import numpy as np
 
 from face68.annotators import IBUG, PUBLIC
 from face68.files import InputError, files_below, sha256
-from face68.landmarks import inter_ocular
+from face68.landmarks import IBUG68, unit_length
+from face68.schemes import Scheme
 
 DATA_DIR = Path(__file__).resolve().parent.parent / "data"
 SAMPLE_DIR = DATA_DIR / "sample"
@@ -26,7 +27,7 @@ SETS_300W["full"] = SETS_300W["common"] + SETS_300W["challenging"]
 class LabelShift(NamedTuple):
     """The offset of all labels of a data set from the faces, to the right and down; all parts add up.
 
-    x, y: fractions of the distance between the outer eye corners.
+    x, y: fractions of the length that divides errors, of faces the distance between the outer eye corners.
     x_pixels, y_pixels: pixels of the image.
     slant: further pixels down for each pixel to the right of the face's middle.
     """
@@ -37,9 +38,9 @@ class LabelShift(NamedTuple):
     y_pixels: float = 0.0
     slant: float = 0.0
 
-    def of(self, keypoints: np.ndarray) -> np.ndarray:
-        """The shift of each point, (N, 68, 2) float32 px, from keypoints (N, 68, 2) px."""
-        eyes = inter_ocular(keypoints)[:, None, None]
+    def of(self, keypoints: np.ndarray, scheme: Scheme = IBUG68) -> np.ndarray:
+        """The shift of each point, (N, 68, 2) float32 px, from keypoints (N, 68, 2) px, or as many as a scheme has."""
+        eyes = unit_length(keypoints, scheme)[:, None, None]
         shifts = np.tile(eyes * [self.x, self.y] + [self.x_pixels, self.y_pixels], (keypoints.shape[1], 1))
         x = keypoints[..., 0]
         shifts[..., 1] += self.slant * (x - x.mean(axis=1, keepdims=True))

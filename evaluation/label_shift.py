@@ -35,7 +35,7 @@ from face68.draw import contact_sheet, face_tile
 from face68.files import InputError
 from face68.images import write_image
 from face68.landmarker import Landmarker
-from face68.landmarks import FLIP, NUM_LANDMARKS, REGIONS, inter_ocular
+from face68.landmarks import FLIP, IBUG68, NUM_LANDMARKS, REGIONS, inter_ocular
 
 TURNS = (8, 12, 16)  # degrees
 PICTURED = 6  # faces
@@ -52,6 +52,10 @@ def measure(directory: Path, network, picture: Path) -> None:
     """
     landmarker, arguments = Landmarker(network), network.checkpoint["arguments"]
     data = open_split(directory, "training").preload()
+    if data.scheme != IBUG68 or network.scheme is not IBUG68:
+        raise InputError(
+            f"{directory}: label shifts are measured of iBUG's 68 points alone; give such a set and network"
+        )
     fold, folds = arguments["val_fold"], arguments.get("folds", FOLDS)
     _, unseen = split_by_person(data.people, fold, folds)
     if not unseen:

@@ -1,8 +1,8 @@
 """How good keypoints are: NME, failure rate, AUC and the cumulative error curve. NumPy only.
 
-Every error is a fraction (0.05 is 5%) of a distance in the labels, its normaliser, see `NORMS`. The default is the
-distance between the outer eye corners (points 36 and 45), called inter-ocular (Sagonas et al., "300 Faces in-the-Wild
-Challenge", 2013/2016).
+Every error is a fraction (0.05 is 5%) of a distance in the labels, its normaliser, see `NORMS`. The default is that of
+the points' scheme, of iBUG's 68 the distance between the outer eye corners (points 36 and 45), called inter-ocular
+(Sagonas et al., "300 Faces in-the-Wild Challenge", 2013/2016).
 """
 
 import itertools
@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.landmarks import LEFT_EYE, REGIONS, RIGHT_EYE, Face, inter_ocular
+from face68.landmarks import IBUG68, Face, inter_pupil, unit_length
 from face68.measures import filled, measure
+from face68.schemes import DIAGONAL, INTER_OCULAR, INTER_PUPIL, PAIR, PIXELS, Scheme
 
 FAILURE = 0.08  # a face whose NME is above this counts as failed, and the AUC ends here
 THRESHOLDS = (FAILURE, 0.1)  # those that the field reports
@@ -22,15 +23,6 @@ YAWS, ROLLS = (-45, -30, -15, 15, 30, 45), (-20, -7, 7, 20)  # degrees at which 
 
 
 # --- What errors are divided by -------------------------------------------------------------------------------
-
-
-def inter_pupil(keypoints: np.ndarray) -> np.ndarray:
-    """Distance between the middles of the eyes, each the mean of its six points: (..., 68, 2) → (...).
-
-    The middles stand for the pupils, which have no point (Ren et al., "Face alignment at 3000 FPS", 2014).
-    """
-    right, left = (keypoints[..., eye, :].mean(axis=-2) for eye in (RIGHT_EYE, LEFT_EYE))
-    return np.linalg.norm(right - left, axis=-1)
 
 
 def box_side(keypoints: np.ndarray) -> np.ndarray:
@@ -48,27 +40,49 @@ def _extent(keypoints: np.ndarray) -> np.ndarray:
     return np.nanmax(keypoints, axis=-2) - np.nanmin(keypoints, axis=-2)
 
 
-INTER_OCULAR = "inter-ocular"
-NORMS = {INTER_OCULAR: inter_ocular, "inter-pupil": inter_pupil, "box": box_side, "diagonal": box_diagonal}
+BOX = "box"
+NORMS = {INTER_OCULAR: unit_length, INTER_PUPIL: inter_pupil, BOX: box_side, DIAGONAL: box_diagonal}
 MEANINGS = {
     INTER_OCULAR: "the distance of the outer eye corners (points 36 and 45)",
-    "inter-pupil": "the distance of the eyes’ middles (means of points 36 to 41 and 42 to 47)",
-    "box": "the root of the area of the labels’ box",
-    "diagonal": "the diagonal of the labels’ box",
+    INTER_PUPIL: "the distance of the eyes’ middles (means of points 36 to 41 and 42 to 47)",
+    BOX: "the root of the area of the labels’ box",
+    DIAGONAL: "the diagonal of the labels’ box",
 }
+
+
+def norms_of(scheme: Scheme) -> list[str]:
+    """The names of the lengths that can divide the errors of a scheme's points: of its own first, then of `NORMS`."""
+    eyes = [INTER_PUPIL] if scheme.eyes else []
+    return list(dict.fromkeys([scheme.norm, *eyes, *([BOX, DIAGONAL] if scheme.has_extent else [])]))
+
+
+def normaliser(truth: np.ndarray, norm: str | None = None, scheme: Scheme = IBUG68) -> np.ndarray:
+    """The length of `norms_of` the scheme, in the truth's unit, (N, 68, 2) → (N,); None: the scheme's own."""
+    if norm is None or norm == scheme.norm:
+        return unit_length(truth, scheme)
+    return inter_pupil(truth, scheme) if norm == INTER_PUPIL else NORMS[norm](truth)
+
+
+def meaning(norm: str, scheme: Scheme) -> str:
+    """What a norm is, in words."""
+    if scheme == IBUG68:
+        return MEANINGS[norm]
+    points = " and ".join(scheme.points[i] for i in scheme.normaliser or ())
+    own = {INTER_OCULAR: f"the distance of {points}", PAIR: f"the distance of {points}", PIXELS: "100 px"}
+    return own.get(norm, MEANINGS.get(norm, "")).partition(" (")[0]
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------
 
 
-def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
-    """Distance of each point from the truth, divided by a distance in the truth: (N, 68, 2) ×2 → (N, 68)."""
-    return np.linalg.norm(predicted - truth, axis=-1) / NORMS[norm](truth)[..., None]
+def point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str | None = None, scheme=IBUG68) -> np.ndarray:
+    """Distance of each point from the truth, divided by its `normaliser`: (N, 68, 2) ×2 → (N, 68)."""
+    return np.linalg.norm(predicted - truth, axis=-1) / normaliser(truth, norm, scheme)[..., None]
 
 
-def nme(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
+def nme(predicted: np.ndarray, truth: np.ndarray, norm: str | None = None, scheme: Scheme = IBUG68) -> np.ndarray:
     """Normalised mean error of each face: (N, 68, 2) ×2 → (N,). Points whose truth is NaN don't count."""
-    errors = point_errors(predicted, truth, norm)
+    errors = point_errors(predicted, truth, norm, scheme)
     return mean_of_known(errors, ~np.isnan(truth).any(axis=-1))
 
 
@@ -77,13 +91,13 @@ def mean_of_known(errors: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     return np.where(is_known, errors, 0).sum(axis=-1) / is_known.sum(axis=-1)
 
 
-def all_point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str = INTER_OCULAR) -> np.ndarray:
+def all_point_errors(predicted: np.ndarray, truth: np.ndarray, norm: str | None = None, scheme=IBUG68) -> np.ndarray:
     """`point_errors` of all faces: in those that were missed, whose points are NaN, each is off by MISSED, of the
-    normaliser where the distance of the eyes isn't known. NaN where the truth is.
+    normaliser where the scheme's own isn't known. NaN where the truth is.
     """
-    errors, is_known = point_errors(predicted, truth, norm), ~np.isnan(truth).any(axis=-1)
-    eyes, normaliser = inter_ocular(truth), NORMS[norm](truth)
-    missed = MISSED * np.where(np.isnan(eyes), 1.0, eyes / normaliser)
+    errors, is_known = point_errors(predicted, truth, norm, scheme), ~np.isnan(truth).any(axis=-1)
+    eyes, divisor = unit_length(truth, scheme), normaliser(truth, norm, scheme)
+    missed = MISSED * np.where(np.isnan(eyes), 1.0, eyes / divisor)
     return np.where(np.isnan(errors) & is_known, missed[..., None], errors)
 
 
@@ -106,11 +120,11 @@ def auc(errors: np.ndarray, threshold: float = FAILURE) -> float:
     return float(np.clip(threshold - np.asarray(errors, dtype=np.float64), 0, None).mean() / threshold)
 
 
-def region_errors(errors: np.ndarray) -> dict[str, np.ndarray]:
+def region_errors(errors: np.ndarray, scheme: Scheme = IBUG68) -> dict[str, np.ndarray]:
     """Each face's mean error of the points of each region, (N,), of `point_errors`, (N, 68); NaN: all are hidden."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of those
-        return {name: np.nanmean(errors[:, list(points)], axis=1) for name, points in REGIONS.items()}
+        return {name: np.nanmean(errors[:, list(points)], axis=1) for name, points in scheme.regions.items()}
 
 
 def bootstrap(
@@ -175,17 +189,21 @@ def errors_by(values: np.ndarray, cuts: Sequence[float], errors: np.ndarray, peo
     return groups
 
 
-def errors_by_look(truth: np.ndarray, errors: np.ndarray, people) -> dict[str, list[dict]]:
+def errors_by_look(truth: np.ndarray, errors: np.ndarray, people, scheme=IBUG68) -> dict[str, list[dict]]:
     """`errors_by` "size", "yaw" and "roll" of faces with labels (N, 68, 2) px and errors (N,).
 
-    The size is the inter-ocular distance in px, cut at its quartiles; yaw and roll are degrees, see face68/measures.py.
+    The size is the scheme's `unit_length` in px, cut at its quartiles; yaw and roll are degrees, see
+    face68/measures.py, of a scheme that maps to iBUG's 68 points.
     """
-    known = ~np.isnan(truth).any(axis=2)
-    poses = [measure(filled(*of_face)) for of_face in zip(truth, known, strict=True)]
-    eyes = inter_ocular(truth)
+    eyes = unit_length(truth, scheme)
     quartiles = sorted({round(float(value)) for value in np.nanquantile(eyes, [0.25, 0.5, 0.75])})
-    yaw, roll = (np.array([getattr(pose, name) for pose in poses]) for name in ("yaw", "roll"))
-    looks = {"size": (eyes, quartiles), "yaw": (yaw, YAWS), "roll": (roll, ROLLS)}
+    looks = {"size": (eyes, quartiles)}
+    if scheme.ibug68 is not None:
+        truth = truth[:, scheme.ibug68]
+        known = ~np.isnan(truth).any(axis=2)
+        poses = [measure(filled(*of_face)) for of_face in zip(truth, known, strict=True)]
+        yaw, roll = (np.array([getattr(pose, name) for pose in poses]) for name in ("yaw", "roll"))
+        looks |= {"yaw": (yaw, YAWS), "roll": (roll, ROLLS)}
     return {name: errors_by(values, cuts, errors, people) for name, (values, cuts) in looks.items()}
 
 
@@ -213,8 +231,8 @@ def fit_scatter(expected: np.ndarray, measured: np.ndarray, bins: int = 20) -> t
     expected, measured: of any one shape, in one unit, which is the scatter's too.
     """
     table = calibration_table(expected, measured, bins) ** 2
-    terms = np.column_stack([table[:, 0], np.ones(bins)]) / table[:, 1:]
-    best = np.linalg.lstsq(terms, np.ones(bins), rcond=None)[0]
+    terms = np.column_stack([table[:, 0], np.ones(len(table))]) / table[:, 1:]
+    best = np.linalg.lstsq(terms, np.ones(len(table)), rcond=None)[0]
     if best.min() < 0:  # then one of the two alone is better
         alone = terms.sum(axis=0) / (terms**2).sum(axis=0)
         lost = ((alone * terms - 1) ** 2).sum(axis=0)
@@ -224,7 +242,10 @@ def fit_scatter(expected: np.ndarray, measured: np.ndarray, bins: int = 20) -> t
 
 
 def calibration_table(expected: np.ndarray, measured: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Points sorted by their expected error and cut into `bins` equal parts: each part's means, (bins, 2)."""
+    """Points sorted by their expected error and cut into `bins` equal parts, or as many as there are points: each
+    part's means, (bins, 2).
+    """
+    bins = min(bins, np.size(expected))
     order = np.argsort(expected, axis=None)
     parts = [np.array_split(np.ravel(values)[order], bins) for values in (expected, measured)]
     return np.array([[part.mean() for part in column] for column in parts], dtype=np.float64).T
@@ -273,23 +294,25 @@ def fit_logistic(logits: np.ndarray, is_true: np.ndarray, steps: int = 20) -> tu
     return float(line[0]), float(line[1])
 
 
-def summary(predicted: np.ndarray, truth: np.ndarray, people, norm: str = INTER_OCULAR, thresholds=THRESHOLDS) -> dict:
+def summary(predicted: np.ndarray, truth: np.ndarray, people, norm=None, thresholds=THRESHOLDS, scheme=IBUG68) -> dict:
     """All that evaluate.py reports for predictions (N, 68, 2), NaN where a face was missed, see `all_point_errors`.
 
     truth: (N, 68, 2), NaN for hidden points, which don't count; people: whose face each one is, (N,); norm: one of
-    NORMS, which divides every error, and which each face has.
+    `norms_of` the scheme, which divides every error, and which each face has.
     """
-    by_point = all_point_errors(predicted, truth, norm)  # (N, 68)
+    by_point = all_point_errors(predicted, truth, norm, scheme)  # (N, 68)
     errors, people = np.nanmean(by_point, axis=1), np.asarray(people)
     regions = {}
-    for name, values in region_errors(by_point).items():
+    for name, values in region_errors(by_point, scheme).items():
         rows = np.isfinite(values)
         regions[name] = values[rows], people[rows]
     figures = {
         "faces": len(errors),
         "people": len(set(people)),
         "missed": int(np.isnan(predicted).any(axis=(1, 2)).sum()),
-        "normaliser": norm,
+        "normaliser": norm or scheme.norm,
+        "normaliser_meaning": meaning(norm or scheme.norm, scheme),
+        "scheme_normaliser": scheme.norm,
         "nme": float(errors.mean()),
         "nme_95_interval_over_people": bootstrap_interval(errors, people),
         "nme_median": float(np.median(errors)),
@@ -308,7 +331,7 @@ def summary(predicted: np.ndarray, truth: np.ndarray, people, norm: str = INTER_
         "nme_by_region": {name: float(values.mean()) for name, (values, _) in regions.items()},
         "nme_by_region_95_intervals": {name: bootstrap_interval(*region) for name, region in regions.items()},
         "nme_by_point": np.nanmean(by_point, axis=0).tolist(),
-        "nme_by_look": errors_by_look(truth, errors, people),
+        "nme_by_look": errors_by_look(truth, errors, people, scheme),
     }
 
 
@@ -350,9 +373,11 @@ def labelled_face(faces: Sequence[Face], points: np.ndarray) -> Face | None:
 
 def is_near(box, points: np.ndarray) -> bool:
     """Whether a box (x0, y0, x1, y1) is about that of points (68, 2): its centre no further away than 0.4 of the true
-    side, its own side 0.5 to 2 times as long.
+    side, its own side 0.5 to 2 times as long. About a single point, which has no extent, is any box.
     """
     box, true = np.asarray(box), geometry.box_of(points)
     side = max(true[2:] - true[:2])
+    if len(points) == 1:
+        return True
     off = np.abs((box[:2] + box[2:]) / 2 - (true[:2] + true[2:]) / 2).max()
     return bool(off < 0.4 * side and 0.5 * side < box[2] - box[0] < 2 * side)

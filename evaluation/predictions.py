@@ -14,16 +14,17 @@ import torch
 from tqdm import tqdm
 
 from data_load import FacialKeypointsDataset, face_frame, random_background
-from datasets.labels import CSV_COLUMNS, read_csv
+from datasets.labels import read_csv
 from evaluation import metrics
 from face68 import geometry
-from face68.detect import WholeFrame
+from face68.detect import open_detector
 from face68.files import InputError, files_below
 from face68.formats import csv_rows, read_pts, read_results
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
-from face68.landmarks import NUM_LANDMARKS, Face
+from face68.landmarks import IBUG68, NUM_LANDMARKS, Face
 from face68.network import Predictions, concatenated
 from face68.photos import find_faces, in_groups, prefetch
+from face68.schemes import Scheme
 
 # --- Of a network ---------------------------------------------------------------------------------------------
 
@@ -41,9 +42,10 @@ def predict_all(
         InputError: an image can't be read.
     """
     if boxes == "truth":
-        return _predict(landmarker, data, lambda image, points: face_frame(points), progress)
+        return _predict(landmarker, data, lambda image, points: face_frame(points, image.shape, data.scheme), progress)
     if boxes == "frame":
-        return _predict(landmarker, data, lambda image, points: (WholeFrame()(image).boxes[0], 0.0), progress)
+        whole = open_detector("none", scheme=data.scheme)
+        return _predict(landmarker, data, lambda image, points: (whole(image).boxes[0], 0.0), progress)
     rows = {str(path): i for i, path in enumerate(data.paths)}
     found = find_faces(landmarker, rows, lambda source: data.image(rows[source]))
     found = _with_bar(found, landmarker, len(data), progress)
@@ -52,7 +54,27 @@ def predict_all(
         if photo.problem:
             raise photo.problem
         faces.append(metrics.labelled_face(photo.faces, points))
-    return as_predictions(faces)
+    return as_predictions(faces, len(landmarker.scheme))
+
+
+def check_scheme(of: Scheme, wanted: Scheme, path: Path) -> None:
+    """See that a network's points are those of the labels, or map to iBUG's 68, where these are wanted.
+
+    Raises:
+        InputError: they aren't; `path` is the network's file.
+    """
+    if of != wanted and (wanted != IBUG68 or of.ibug68 is None):
+        points = f"places the points of {of.name}, the labels are of {wanted.name}"
+        raise InputError(f"{path}: {points}; give a network or --data of the same points")
+
+
+def in_scheme(predicted: Predictions, of: Scheme, wanted: Scheme) -> Predictions:
+    """Predictions of points of a scheme as those of the labels' scheme, see `check_scheme`."""
+    if of == wanted:
+        return predicted
+    of_points = {"keypoints": predicted.keypoints, "errors": predicted.errors, "visible": predicted.visible}
+    chosen = {name: None if values is None else values[:, of.ibug68] for name, values in of_points.items()}
+    return predicted._replace(**chosen)
 
 
 def _predict(
@@ -106,11 +128,13 @@ def confidence_report(
     }
 
 
-def as_predictions(faces: Sequence[Face | None]) -> Predictions:
-    """Of N faces, None where one was missed. Without errors and scores where one of the faces has none."""
+def as_predictions(faces: Sequence[Face | None], points: int = NUM_LANDMARKS) -> Predictions:
+    """Of N faces of so many points, None where one was missed. Without errors and scores where one of the faces has
+    none.
+    """
     found = [face for face in faces if face is not None]
     judged = bool(found) and all(face.errors is not None and face.face_score is not None for face in found)
-    unknown = np.full(NUM_LANDMARKS, math.nan, np.float32)
+    unknown = np.full(points, math.nan, np.float32)
     missed = Face((math.nan,) * 4, None, np.stack([unknown, unknown], axis=-1), unknown, math.nan)
     faces = [face or missed for face in faces]
     return Predictions(
@@ -138,41 +162,44 @@ def read_predictions(path: Path, data: FacialKeypointsDataset) -> tuple[Predicti
     """
     row_of = row_finder(data.names)
     faces = {}
-    for name, of_image in _pts_faces(path) if path.is_dir() else _file_faces(path):
+    for name, of_image in _pts_faces(path, data.scheme) if path.is_dir() else _file_faces(path, data.scheme):
         try:
             row = row_of(name)
         except KeyError as error:
             raise InputError(f"{path}: {name} may be several of the images; name them with their folders") from error
         if row is not None:
             faces.setdefault(row, []).extend(of_image)
+            if wrong := [face for face in of_image if len(face.keypoints) != len(data.scheme)]:
+                points = f"{len(wrong[0].keypoints)} points, the labels are of {len(data.scheme)} ({data.scheme.name})"
+                raise InputError(f"{path}: {name} has {points}; give predictions of the same points")
     if not faces:
         example = data.names[0]
         raise InputError(f"{path}: names none of the {len(data)} images, such as {example}; give predictions of these")
     rows = range(len(data))
     of_rows = [metrics.labelled_face(faces.get(row, ()), data.keypoints[row]) for row in rows]
-    return as_predictions(of_rows), len(data) - len(faces)
+    return as_predictions(of_rows, len(data.scheme)), len(data) - len(faces)
 
 
-def _file_faces(path: Path) -> Iterator[tuple[str, list[Face]]]:
+def _file_faces(path: Path, scheme: Scheme) -> Iterator[tuple[str, list[Face]]]:
     rows = csv_rows(path) if path.suffix.lower() == ".csv" else ()
-    if rows and len(rows[0][1]) == CSV_COLUMNS:
-        return ((name, [_face(points)]) for name, points in zip(*read_csv(path)[:2], strict=True))
+    if rows and len(rows[0][1]) == 1 + 2 * len(scheme):
+        return ((name, [_face(points, scheme)]) for name, points in zip(*read_csv(path, scheme)[:2], strict=True))
     return ((result.image, result.faces) for result in read_results(path))
 
 
-def _pts_faces(folder: Path) -> Iterator[tuple[str, list[Face]]]:
+def _pts_faces(folder: Path, scheme: Scheme) -> Iterator[tuple[str, list[Face]]]:
     """Each `.pts` file's name without its suffix, and that of a further face's (`photo.face2.pts`), with its face."""
     files = [path for path in files_below(folder) if path.suffix == ".pts"]
     if not files:
         raise InputError(f"{folder}: holds no .pts files; give a folder of predictions")
     for path in files:
         name = re.sub(r"(?<=.)\.face\d+$", "", path.relative_to(folder).with_suffix("").as_posix())
-        yield name, [_face(read_pts(path))]
+        yield name, [_face(read_pts(path, len(scheme)), scheme)]
 
 
-def _face(points: np.ndarray) -> Face:
+def _face(points: np.ndarray, scheme: Scheme) -> Face:
     """Of nothing but its points (68, 2) px."""
-    return Face(tuple(geometry.box_of(points).tolist()), None, points)
+    return Face(tuple(geometry.box_of(points).tolist()), None, points, scheme=scheme)
 
 
 def row_finder(names: Iterable[str]) -> Callable[[str], int | None]:

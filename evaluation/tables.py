@@ -66,8 +66,8 @@ def notes(report: dict, several: bool) -> list[str]:
     """What a reader of figures has to know: what they are divided by and of which labels they are, a line each."""
     norm = report["normaliser"]
     lines = [
-        f"NME, FR and AUC ({norm}): errors are divided by {metrics.MEANINGS[norm]}; a missed face counts as "
-        f"{metrics.MISSED:.0%} (inter-ocular).",
+        f"NME, FR and AUC ({norm}): errors are divided by {report['normaliser_meaning']}; a missed face counts as "
+        f"{metrics.MISSED:.0%} ({report['scheme_normaliser']}).",
         f"{report['faces']} faces of {report['people']} people ({report['data']}); labels: {report['labels']}.",
     ]
     if several:

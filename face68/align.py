@@ -20,6 +20,7 @@ from face68 import geometry
 from face68.files import InputError
 from face68.images import AnyImage, as_rgb
 from face68.landmarks import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, NUM_LANDMARKS, RIGHT_EYE, Face, face_frames
+from face68.measures import as_ibug68
 from face68.smoothing import similarity_between
 
 Template = Callable[[np.ndarray], tuple[complex, complex]]  # of the 68 points of a face, complex px
@@ -121,7 +122,7 @@ def align(
             f"where a side of the image has more than {MIRRORED:,} px"
         )
     with np.errstate(all="ignore"):
-        a, b = template(face.keypoints.astype(np.float64) @ (1, 1j))
+        a, b = template(as_ibug68(face).keypoints.astype(np.float64) @ (1, 1j))
     if not (np.isfinite([a, b]).all() and a):
         raise InputError("the face's points are all in one place: they make no face; leave it out")
     matrix = size * np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]) - [[0, 0, 0.5], [0, 0, 0.5]]

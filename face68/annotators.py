@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from face68.files import InputError
-from face68.landmarks import NUM_LANDMARKS, face_frames
+from face68.landmarks import IBUG68, NUM_LANDMARKS, face_frames
 from face68.network import Network, OnnxNetwork, Predictions
 
 IBUG, PUBLIC = "ibug", "public"  # who labelled 300-W, AFW and InfAnFace; the public set of this task
@@ -32,9 +32,6 @@ class Annotator(NamedTuple):
     scatter: float
 
 
-REFERENCE = Annotator(np.zeros((NUM_LANDMARKS, 2), np.float32), 1.0, 0.0)
-
-
 def reference_first(names: Sequence[str]) -> tuple[str, ...]:
     """The annotators of several data sets, each once. The first one is a network's reference: iBUG if it is among them,
     else the annotator of the first set.
@@ -51,7 +48,7 @@ def annotators_of(network: Network) -> dict[str, Annotator]:
     if not isinstance(network, OnnxNetwork):
         return getattr(network, "annotators", {})
     try:
-        return from_text(network.metadata.get("annotators", "{}"))
+        return from_text(network.metadata.get("annotators", "{}"), len(network.scheme))
     except ValueError as error:
         raise InputError(f"{network.path}: its annotators can't be read; export it again") from error
 
@@ -61,8 +58,8 @@ def to_text(annotators: dict[str, Annotator]) -> str:
     return json.dumps({name: one._asdict() | {"offsets": one.offsets.tolist()} for name, one in annotators.items()})
 
 
-def from_text(text: str) -> dict[str, Annotator]:
-    """What `to_text` wrote.
+def from_text(text: str, points: int = NUM_LANDMARKS) -> dict[str, Annotator]:
+    """What `to_text` wrote of networks of so many points.
 
     Raises:
         ValueError: it is anything else.
@@ -70,7 +67,7 @@ def from_text(text: str) -> dict[str, Annotator]:
     try:
         annotators = {
             name: Annotator(
-                np.array(one["offsets"], np.float32).reshape(NUM_LANDMARKS, 2),
+                np.array(one["offsets"], np.float32).reshape(points, 2),
                 float(one["factor"]),
                 float(one["scatter"]),
             )
@@ -92,8 +89,9 @@ def to_annotator(predicted: Predictions, network: Network, names: str | Sequence
     known, names = annotators_of(network), np.broadcast_to(names, len(predicted.keypoints))
     if not known.keys() & set(names):
         return predicted
-    offsets, factors, scatters = zip(*(known.get(name, REFERENCE) for name in names), strict=True)
-    axes, _, sides = face_frames(predicted.keypoints)
+    reference = Annotator(np.zeros(predicted.keypoints.shape[1:], np.float32), 1.0, 0.0)
+    offsets, factors, scatters = zip(*(known.get(name, reference) for name in names), strict=True)
+    axes, _, sides = face_frames(predicted.keypoints, getattr(network, "scheme", IBUG68))
     keypoints = predicted.keypoints + np.stack(offsets) @ axes * sides[:, None, None]
     errors = predicted.errors
     if errors is not None:

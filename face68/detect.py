@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 
 from face68.files import InputError
+from face68.geometry import whole_box
+from face68.landmarks import IBUG68
 from face68.network import OnnxDetector, shipped_detector
+from face68.schemes import Scheme
 
 DETECTORS = ("auto", "none")
 
@@ -52,18 +55,22 @@ class Detector(Protocol):
     def __call__(self, image: np.ndarray) -> FaceBoxes: ...
 
 
-def open_detector(name: str | Path = "auto", min_face: float | None = None, provider: str = "cpu") -> Detector:
+def open_detector(
+    name: str | Path = "auto", min_face: float | None = None, provider: str = "cpu", scheme: Scheme = IBUG68
+) -> Detector:
     """The detector of a name.
 
-    name: "auto" (the one that comes with this package), "none" (no search: the frame shows one face, roughly in the
-        middle, as in the public data set), or an .onnx file that train.py --model detector and export.py made.
+    name: "auto" (the one that comes with this package; for a scheme without eyes as "none"), "none" (no search: the
+        frame shows one face, roughly in the middle, as in the public data set, or an object that fills it), or an .onnx
+        file that train.py --model detector and export.py made.
     min_face: see `FaceDetector`.
     provider: where it computes, see `network.open_session`.
+    scheme: of the points that the box is for.
 
     Raises:
-        InputError: there is no detector of that name, or "none" is given a `min_face`.
+        InputError: there is no detector of that name, or one that doesn't search is given a `min_face`.
     """
-    if name == "auto":
+    if name == "auto" and scheme.eyes:
         return FaceDetector(shipped_detector(), min_face, provider)
     if Path(name).suffix == ".onnx":
         return FaceDetector(name, min_face, provider)
@@ -72,7 +79,7 @@ def open_detector(name: str | Path = "auto", min_face: float | None = None, prov
         raise InputError(f"--detector {name}: there is none of that name; choose from {known}, or give an .onnx file")
     if min_face is not None:
         raise InputError(f"--detector {name}: doesn't know min_face, since nothing is searched for")
-    return WholeFrame()
+    return WholeFrame() if scheme.eyes else WholePicture()
 
 
 class Given:
@@ -111,6 +118,15 @@ class WholeFrame:
         height, width = image.shape[:2]
         center = np.array([[(width - 1) / 2, (height - 1) / 2 + FRAME_DOWN * height]])
         return FaceBoxes(_squares(center, np.array([FRAME_SIDE * min(height, width)])), None)
+
+
+class WholePicture:
+    """The box of all of a picture, which shows one object of any kind."""
+
+    name = "none"
+
+    def __call__(self, image: np.ndarray) -> FaceBoxes:
+        return FaceBoxes(whole_box(*image.shape[:2])[None], None)
 
 
 class Detections(NamedTuple):

@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from face68.geometry import CropPolicy
 from face68.landmarks import (
     BRIDGE,
     FLIP,
+    IBUG68,
     INNER_LIPS,
     JAW,
     LEFT_BROW,
@@ -30,15 +32,16 @@ from face68.landmarks import (
     REGIONS,
     RIGHT_BROW,
     RIGHT_EYE,
-    SKELETON,
     Face,
 )
-from face68.measures import pose_axes
+from face68.measures import as_ibug68, pose_axes
+from face68.schemes import Scheme
 
 # The palette of Okabe and Ito (2008), whose colours colour-blind readers tell apart.
 BLUE, ORANGE, GREEN, YELLOW = (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66)
 SKY, VERMILION, PURPLE = (86, 180, 233), (213, 94, 0), (204, 121, 167)
 COLORS = {"jaw": SKY, "brows": ORANGE, "nose": YELLOW, "eyes": GREEN, "mouth": PURPLE}  # by region
+FURTHER_COLORS = (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILION, BLUE)  # of regions with other names, in turn
 AXES = {"to the person's left": VERMILION, "down": GREEN, "forward": BLUE}  # of a head; x, y, z: red, green, blue
 WHITE, BLACK, INK = (255, 255, 255), (0, 0, 0), (50, 50, 50)
 
@@ -88,6 +91,12 @@ _HALF_FACE = {
 }
 
 
+def region_colors(scheme: Scheme) -> dict[str, tuple[int, int, int]]:
+    """The colour of each region of a scheme."""
+    further = itertools.cycle(FURTHER_COLORS)
+    return {region: COLORS.get(region) or next(further) for region in scheme.regions}
+
+
 # --- Faces ----------------------------------------------------------------------------------------------------
 
 
@@ -98,6 +107,7 @@ def draw_keypoints(
     radius: float | None = None,
     numbers: bool = False,
     visible: np.ndarray | None = None,
+    scheme: Scheme = IBUG68,
 ) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 RGB with the keypoints (68, 2) px on it, in the colours of their regions.
 
@@ -106,16 +116,17 @@ def draw_keypoints(
         150 px get lines alone: their points would run into each other.
     numbers: write each point's index, 0 … 67, beside it, as far as there are points and room.
     visible: (68,), the probability that each point can be seen; hidden and covered ones are hollow.
+    scheme: of the points, which may be others than 68.
 
     Points may lie outside of the image; those that aren't finite are left out.
     """
-    keypoints = np.asarray(keypoints, dtype=np.float64)
+    keypoints, colors = np.asarray(keypoints, dtype=np.float64), region_colors(scheme)
     radius = _radius(keypoints, image) if radius is None else radius
     thin = max(1, round(radius * 0.7))
     # The lines, half transparent.
     lines = np.array(image, order="C")  # a copy, whatever the strides of `image`
-    for region, points, closed in SKELETON:
-        _polyline(lines, keypoints[[*points, points[0]] if closed else list(points)], COLORS[region], thin)
+    for region, points, closed in scheme.lines:
+        _polyline(lines, keypoints[[*points, points[0]] if closed else list(points)], colors[region], thin)
     weight = 0.6 if radius > 0 else 0.9  # lines between points don't hide the face; alone they must be seen
     drawn = cv2.addWeighted(lines, weight, np.ascontiguousarray(image), 1 - weight, 0)
 
@@ -126,17 +137,22 @@ def draw_keypoints(
             strokes += [np.stack([true, point]), *(np.stack([true - a, true + a]) for a in ((arm, 0), (0, arm)))]
         _on_anything(drawn, strokes, WHITE, thin)
     if radius > 0:
-        is_seen = np.ones(NUM_LANDMARKS, bool) if visible is None else visible >= PROBABLY
-        for region, points, _ in SKELETON:
-            for point, is_solid in zip(keypoints[list(points)], is_seen[list(points)], strict=True):
-                if is_solid:
-                    _disc(drawn, point, 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
-                    _disc(drawn, point, radius, COLORS[region])
-                else:
-                    circle = point + 1.2 * radius * np.vstack([_UNIT_CIRCLE, _UNIT_CIRCLE[:1]])
-                    _polyline(drawn, circle, BLACK, thin + 2)
-                    _polyline(drawn, circle, COLORS[region], thin)
-    return _write_numbers(drawn, keypoints, radius) if numbers and radius > 0 else drawn
+        _dots(drawn, keypoints, radius, np.ones(len(scheme), bool) if visible is None else visible >= PROBABLY, scheme)
+    return _write_numbers(drawn, keypoints, radius, scheme) if numbers and radius > 0 else drawn
+
+
+def _dots(image: np.ndarray, keypoints: np.ndarray, radius: float, is_seen: np.ndarray, scheme: Scheme) -> None:
+    """Draw the points (N, 2) px in the colours of their regions; those that can't be seen are hollow."""
+    thin = max(1, round(radius * 0.7))
+    for region, color in region_colors(scheme).items():
+        for i in scheme.regions[region]:
+            if is_seen[i]:
+                _disc(image, keypoints[i], 1.4 * radius, BLACK)  # a dark rim, so that it shows on any skin and hair
+                _disc(image, keypoints[i], radius, color)
+            else:
+                circle = keypoints[i] + 1.2 * radius * np.vstack([_UNIT_CIRCLE, _UNIT_CIRCLE[:1]])
+                _polyline(image, circle, BLACK, thin + 2)
+                _polyline(image, circle, color, thin)
 
 
 def draw_faces(
@@ -174,9 +190,9 @@ def draw_faces(
         points = face.keypoints - np.float32([columns.start, rows.start])
         if confidence and face.errors is not None and radius > 0:
             _rings(part, points, face.errors, radius)
-        part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers, visible=face.visible)
+        part[:] = draw_keypoints(part, points, radius=radius, numbers=numbers, visible=face.visible, scheme=face.scheme)
         if axes:
-            part[:] = draw_axes(part, pose_axes(points))
+            part[:] = draw_axes(part, pose_axes(as_ibug68(replace(face, keypoints=points)).keypoints))
     if axes and faces:
         _write_legend(drawn)
     return _write_above(drawn, faces, identities, confidence) if identities or confidence else drawn
@@ -288,12 +304,14 @@ def schematic_face() -> np.ndarray:
 # --- Numbers --------------------------------------------------------------------------------------------------
 
 
-def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> np.ndarray:
+def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float, scheme: Scheme) -> np.ndarray:
     """Each number that has room, joined to its point by a line."""
     canvas = Image.fromarray(image)
     size = max(9.0, 3 * radius)
     draw, font, rim = ImageDraw.Draw(canvas), _font(size), max(1, round(size / 12))
-    middles = _number_middles(keypoints, radius, font, rim, canvas.size)
+    # Of other points than iBUG's 68 each number goes outwards.
+    away_from = _NUMBERS_AWAY_FROM if scheme == IBUG68 else ((range(len(scheme)), range(len(scheme))),)
+    middles = _number_middles(keypoints, radius, font, rim, canvas.size, away_from)
     for index, middle in middles.items():
         way = middle - keypoints[index]
         edge = keypoints[index] + (1.4 * radius + 2) * way / np.hypot(*way)
@@ -303,7 +321,9 @@ def _write_numbers(image: np.ndarray, keypoints: np.ndarray, radius: float) -> n
     return np.array(canvas)
 
 
-def _number_middles(keypoints: np.ndarray, radius: float, font, rim: int, size: tuple) -> dict[int, np.ndarray]:
+def _number_middles(
+    keypoints: np.ndarray, radius: float, font, rim: int, size: tuple, away_from
+) -> dict[int, np.ndarray]:
     """The middle (2,) px of each point's number in a picture of `size` (width, height).
 
     It has the first of _NUMBER_OFFSETS where it hides no point and no other number; without any it is left out.
@@ -313,7 +333,7 @@ def _number_middles(keypoints: np.ndarray, radius: float, font, rim: int, size: 
     distances, turns = np.transpose(_NUMBER_OFFSETS)
     taken = np.hstack([keypoints - 1.4 * radius, keypoints + 1.4 * radius])  # (N, 4) boxes
     middles = {}
-    for points, others in _NUMBERS_AWAY_FROM:
+    for points, others in away_from:
         middle = keypoints[list(others)].mean(axis=0)
         for index in points:
             x, y = keypoints[index] - middle
@@ -340,11 +360,13 @@ def face_tile(
     box: np.ndarray | None = None,
     margin: float = 1.6,
     side: int = 256,
+    scheme: Scheme = IBUG68,
 ) -> np.ndarray:
     """A picture of one face for a sheet. Its points are drawn at the size of the tile, so they are crisp on any image.
 
     keypoints, truth: (68, 2) px of the image, as in `draw_keypoints`.
     box: (x0, y0, x1, y1) px: the tile shows the square around it, `margin` times as wide. By default the whole image.
+    scheme: of the points.
 
     Returns:
         (side, side, 3) uint8 RGB, or the whole image with its longer side `side` pixels.
@@ -357,9 +379,10 @@ def face_tile(
         tile = geometry.warp(image, matrix, side, side)
     keypoints = geometry.transform_points(keypoints, matrix)
     if truth is None:
-        return draw_keypoints(tile, keypoints)
+        return draw_keypoints(tile, keypoints, scheme=scheme)
     truth = geometry.transform_points(truth, matrix)
-    return draw_keypoints(tile, keypoints, truth, _radius(truth, tile))  # wrong points may all lie in one place
+    radius = _radius(truth, tile)  # wrong points may all lie in one place
+    return draw_keypoints(tile, keypoints, truth, radius, scheme=scheme)
 
 
 def contact_sheet(
@@ -479,11 +502,14 @@ def _shorten(text: str, font, width: float) -> str:
 def _radius(points: np.ndarray, image: np.ndarray) -> float:
     """Radius of a drawn point: 1/150 of the face's longer side, so that eyes are seen; 0 where lines stand alone."""
     side = _longer_side(points, image)
-    return max(0.9, side / 150) if side >= LINES_ALONE_BELOW else 0.0
+    few = min(1.0, math.sqrt(len(points) / NUM_LANDMARKS))  # which need less room
+    return max(0.9, side / 150) if side >= LINES_ALONE_BELOW * few else 0.0
 
 
 def _longer_side(points: np.ndarray, image: np.ndarray) -> float:
-    """Of the face, in pixels; at most the image's, since points may lie far outside."""
+    """Of the face, in pixels; at most the image's, since points may lie far outside. Of a single point the image's."""
+    if len(points) == 1:
+        return float(max(image.shape))
     finite = points[np.isfinite(points).all(axis=1)]
     return float(min(np.ptp(finite, axis=0).max(), max(image.shape))) if len(finite) else 0.0
 

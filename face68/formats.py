@@ -1,6 +1,6 @@
 """The files that hold faces: iBUG's `.pts`, JSON, JSON Lines, CSV, COCO and imglab's XML, written and read back.
 
-In memory keypoints are always (68, 2) float32, x before y, in pixels, 0-based, pixel centres at integers; what a file
+In memory keypoints are always (N, 2) float32, x before y, in pixels, 0-based, pixel centres at integers; what a file
 format counts otherwise (`.pts` counts from 1) is converted here and nowhere else.
 """
 
@@ -21,14 +21,17 @@ from xml.etree import ElementTree
 import numpy as np
 
 from face68.files import MARK, InputError, atomic_path, printable, unwritable
-from face68.landmarks import NAMES, NUM_LANDMARKS, PROBABLY, SKELETON, Face, rounded
+from face68.landmarks import IBUG68, NUM_LANDMARKS, PROBABLY, SCHEMES, Face, rounded, scheme_from, scheme_of, scheme_to
+from face68.schemes import MOST_POINTS, Scheme
 
 _MOST = float(np.finfo(np.float32).max)  # of a number that a result may hold: points are kept as float32
 _PTS_HEAD = f"version: 1 {MARK}\n"  # readers skip three lines, or all up to the brace
 
 
-def read_pts(path: str | Path) -> np.ndarray:
+def read_pts(path: str | Path, count: int | None = NUM_LANDMARKS) -> np.ndarray:
     """Read an iBUG `.pts` file, with or without its header and braces.
+
+    count: of its points; None: any from 1 to MOST_POINTS.
 
     Returns:
         (68, 2) float32 px, 0-based; the file counts from 1. A point of "-1 -1" has no position, as in MERL-RAV (Kumar
@@ -52,8 +55,10 @@ def read_pts(path: str | Path) -> np.ndarray:
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}; correct it") from error
         points.append([math.nan, math.nan] if point == [-1, -1] else [value - 1 for value in point])
-    if len(points) != NUM_LANDMARKS:
-        raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {NUM_LANDMARKS} expected")
+    least, most = (1, MOST_POINTS) if count is None else (count, count)
+    if not least <= len(points) <= most:
+        expected = f"{least} to {most}" if count is None else count
+        raise InputError(f"{path}: line {len(lines)}: {len(points)} points found, {expected} expected")
     return np.array(points, np.float32)
 
 
@@ -115,7 +120,7 @@ def write_json(path: str | Path, results: Iterable[ImageResult]) -> None:
     "face_score": f, "keypoints": [[x, y] × 68], "errors": [e × 68]}]}]}`
 
     Where they are known, a face also has "visible", "identity" and "measures" (see `Face`), an image "frame", "time"
-    and "options".
+    and "options". Of other points than iBUG's 68 an image has their "scheme": its name or, of your own, all of it.
 
     Raises:
         InputError: the file can't be written.
@@ -150,7 +155,14 @@ def json_line(result: ImageResult) -> str:
     if result.frame is not None:
         image |= {"frame": result.frame, "time": round(result.time, 4)}
     image |= {"width": result.width, "height": result.height, "faces": [face.to_dict() for face in result.faces]}
+    if (scheme := scheme_of_faces(result.faces)) != IBUG68:
+        image |= {"scheme": scheme_to(scheme)}
     return json.dumps(image if result.options is None else image | {"options": result.options}, allow_nan=False)
+
+
+def scheme_of_faces(faces: Iterable[Face]) -> Scheme:
+    """The scheme of the faces, the default one if there is none."""
+    return next((face.scheme for face in faces), IBUG68)
 
 
 def read_json(path: str | Path) -> list[ImageResult]:
@@ -208,29 +220,34 @@ def _image_from_json(where: str, data: dict) -> ImageResult:
     options = data.get("options")
     if not isinstance(options, dict | None):
         raise InputError(f'{where}: "options" must be by name')
-    faces = [_face_from_json(f"{where}, face {i}", face) for i, face in enumerate(faces, start=1)]
+    try:
+        scheme = scheme_from(data.get("scheme"))
+    except ValueError as error:
+        raise InputError(f'{where}: "scheme": {error}') from error
+    faces = [_face_from_json(f"{where}, face {i}", face, scheme) for i, face in enumerate(faces, start=1)]
     return ImageResult(name, width, height, faces, frame, seconds, options)
 
 
-def _face_from_json(where: str, data: dict) -> Face:
+def _face_from_json(where: str, data: dict, scheme: Scheme) -> Face:
+    count = len(scheme)
     try:
         score, face_score, identity = map(_optional, (data["score"], data.get("face_score"), data.get("identity")))
         box = _finite(data["box"], (4,))
-        keypoints = _finite(data["keypoints"], (NUM_LANDMARKS, 2))
-        errors = None if data.get("errors") is None else _finite(data["errors"], (NUM_LANDMARKS,)).astype(np.float32)
-        visible = None if data.get("visible") is None else _finite(data["visible"], (NUM_LANDMARKS,)).astype(np.float32)
+        keypoints = _finite(data["keypoints"], (count, 2))
+        errors = None if data.get("errors") is None else _finite(data["errors"], (count,)).astype(np.float32)
+        visible = None if data.get("visible") is None else _finite(data["visible"], (count,)).astype(np.float32)
         measures = {name: _optional(value) for name, value in (data.get("measures") or {}).items()} or None
     except KeyError as error:
         raise InputError(f"{where}: no {error.args[0]}; expected box, score and keypoints") from error
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         expected = (
-            f"box of 4, score and face_score (or null), keypoints {NUM_LANDMARKS} × 2 and errors {NUM_LANDMARKS} "
+            f"box of 4, score and face_score (or null), keypoints {count} × 2 and errors {count} "
             "(or null), all finite numbers, expected"
         )
         raise InputError(f"{where}: {expected}") from error
     identity = None if identity is None else int(identity)
     keypoints = keypoints.astype(np.float32)
-    return Face(tuple(box.tolist()), score, keypoints, errors, face_score, identity, measures, visible)
+    return Face(tuple(box.tolist()), score, keypoints, errors, face_score, identity, measures, visible, scheme)
 
 
 def _optional(data: object) -> float | None:
@@ -245,11 +262,24 @@ def _finite(data: object, shape: tuple[int, ...]) -> np.ndarray:
 
 
 _BOX_COLUMNS = ("box_x0", "box_y0", "box_x1", "box_y1")
-_POINT_COLUMNS = tuple(f"{axis}{i}" for i in range(NUM_LANDMARKS) for axis in "xy")
-_ERROR_COLUMNS = tuple(f"error{i}" for i in range(NUM_LANDMARKS))
-_VISIBLE_COLUMNS = tuple(f"visible{i}" for i in range(NUM_LANDMARKS))
-_OF_POINTS = (*_POINT_COLUMNS, *_ERROR_COLUMNS, *_VISIBLE_COLUMNS)
-FACES_CSV_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score", *_OF_POINTS)
+_HEAD_COLUMNS = ("image", "width", "height", *_BOX_COLUMNS, "score", "face_score")
+
+
+def _columns_of_points(count: int) -> dict[str, tuple[str, ...]]:
+    """The columns of so many points, by their key in `Face.to_dict`."""
+    return {
+        "keypoints": tuple(f"{axis}{i}" for i in range(count) for axis in "xy"),
+        "errors": tuple(f"error{i}" for i in range(count)),
+        "visible": tuple(f"visible{i}" for i in range(count)),
+    }
+
+
+def faces_csv_columns(count: int) -> tuple[str, ...]:
+    """The columns of results of so many points."""
+    return (*_HEAD_COLUMNS, *itertools.chain(*_columns_of_points(count).values()))
+
+
+FACES_CSV_COLUMNS = faces_csv_columns(NUM_LANDMARKS)
 FILM_CSV_COLUMNS = ("frame", "time", "identity")  # of films only; measures follow where there are any
 
 
@@ -258,7 +288,7 @@ def write_faces_csv(
 ) -> None:
     """Write results as CSV, a row a face; unknown values are empty cells. An image without a face has no row.
 
-    columns: `FACES_CSV_COLUMNS`, with `FILM_CSV_COLUMNS` and `measures.NAMES` behind.
+    columns: `faces_csv_columns`, with `FILM_CSV_COLUMNS` and `measures.NAMES` behind.
 
     Raises:
         InputError: the file can't be written.
@@ -300,11 +330,10 @@ def _csv_rows(result: ImageResult, columns: Sequence[str]) -> Iterator[list]:
     for face in result.faces:
         values = {"image": result.image, "width": result.width, "height": result.height} | face.to_dict()
         values |= zip(_BOX_COLUMNS, values["box"], strict=True)
-        values |= zip(_POINT_COLUMNS, itertools.chain(*values["keypoints"]), strict=True)
-        if face.errors is not None:
-            values |= zip(_ERROR_COLUMNS, values["errors"], strict=True)
-        if face.visible is not None:
-            values |= zip(_VISIBLE_COLUMNS, values["visible"], strict=True)
+        values["keypoints"] = [*itertools.chain(*values["keypoints"])]
+        for key, names in _columns_of_points(len(face.scheme)).items():
+            if values.get(key) is not None:
+                values |= zip(names, values[key], strict=True)
         if result.frame is not None:
             values |= {"frame": result.frame, "time": round(result.time, 4)}
         values |= face.measures or {}
@@ -312,16 +341,20 @@ def _csv_rows(result: ImageResult, columns: Sequence[str]) -> Iterator[list]:
 
 
 def read_faces_csv(path: str | Path) -> list[ImageResult]:
-    """Read a file of `write_faces_csv` and `append_faces_csv`.
+    """Read a file of `write_faces_csv` and `append_faces_csv`. It doesn't name its points: `scheme_of` their number.
 
     Raises:
         InputError: naming the file and the row that is wrong.
     """
     (_, header), *rows = csv_rows(path) or [(1, [])]
-    if tuple(header[: len(FACES_CSV_COLUMNS)]) != FACES_CSV_COLUMNS:
-        raise InputError(f"{path}: row 1: image, width, …, visible67 expected; give a file of the prediction command")
-    measures = [name for name in header[len(FACES_CSV_COLUMNS) :] if name not in FILM_CSV_COLUMNS]
-    results = {}
+    count = min(MOST_POINTS, max(1, sum(re.fullmatch(r"x\d+", name) is not None for name in header)))
+    columns, of_points = faces_csv_columns(count), _columns_of_points(count)
+    if tuple(header[: len(columns)]) != columns:
+        raise InputError(
+            f"{path}: row 1: image, width, …, {columns[-1]} expected; give a file of the prediction command"
+        )
+    measures = [name for name in header[len(columns) :] if name not in FILM_CSV_COLUMNS]
+    scheme, results = scheme_of(count), {}
     for line, row in rows:
         where = f"{path}: row {line}"
         if len(row) != len(header):
@@ -333,19 +366,19 @@ def read_faces_csv(path: str | Path) -> list[ImageResult]:
             frame, identity = (int(cells[name]) if cells.get(name) else None for name in ("frame", "identity"))
         except ValueError as error:
             raise InputError(f"{where}: a cell is no number; correct it") from error
-        points = [numbers.get(name) for name in _POINT_COLUMNS]
+        points = [numbers.get(name) for name in of_points["keypoints"]]
         face = {
             "box": [numbers.get(name) for name in _BOX_COLUMNS],
             "score": numbers.get("score"),
             "face_score": numbers.get("face_score"),
             "keypoints": [points[i : i + 2] for i in range(0, len(points), 2)],
-            "errors": [numbers.get(name) for name in _ERROR_COLUMNS] if cells["error0"] else None,
-            "visible": [numbers.get(name) for name in _VISIBLE_COLUMNS] if cells["visible0"] else None,
+            "errors": [numbers.get(name) for name in of_points["errors"]] if cells["error0"] else None,
+            "visible": [numbers.get(name) for name in of_points["visible"]] if cells["visible0"] else None,
             "identity": identity,
             "measures": {name: numbers.get(name) for name in measures} if numbers.keys() & measures else None,
         }
         image = ImageResult(cells["image"], width, height, [], frame, numbers.get("time"))
-        results.setdefault((image.image, frame), image).faces.append(_face_from_json(where, face))
+        results.setdefault((image.image, frame), image).faces.append(_face_from_json(where, face, scheme))
     return list(results.values())
 
 
@@ -377,12 +410,14 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
     Raises:
         InputError: the file can't be written.
     """
-    images, annotations = [], []
+    images, annotations, results = [], [], list(results)
+    scheme = scheme_of_faces(face for result in results for face in result.faces)
     for i, result in enumerate(results, start=1):
         images.append({"id": i, "file_name": result.image, "width": result.width, "height": result.height})
         annotations += [_coco_annotation(face, i) for face in result.faces]
     annotations = [{"id": i, **annotation} for i, annotation in enumerate(annotations, start=1)]
-    category = {"id": 1, "name": "face", "supercategory": "person", "keypoints": NAMES, "skeleton": _coco_skeleton()}
+    category = {"id": 1, "name": "face", "supercategory": "person"} if scheme.eyes else {"id": 1, "name": scheme.name}
+    category |= {"keypoints": list(scheme.points), "skeleton": _coco_skeleton(scheme)}
     data = {"info": _COCO_INFO, "images": images, "annotations": annotations, "categories": [category]}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
@@ -391,27 +426,28 @@ def write_coco(path: str | Path, results: Iterable[ImageResult]) -> None:
 def _coco_annotation(face: Face, image_id: int) -> dict:
     x0, y0, x1, y1 = face.box
     values = face.to_dict()
-    visibility = [2] * NUM_LANDMARKS if face.visible is None else [1 + (p >= PROBABLY) for p in values["visible"]]
+    visibility = [2] * len(face.scheme) if face.visible is None else [1 + (p >= PROBABLY) for p in values["visible"]]
     return {
         "image_id": image_id,
         "category_id": 1,
         "iscrowd": 0,
         "bbox": rounded((x0, y0, x1 - x0, y1 - y0)),
         "area": round(float((x1 - x0) * (y1 - y0)), 2),
-        "num_keypoints": NUM_LANDMARKS,
+        "num_keypoints": len(face.scheme),
         "keypoints": [x for point, v in zip(values["keypoints"], visibility, strict=True) for x in (*point, v)],
         **{name: values[name] for name in ("score", "face_score", "errors", "visible", "measures") if name in values},
     }
 
 
-def _coco_skeleton() -> list[list[int]]:
+def _coco_skeleton(scheme: Scheme) -> list[list[int]]:
     """The lines of a drawn face as pairs of keypoints, counted from 1 as COCO does."""
-    lines = [[*points, points[0]] if closed else list(points) for _, points, closed in SKELETON]
+    lines = [[*points, points[0]] if closed else list(points) for _, points, closed in scheme.lines]
     return [[a + 1, b + 1] for line in lines for a, b in itertools.pairwise(line)]
 
 
 def read_coco(path: str | Path) -> list[ImageResult]:
-    """Read a file of `write_coco`, or other COCO annotations of 68 keypoints a face; visibility is ignored.
+    """Read a file of `write_coco`, or other COCO annotations of keypoints; visibility is ignored. The points have the
+    names of the first category.
 
     Raises:
         InputError: naming the file, and the image or annotation (counted from 1) that is wrong.
@@ -421,7 +457,7 @@ def read_coco(path: str | Path) -> list[ImageResult]:
         images, annotations = list(data["images"]), list(data["annotations"])
     except (KeyError, TypeError) as error:
         raise InputError(f'{path}: no lists "images" and "annotations"; give a file of COCO keypoints') from error
-    results = {}
+    scheme, results = _coco_scheme(data, annotations), {}
     for i, image in enumerate(images, start=1):
         try:
             entry = {"image": image["file_name"], "width": image["width"], "height": image["height"], "faces": []}
@@ -437,8 +473,20 @@ def read_coco(path: str | Path) -> list[ImageResult]:
             face = {"score": None} | annotation | {"box": [x, y, x + width, y + height], "keypoints": points}
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f'{where}: "image_id" of an image, "bbox" and "keypoints" expected') from error
-        faces.append(_face_from_json(where, face))
+        faces.append(_face_from_json(where, face, scheme))
     return list(results.values())
+
+
+def _coco_scheme(data: dict, annotations: list) -> Scheme:
+    """The scheme whose points have the names of the first category, else one that knows these or their number alone."""
+    try:
+        names = tuple(data["categories"][0]["keypoints"])
+        known = [scheme for scheme in SCHEMES.values() if scheme.points == names]
+        return known[0] if known else Scheme.from_dict({"points": list(names)})
+    except (KeyError, IndexError, TypeError, ValueError):
+        flat = [one.get("keypoints") for one in annotations if isinstance(one, dict)]
+        count = next((len(numbers) // 3 for numbers in flat if isinstance(numbers, list)), 0)
+        return scheme_of(count) if 0 < count <= MOST_POINTS else IBUG68
 
 
 _XML_HEAD = f"<?xml version='1.0' encoding='UTF-8'?>\n<dataset>\n<name>faces found by {MARK}</name>\n"
@@ -501,7 +549,7 @@ def _face_from_imglab(box: ElementTree.Element) -> Face:
 
 
 _JSON_HEAD = re.compile(r'(\{"images": \[\n)?\{"image": ".*"width": \d+, "height": \d+, "faces": \[')
-_HEADS = (_PTS_HEAD, ",".join(FACES_CSV_COLUMNS), json.dumps({"info": _COCO_INFO})[:-1] + ", ", _XML_HEAD)
+_HEADS = (_PTS_HEAD, ",".join((*_HEAD_COLUMNS, "x0", "y0")), json.dumps({"info": _COCO_INFO})[:-1] + ", ", _XML_HEAD)
 
 
 def is_result(path: str | Path) -> bool:

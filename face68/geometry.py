@@ -17,7 +17,7 @@ class CropPolicy:
     """How a face is cut out for a network; it travels in the checkpoint, so prediction crops as training did.
 
     size: side of the square crop that the network sees, in pixels.
-    margin: side of the crop divided by the longer side of the box around the 68 points.
+    margin: side of the crop divided by the longer side of the box around the points.
     """
 
     size: int = 112
@@ -33,6 +33,11 @@ class CropPolicy:
 def box_of(points: np.ndarray) -> np.ndarray:
     """The tight box (x0, y0, x1, y1) around points (N, 2)."""
     return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
+
+
+def whole_box(height: int, width: int) -> np.ndarray:
+    """The box (x0, y0, x1, y1) of a whole image."""
+    return np.array([0.0, 0.0, width, height]) - 0.5
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

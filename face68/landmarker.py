@@ -9,8 +9,9 @@ import numpy as np
 from face68 import geometry
 from face68.detect import Detector, FaceBoxes, Given, open_detector
 from face68.images import AnyImage, as_rgb
-from face68.landmarks import FLIP, Face, face_frames, upright_frame
+from face68.landmarks import IBUG68, Face, face_frames, upright_frame
 from face68.network import FAMILY, FOR_PHOTOS, Network, OnnxNetwork, Predictions, coarse_network_of, shipped_network
+from face68.schemes import Scheme
 
 # Faces of a lower face score or `certainty` are dropped: points that are wrong by the whole face have a low certainty.
 # Chosen on validation people: of 280 upright photos and 495 turned ones none is missed up to a certainty of 5.5, by
@@ -63,7 +64,9 @@ class Landmarker:
             path = shipped_network(network) if network in FAMILY else network
             network, smaller = OnnxNetwork(path, provider=provider), coarse_network_of(path)
             coarse_network = coarse_network or (smaller and OnnxNetwork(smaller, provider=provider))
-        self.detect = open_detector(detector, None, provider) if isinstance(detector, str | Path) else detector
+        self.scheme = getattr(network, "scheme", IBUG68)
+        is_name = isinstance(detector, str | Path)
+        self.detect = open_detector(detector, None, provider, self.scheme) if is_name else detector
         self.coarse_network, self.min_face_score = coarse_network or network, min_face_score
         self.network, self.passes, self.largest = network, passes, largest
 
@@ -116,7 +119,7 @@ class Landmarker:
         fields = [_of_each(values, len(boxes)) for values in predicted]  # keypoints, errors, face scores, visibility
         # Each image's trusted faces.
         for owner, box, score, *values, visible in zip(owners, boxes, scores, *fields, strict=True):
-            face = Face(tuple(box.tolist()), score, *values, visible=visible)
+            face = Face(tuple(box.tolist()), score, *values, visible=visible, scheme=self.scheme)
             if is_trusted(face, self.min_face_score):
                 faces[owner].append(face)
         faces = [distinct(of_image) for of_image in faces]
@@ -136,24 +139,30 @@ class Landmarker:
         A detector may take the chin for the forehead. So an unsure face of a known roll is predicted once more, turned
         by 180°, and of the two predictions the surer one stays.
         """
-        best = self._passes(images, coarse)
-        if best.face_scores is None:
+        best = self._passes(images, boxes, coarse)
+        if best.face_scores is None or not self.scheme.eyes:
             return best
         is_unsure = (best.face_scores >= MIN_FACE_SCORE) & (best.face_scores < SURELY_A_FACE)
         unsure = np.flatnonzero(is_unsure & _is_known(degrees))
         if len(unsure):
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
-            frames, rolls = upright_frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints)
-            turned = self._passes(few, self.coarse_pass(few, np.stack(frames), rolls))
-            _replace(best, unsure, turned, _clearness(turned) > _clearness(best)[unsure])
+            frames, rolls = self.frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints, boxes[unsure])
+            turned = self._passes(few, boxes[unsure], self.coarse_pass(few, np.stack(frames), rolls))
+            _replace(best, unsure, turned, _clearness(turned, self.scheme) > _clearness(best, self.scheme)[unsure])
         return best
 
-    def _passes(self, images: Sequence[np.ndarray], coarse: Predictions) -> Predictions:
+    def _passes(self, images: Sequence[np.ndarray], boxes: np.ndarray, coarse: Predictions) -> Predictions:
         passes = [coarse]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
-            passes.append(self.predict(images, *upright_frames(passes[-1].keypoints), mirror=mirror))
+            passes.append(self.predict(images, *self.frames(passes[-1].keypoints, boxes), mirror=mirror))
         return combine(passes)
+
+    def frames(self, keypoints: np.ndarray, boxes: Sequence) -> tuple[Sequence[np.ndarray], Sequence[float]]:
+        """The frames of N objects' next pass, as `predict` takes them: by their points, (N, 68, 2) px, or, of a single
+        point, which has no extent, the boxes of the first pass.
+        """
+        return upright_frames(keypoints, self.scheme) if self.scheme.has_extent else (boxes, [0.0] * len(boxes))
 
     def coarse_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
         """The first pass over N ≥ 1 images. A face that it is unsure of, and whose roll is unknown, is also predicted
@@ -162,7 +171,7 @@ class Landmarker:
         """
         network = self.coarse_network if self.passes > 2 else self.network  # of two passes both count in the mean
         best = self.predict(images, boxes, [degree or 0.0 for degree in degrees], network=network)
-        if best.face_scores is None:
+        if best.face_scores is None or not self.scheme.eyes:
             return best
         unsure = np.flatnonzero((best.face_scores < SURELY_A_FACE) & ~_is_known(degrees))
         few = [images[i] for i in unsure]
@@ -182,10 +191,11 @@ class Landmarker:
         """One pass over N ≥ 1 images, one box around the 68 points in each, turned clockwise by `degrees` first.
 
         images: (H, W, 3) uint8 RGB.
-        mirror: show the network mirrored faces, and mirror its points back.
+        mirror: show the network mirrored faces, and mirror its points back, where their scheme says how.
         network: None: the landmarker's own.
         """
         network = network or self.network
+        mirror = mirror and self.scheme.mirror is not None
         degrees = [0.0] * len(images) if degrees is None else degrees
         matrices = [
             # Mirroring comes before turning, and turns the other way.
@@ -201,8 +211,10 @@ class Landmarker:
             errors = errors / np.array([geometry.scale_of(matrix) for matrix in matrices], np.float32)[:, None]
         visible = outputs.visible
         if mirror:
-            keypoints = keypoints[:, FLIP]
-            errors, visible = (None if values is None else values[:, FLIP] for values in (errors, visible))
+            keypoints = keypoints[:, self.scheme.mirror]
+            errors, visible = (
+                None if values is None else values[:, self.scheme.mirror] for values in (errors, visible)
+            )
         return Predictions(keypoints, errors, outputs.face_scores, visible)
 
 
@@ -215,14 +227,14 @@ def certainty(face: Face) -> float:
         return detector
     fields = face.keypoints, face.errors, face.face_score, face.visible
     one = Predictions(*(None if values is None else np.asarray(values)[None] for values in fields))
-    return detector * float(_clearness(one)[0])
+    return detector * float(_clearness(one, face.scheme)[0])
 
 
-def _clearness(predicted: Predictions) -> np.ndarray:
+def _clearness(predicted: Predictions, scheme: Scheme) -> np.ndarray:
     """The network's part of the `certainty` of N faces: (N,)."""
     weights = np.ones_like(predicted.errors) if predicted.visible is None else predicted.visible + HARDLY
     expected = (weights * predicted.errors).sum(axis=1) / weights.sum(axis=1)
-    return predicted.face_scores * face_frames(predicted.keypoints)[2] / expected
+    return predicted.face_scores * face_frames(predicted.keypoints, scheme)[2] / expected
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:
@@ -271,9 +283,9 @@ def _crops(images: Sequence[np.ndarray], matrices: list[np.ndarray], size: int) 
     return crops
 
 
-def upright_frames(keypoints: np.ndarray) -> tuple[Sequence[np.ndarray], Sequence[float]]:
+def upright_frames(keypoints: np.ndarray, scheme: Scheme = IBUG68) -> tuple[Sequence[np.ndarray], Sequence[float]]:
     """The `upright_frame` of N faces, (N, 68, 2) px, as `Landmarker.predict` takes them: boxes, and degrees."""
-    boxes, degrees = zip(*map(upright_frame, keypoints), strict=True)
+    boxes, degrees = zip(*(upright_frame(points, scheme) for points in keypoints), strict=True)
     return boxes, degrees
 
 

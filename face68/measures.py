@@ -36,8 +36,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from face68.files import InputError
 from face68.landmarks import (
     FLIP,
+    IBUG68,
     INNER_LIPS,
     JAW,
     LEFT_EYE,
@@ -50,6 +52,7 @@ from face68.landmarks import (
     RIGHT_EYE_OPENING,
     Face,
 )
+from face68.schemes import Scheme
 
 CAMERA_DISTANCE = 15.0  # of a face from the camera, in distances of the outer eye corners: about 1.3 m
 NEARER_EYE = 30.0  # degrees of yaw from which on one eye alone is looked at
@@ -186,14 +189,15 @@ def _completed(rows: np.ndarray) -> np.ndarray:
     return np.array([(a, b, c), (d, e, f), (b * f - c * e, c * d - a * f, a * e - b * d)])
 
 
-def filled(points: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+def filled(points: np.ndarray, is_known: np.ndarray, scheme: Scheme = IBUG68) -> np.ndarray:
     """Points (68, 2) px of a face of which some aren't known, (68,) bool: these are put where the mean face has them in
-    the pose of the others. Where fewer than LEAST_KNOWN are known, in the middle of these.
+    the pose of the others. Where fewer than LEAST_KNOWN are known, or the scheme is another, in the middle of these.
     """
-    points, known = np.array(points, np.float64), POSED[is_known[POSED]]
+    points = np.array(points, np.float64)
     if is_known.all():
         return points
     points[~is_known] = points[is_known].mean(axis=0)
+    known = POSED[is_known[POSED]] if scheme == IBUG68 else ()
     if len(known) < LEAST_KNOWN:
         return points
     model = RigidModel(MEAN_FACE[known], WEIGHTS[known])
@@ -249,11 +253,38 @@ NAMES = Measures._fields
 
 
 def measured(faces: Iterable[Face]) -> list[Face]:
-    """The faces with their `measures`, as `Measures.to_dict` has them, before those that they have already."""
-    return [
-        replace(face, measures=measure(face.keypoints, face.visible).to_dict() | (face.measures or {}))
-        for face in faces
-    ]
+    """The faces with their `measures`, as `Measures.to_dict` has them, before those that they have already.
+
+    Raises:
+        InputError: their scheme doesn't map to iBUG's 68 points.
+    """
+    faces_68 = [as_ibug68(face) for face in faces]
+    measures = [measure(face.keypoints, face.visible).to_dict() for face in faces_68]
+    return [replace(face, measures=of | (face.measures or {})) for face, of in zip(faces, measures, strict=True)]
+
+
+def as_ibug68(face: Face) -> Face:
+    """The same face with iBUG's 68 points, of a scheme that maps to them.
+
+    Raises:
+        InputError: it doesn't.
+    """
+    if face.scheme == IBUG68:
+        return face
+    check_maps(face.scheme, "measures and overlays")
+    of_points = {"keypoints": face.keypoints, "errors": face.errors, "visible": face.visible}
+    chosen = {name: None if values is None else values[face.scheme.ibug68] for name, values in of_points.items()}
+    return replace(face, scheme=IBUG68, **chosen)
+
+
+def check_maps(scheme: Scheme, what: str) -> None:
+    """See that a scheme maps to iBUG's 68 points, which `what` needs.
+
+    Raises:
+        InputError: it doesn't.
+    """
+    if scheme.ibug68 is None:
+        raise InputError(f"{what}: for iBUG's 68 points, to which the points of {scheme.name} don't map; leave it out")
 
 
 def measure(keypoints: np.ndarray, visible: np.ndarray | None = None) -> Measures:

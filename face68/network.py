@@ -16,7 +16,8 @@ import onnxruntime
 
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarks import NUM_LANDMARKS
+from face68.landmarks import NUM_LANDMARKS, scheme_from
+from face68.schemes import Scheme
 
 FORMAT = "1"  # of the metadata, under "face68"; a file of another format is refused
 CELL = 8  # px of a picture, the side of a cell of a detector's maps
@@ -46,11 +47,13 @@ class Network(Protocol):
     policy: of its crops.
     path: of its file.
     predicts_errors: whether it judges its own work, see `Predictions`.
+    scheme: of its points.
     """
 
     policy: CropPolicy
     path: Path
     predicts_errors: bool
+    scheme: Scheme
 
     def __call__(self, crops: np.ndarray) -> Predictions:
         """crops: (B, S, S) uint8 gray, B ≥ 1."""
@@ -76,21 +79,21 @@ def concatenated(parts: Sequence[tuple]) -> tuple:
     return type(parts[0])(*(None if field[0] is None else np.concatenate(field) for field in fields))
 
 
-def check_predictions(predictions: Predictions, count: int, path: Path) -> Predictions:
-    """A network's outputs for `count` crops, face scores clipped to 0 … 1.
+def check_predictions(predictions: Predictions, count: int, path: Path, points: int = NUM_LANDMARKS) -> Predictions:
+    """A network's outputs of so many points for `count` crops, face scores clipped to 0 … 1.
 
     Raises:
         InputError: no crop can have such outputs; `path` is the network's file.
     """
     keypoints, errors, face_scores, visible = predictions
     possible = (
-        (keypoints, (count, NUM_LANDMARKS, 2), -FAR, FAR),
-        (errors, (count, NUM_LANDMARKS), 1 / FAR, FAR),
+        (keypoints, (count, points, 2), -FAR, FAR),
+        (errors, (count, points), 1 / FAR, FAR),
         (face_scores, (count,), -ROUNDING, 1 + ROUNDING),
-        (visible, (count, NUM_LANDMARKS), -ROUNDING, 1 + ROUNDING),
+        (visible, (count, points), -ROUNDING, 1 + ROUNDING),
     )
     _check_outputs([one for one in possible if one[0] is not None], path)
-    if not np.ptp(keypoints, axis=1).any(axis=1).all():
+    if points > 1 and not np.ptp(keypoints, axis=1).any(axis=1).all():
         raise InputError(
             f"{path}: places all points of a face in one: it has learned too little; train it longer or on more faces"
         )
@@ -287,6 +290,7 @@ class OnnxNetwork:
         self.predicts_errors = "errors" in self._outputs
         try:
             self.policy = CropPolicy(**json.loads(self.metadata["policy"]))
+            self.scheme = scheme_from(json.loads(self.metadata.get("scheme", "null")))
             fits = self._fits()
         except (KeyError, TypeError, ValueError, RecursionError):
             fits = False
@@ -296,11 +300,10 @@ class OnnxNetwork:
 
     def _fits(self) -> bool:
         """Whether the inputs and outputs have the names and shapes that `__call__` expects."""
-        size = self.policy.size
+        size, points = self.policy.size, len(self.scheme)
         takes = [(value.name, value.type, value.shape[1:]) for value in self._session.get_inputs()]
         gives = {value.name: value.shape[1:] for value in self._session.get_outputs()}
-        possible = {"keypoints": [NUM_LANDMARKS, 2], "errors": [NUM_LANDMARKS], "face_scores": []}
-        possible |= {"visible": [NUM_LANDMARKS]}
+        possible = {"keypoints": [points, 2], "errors": [points], "face_scores": [], "visible": [points]}
         return (
             takes == [("crops", "tensor(uint8)", [1, size, size])]
             and "keypoints" in gives
@@ -314,7 +317,7 @@ class OnnxNetwork:
             values = _run(self._session, self._outputs, {"crops": crops[i : i + BATCH, None]}, self.path)
             outputs = dict(zip(self._outputs, values, strict=True))
             parts.append(Predictions(*(outputs.get(field) for field in Predictions._fields)))
-        return check_predictions(concatenated(parts), len(crops), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path, len(self.scheme))
 
 
 class OnnxDetector:

@@ -32,6 +32,7 @@ from face68.landmarks import (
     UPPER_LIP,
     Face,
 )
+from face68.measures import as_ibug68
 
 # The anchors: landmarks, and where their means are on the average face: medians of 690 faces of 300-W that look into
 # the camera, their nose's tip within 6% of the eye distance of the middle.
@@ -145,9 +146,12 @@ def load_overlay(name: str | Path) -> Overlay:
 def draw_overlays(image: np.ndarray, faces: Sequence[Face], overlays: Sequence[Overlay]) -> np.ndarray:
     """A copy of the image (H, W, 3) uint8 RGB with the overlays on each face, later ones above; in part or not at all
     where a face is outside.
+
+    Raises:
+        InputError: the faces' scheme doesn't map to iBUG's 68 points.
     """
     drawn = np.array(image, order="C")
-    for face in faces:
+    for face in map(as_ibug68, faces):
         for overlay in overlays:
             matrix = overlay.matrix(face.keypoints)
             if matrix is not None:

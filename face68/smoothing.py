@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from face68.landmarks import NUM_LANDMARKS, OUTER_EYE_CORNERS
+from face68.landmarks import IBUG68, NUM_LANDMARKS, unit_length
+from face68.schemes import Scheme
 
 # Cut-offs in hertz, and BETA in hertz more for each distance of the eyes a second. Chosen on photos of kept-out people
 # that were moved and on drawn films, see docs/films.md.
@@ -59,10 +60,12 @@ class SteadyPoints:
     so it doesn't lag behind a steady motion; the faster the head departs from that, the less it is filtered.
 
     cutoffs: the factor of all cut-off frequencies.
+    scheme: of the points; its `unit_length` is the unit of the shape.
     """
 
-    def __init__(self, cutoffs: float = 1.0):
-        self.cutoffs = cutoffs
+    def __init__(self, cutoffs: float = 1.0, scheme: Scheme = IBUG68):
+        self.cutoffs, self.scheme = cutoffs, scheme
+        self._moves = MOVES if scheme == IBUG68 else np.zeros((0, len(scheme)))
         self._time: float | None = None
 
     def __call__(self, keypoints: np.ndarray, errors: np.ndarray | None, time: float) -> np.ndarray:
@@ -83,15 +86,21 @@ class SteadyPoints:
         return np.stack([steady.real, steady.imag], axis=1).astype(np.float32)
 
     def _begin(self, points: np.ndarray) -> None:
-        right, left = OUTER_EYE_CORNERS
-        turn = np.log(points[left] - points[right] or 1.0 + 0j)  # by which the eyes are level, and 1 apart
+        turn = self._turn(points)
         self._head = np.array([turn, points.mean()])  # log of the scale + i × turn, and place: px and radians
         self._trend = np.zeros(2, complex)  # its change a second
         self._head_speed = 0.0
         self._shape = (points - points.mean()) / np.exp(turn)
         self._shape_speeds = np.zeros(len(points), complex)
         self._seen = [self._shape, self._shape]  # the last two, unfiltered
-        self._noise, self._loud = USUAL_NOISE, np.zeros(len(MOVES))
+        self._noise, self._loud = USUAL_NOISE, np.zeros(len(self._moves))
+
+    def _turn(self, points: np.ndarray) -> complex:
+        """The log of a complex number, px: as long as the points' unit, in its direction if it has one."""
+        if self.scheme.normaliser:
+            one, other = self.scheme.normaliser
+            return np.log(points[other] - points[one] or 1.0 + 0j)
+        return np.log(unit_length(np.stack([points.real, points.imag], axis=1), self.scheme) or 1.0) + 0j
 
     def _go_on(self, points: np.ndarray, weights: np.ndarray, gap: float) -> None:
         # The shape, as it is without the head's motion.
@@ -101,8 +110,8 @@ class SteadyPoints:
         sureness = np.minimum(1.0, np.sqrt(weights / weights.mean()) / SURE)
         cutoffs = self.cutoffs * (SHAPE_CUTOFF + SHAPE_BETA * np.abs(self._shape_speeds)) * sureness
         calm = share(cutoffs, gap) * (shape - self._shape)
-        moves = self._counts(shape, gap) * _along(shape - self._shape) - _along(calm)
-        self._shape = self._shape + calm + moves @ MOVES
+        moves = self._counts(shape, gap) * self._along(shape - self._shape) - self._along(calm)
+        self._shape = self._shape + calm + moves @ self._moves
 
         # The pose, from where the head was expected.
         expected = self._head + self._trend * gap
@@ -120,15 +129,15 @@ class SteadyPoints:
         shaking = np.median(np.abs(shape - 2 * self._seen[1] + self._seen[0])[_STILL]) / SECOND_DIFFERENCE
         self._seen = [self._seen[1], shape]
         self._noise += share(NOISE_CUTOFF, gap) * (shaking - self._noise)
-        steps = np.abs(_along(shape - self._shape)) / (MOVE_NOISE * max(self._noise, LEAST_NOISE))
+        noise = MOVE_NOISE[: len(self._moves)] * max(self._noise, LEAST_NOISE)
+        steps = np.abs(self._along(shape - self._shape)) / noise
         self._loud = np.maximum(steps, self._loud * math.exp(-2 * math.pi * MOVE_MEMORY * gap))
         beyond = LOUDER * np.maximum(0, self._loud - QUIET)
         return np.maximum(share(self.cutoffs * MOVE_CUTOFF, gap), 1 - np.exp(-(beyond**2) / 2))
 
-
-def _along(shape: np.ndarray) -> np.ndarray:
-    """(M,): how far a displacement (68,) goes along each of the moves."""
-    return (MOVES.conj() @ shape).real
+    def _along(self, shape: np.ndarray) -> np.ndarray:
+        """(M,): how far a displacement (N,) goes along each of the moves; other schemes than the 68 have none."""
+        return (self._moves.conj() @ shape).real
 
 
 def similarity_between(shape: np.ndarray, points: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:

@@ -11,7 +11,7 @@ import numpy as np
 from face68 import geometry
 from face68.frames import Frame
 from face68.images import as_rgb
-from face68.landmarker import Landmarker, certainty, is_trusted, upright_frames
+from face68.landmarker import Landmarker, certainty, is_trusted
 from face68.landmarks import Face
 from face68.smoothing import BOTH_WAYS, SteadyPoints
 
@@ -146,8 +146,10 @@ class Tracker:
         if not self._tracks:
             return
         # The frame of each face's last points, moved on.
-        frames, degrees = upright_frames(np.stack([track.face.keypoints for track in self._tracks]))
-        moves = [track.expected(time) - track.middle for track in self._tracks]
+        points, boxes = zip(*((track.face.keypoints, track.face.box) for track in self._tracks), strict=True)
+        frames, degrees = self.landmarker.frames(np.stack(points), boxes)
+        moving = self.landmarker.scheme.has_extent  # around a single point lies the same box, for the picture frames it
+        moves = [moving * (track.expected(time) - track.middle) for track in self._tracks]
         boxes = [frame + np.concatenate([move, move]) for frame, move in zip(frames, moves, strict=True)]
         images = [image] * len(boxes)
         predictions = self.landmarker.predict(images, boxes, degrees)
@@ -274,7 +276,7 @@ class SteadyFaces:
     def __call__(self, faces: Sequence[Face], time: float) -> list[Face]:
         """time: seconds, growing."""
         self._filters = {
-            face.identity: self._filters.get(face.identity) or SteadyPoints(self.cutoffs) for face in faces
+            face.identity: self._filters.get(face.identity) or SteadyPoints(self.cutoffs, face.scheme) for face in faces
         }
         return [_filtered(face, self._filters[face.identity], time) for face in faces]
 
@@ -307,7 +309,7 @@ def _without_lag(waiting: deque) -> tuple[Frame, list[Face]]:
             if view is None:
                 break
             views.append((view, later.time))
-        backwards = SteadyPoints(BOTH_WAYS)
+        backwards = SteadyPoints(BOTH_WAYS, face.scheme)
         for view, time in reversed(views):
             face = _filtered(view, backwards, -time)
         steady.append(face)
@@ -345,8 +347,8 @@ def middle(face: Face) -> np.ndarray:
 
 
 def side(face: Face) -> float:
-    """px: the longer side of the box around the points."""
-    return float(np.ptp(face.keypoints, axis=0).max())
+    """px: the longer side of the box around the points; of a single point the width of the face's own box."""
+    return float(np.ptp(face.keypoints, axis=0).max()) if face.scheme.has_extent else face.box[2] - face.box[0]
 
 
 def is_unsure(face: Face) -> bool:

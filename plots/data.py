@@ -7,10 +7,13 @@ import numpy as np
 
 from face68.draw import VERMILION, schematic_face
 from face68.files import InputError
+from face68.landmarks import IBUG68
+from face68.schemes import Scheme
+from plots.errors import mean_face
 from plots.style import COLORS, GRAY, as_picture, draw_schematic, new_figure, plain_name, to_hex
 
 
-def plot_audit(splits: Sequence[dict], title: str):
+def plot_audit(splits: Sequence[dict], title: str, face: np.ndarray | None = None, scheme: Scheme = IBUG68):
     """What a data set holds, a colour a split: sizes, light, pose, people, points outside, label shift. A figure.
 
     splits: of each one
@@ -20,12 +23,13 @@ def plot_audit(splits: Sequence[dict], title: str):
         of each point as a fraction of the mean inter-ocular distance; None where there are no faces;
         sides (M,), the longer side in px, and brightness (M,), the mean gray level, 0 … 255, of M images;
         people, a set of names.
+    face, scheme: of the points, see `errors.mean_face`.
     """
     figure, axes = new_figure(10.5, 9.6, 3, 3)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     people, outside, shift = axes[2]
     histograms = [
-        ("Size of the faces", "inter-ocular distance, px", [one["eyes"] for one in splits]),
+        ("Size of the faces", f"{scheme.norm} distance, px", [one["eyes"] for one in splits]),
         ("Size of the images", "longer side, px", [one["sides"] for one in splits]),
         ("Brightness", "mean gray level, 0 to 255", [one["brightness"] for one in splits]),
         ("Yaw: turned sideways", "degrees", [one["poses"][:, 0] for one in splits]),
@@ -36,8 +40,9 @@ def plot_audit(splits: Sequence[dict], title: str):
         _histograms(panel, [one["name"] for one in splits], columns, heading, xlabel)
     _people(people, splits)
     faces = [one for one in splits if one["outside"] is not None]
-    _points_outside(figure, outside, faces)
-    _label_shift(shift, faces)
+    points = schematic_face() if face is None else face, scheme
+    _points_outside(figure, outside, faces, *points)
+    _label_shift(shift, faces, *points)
     figure.suptitle(plain_name(title))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
@@ -81,24 +86,23 @@ def _people(axes, splits: Sequence[dict]) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _points_outside(figure, axes, splits: Sequence[dict]) -> None:
+def _points_outside(figure, axes, splits: Sequence[dict], face: np.ndarray, scheme: Scheme) -> None:
     """The share of all faces on which each point lies outside of the image."""
-    shares, weights = np.zeros(68), [len(split["eyes"]) for split in splits]
+    shares, weights = np.zeros(len(scheme)), [len(split["eyes"]) for split in splits]
     if splits:
         shares = 100 * np.average([split["outside"] for split in splits], axis=0, weights=weights)
     highest = shares.max()
-    dots = draw_schematic(axes, shares, 20 if highest > 0 else 0)
+    dots = draw_schematic(axes, shares, 20 if highest > 0 else 0, face, scheme)
     axes.set(title="Points outside of the image" if highest > 0 else "No point lies outside")
     if highest > 0:
         bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=30, pad=0.02, label="% of the faces")
         bar.outline.set_visible(False)
 
 
-def _label_shift(axes, splits: Sequence[dict]) -> None:
+def _label_shift(axes, splits: Sequence[dict], face: np.ndarray, scheme: Scheme) -> None:
     """The shift that is taken off the labels, as arrows from where the labels lie, enlarged."""
-    shift = splits[0]["shift"] if splits else np.zeros((68, 2))
-    face = schematic_face()
-    draw_schematic(axes, np.zeros(68), 0)
+    shift = splits[0]["shift"] if splits else np.zeros(face.shape)
+    draw_schematic(axes, np.zeros(len(scheme)), 0, face, scheme)
     longest = np.linalg.norm(shift, axis=1).max()
     if longest > 0:
         enlarged = 5
@@ -118,14 +122,17 @@ def audit_picture(directory: Path) -> np.ndarray:
         InputError: it can't be used.
     """
     from datasets.audit import audit
-    from datasets.layout import find_split, labels_of
+    from datasets.layout import NO_SHIFT, find_split, labels_of
 
-    splits = []
+    splits, face, scheme = [], None, IBUG68
     for split in audit(directory).splits:
         if split.problem:
             raise InputError(split.problem)
         found, labelled = find_split(directory, split.name), len(split.rows) > 0
-        shifts = labels_of(directory, found[0])[0].of(split.keypoints) if found else np.zeros_like(split.keypoints)
+        shift = labels_of(directory, found[0])[0] if found else NO_SHIFT
+        shifts = shift.of(split.keypoints, split.scheme)
+        if labelled and face is None:
+            face, scheme = mean_face(split.keypoints, split.scheme), split.scheme
         splits.append(
             {
                 "name": split.name,
@@ -139,4 +146,4 @@ def audit_picture(directory: Path) -> np.ndarray:
             }
         )
     faces = " and ".join(f"{len(one['eyes'])} {one['name']}" for one in splits)
-    return as_picture(plot_audit(splits, f"What {directory} holds: {faces} faces with labels"))
+    return as_picture(plot_audit(splits, f"What {directory} holds: {faces} faces with labels", face, scheme))

@@ -19,7 +19,9 @@ from face68.draw import (
     schematic_face,
     stack_sheets,
 )
-from face68.landmarks import REGIONS
+from face68.landmarks import IBUG68, face_frames
+from face68.measures import filled
+from face68.schemes import Scheme
 from plots.style import COLORS, GRAY, draw_schematic, new_figure, plain_log_ticks, plain_name, to_hex
 
 LOOKS = {  # by which faces are grouped: title, axis
@@ -64,20 +66,31 @@ def plot_ced(
     return figure
 
 
-def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
+def mean_face(labels: np.ndarray, scheme: Scheme) -> np.ndarray:
+    """The points of a scheme as a picture shows them best: of iBUG's 68 the schematic face, of others the mean of
+    labelled faces (M, N, 2) px, level and at about the size of that one. (N, 2).
+    """
+    if scheme == IBUG68:
+        return schematic_face()
+    known = [filled(points, np.isfinite(points).all(axis=1), scheme) for points in labels]
+    axes, centers, sides = face_frames(np.stack(known), scheme)
+    level = (known - centers) @ axes.swapaxes(1, 2) / np.maximum(sides, 1e-9)[:, None, None]
+    return 1.9 * level.mean(axis=0) + [0, 0.53]  # where the schematic face lies
+
+
+def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR, face=None, scheme: Scheme = IBUG68):
     """The mean error of each point on a schematic face, as colour and size; the worst of each region is named.
 
-    errors: (68,), fractions of the normaliser `norm`. A matplotlib Figure.
+    errors: (68,), fractions of the normaliser `norm`. face, scheme: see `mean_face`. A matplotlib Figure.
     """
     figure, axes = new_figure(5.4, 4.6)
-    percent = 100 * np.asarray(errors, dtype=np.float64)
-    dots = draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9))
+    percent, face = 100 * np.asarray(errors, dtype=np.float64), schematic_face() if face is None else face
+    dots = draw_schematic(axes, percent, 12 + 110 * percent / max(percent.max(), 1e-9), face, scheme)
     label = f"mean error ({norm}), %; the worst point of each region is named"
     bar = figure.colorbar(dots, ax=axes, location="bottom", shrink=0.9, aspect=40, pad=0.02)
     bar.set_label(label, fontsize=9)
     bar.outline.set_visible(False)
-    worst = [max(points, key=lambda i: percent[i]) for points in REGIONS.values()]
-    face = schematic_face()
+    worst = [max(points, key=lambda i: percent[i]) for points in scheme.regions.values()]
     for side in (-1, 1):  # in the margin that is nearer, one below the other
         lowest = -np.inf
         for i in sorted((i for i in worst if side * (face[i, 0] or 1) > 0), key=lambda i: face[i, 1]):
@@ -90,7 +103,7 @@ def plot_points(errors: np.ndarray, norm: str = metrics.INTER_OCULAR):
                 va="center",
                 arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.8},
             )
-    axes.set(title="Where on the face it errs")
+    axes.set(title="Where on the face it errs" if scheme.eyes else "Which points err")
     return figure
 
 
@@ -103,10 +116,13 @@ def plot_groups(report: dict):
         {"label": name, "nme": error, "interval": intervals[name]} for name, error in report["nme_by_region"].items()
     ]
     panels = [("By region of the face", "region", regions)]
-    for name, (title, xlabel) in LOOKS.items():
-        groups = report["nme_by_look"][name]
+    for name, groups in report["nme_by_look"].items():
+        title, xlabel = LOOKS[name]
+        xlabel = xlabel.replace(metrics.INTER_OCULAR, report["scheme_normaliser"])
         panels.append((title, xlabel, [group | {"label": _range_label(group, len(groups) > 5)} for group in groups]))
-    figure, axes = new_figure(9.2, 6.8, 2, 2, sharey=True)
+    rows = len(panels) // 2
+    figure, axes = new_figure(9.2, 3.4 * rows, 2, rows, sharey=True)
+    axes = np.reshape(axes, (rows, 2))
     highest = 0.001  # an axis needs some length
     for panel, (title, xlabel, groups) in zip(axes.flat, panels, strict=True):
         panel.axhline(100 * report["nme"], color=to_hex(VERMILION), linewidth=1, label="all faces")
@@ -158,15 +174,15 @@ def plot_calibration(table, norm: str = metrics.INTER_OCULAR):
     return figure
 
 
-def plot_report(report: dict, curves: dict[str, np.ndarray]) -> dict:
+def plot_report(report: dict, curves: dict[str, np.ndarray], scheme: Scheme, labels: np.ndarray) -> dict:
     """The plots of a report of evaluate.py, by the names of their files: matplotlib Figures.
 
-    curves: NME of each face (N,) by name, the report's own first.
+    curves: NME of each face (N,) by name, the report's own first. scheme, labels: see `mean_face`.
     """
     norm = report["normaliser"]
     figures = {
         "ced.png": plot_ced(curves, report["thresholds"][0], norm),
-        "points.png": plot_points(report["nme_by_point"], norm),
+        "points.png": plot_points(report["nme_by_point"], norm, mean_face(labels, scheme), scheme),
         "groups.png": plot_groups(report),
     }
     if "expected_and_measured_errors" in report:
@@ -183,18 +199,23 @@ def error_tiles(dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np
     predicted, truth: keypoints of all faces of the data set, (N, 68, 2) px of their images, NaN for hidden ones.
     """
     boxes = {i: geometry.box_of(truth[i][np.isfinite(truth[i]).all(axis=1)]) for i in chosen}
-    return [face_tile(dataset.image(i), predicted[i], truth[i], box, side=320) for i, box in boxes.items()]
+    shape = {"side": 320, "scheme": dataset.scheme}
+    return [
+        face_tile(dataset.image(i), predicted[i], truth[i], box if dataset.scheme.has_extent else None, **shape)
+        for i, box in boxes.items()
+    ]
 
 
 def error_sheet(
-    dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm=metrics.INTER_OCULAR
+    dataset, chosen: Sequence[int], predicted: np.ndarray, truth: np.ndarray, title: str, norm: str | None = None
 ) -> np.ndarray:
     """The `error_tiles`, each with its error, or "missed" where its points are NaN, and its file's name."""
+    norm = norm or dataset.scheme.norm
     return _captioned(dataset, chosen, predicted, truth, f"{title}: NME ({norm}); {POINTS}", norm)
 
 
 def _captioned(dataset, chosen: Sequence[int], predicted, truth, title: str, norm: str) -> np.ndarray:
-    errors = metrics.nme(predicted, truth, norm)
+    errors = metrics.nme(predicted, truth, norm, dataset.scheme)
     names = [Path(dataset.names[i]).stem for i in chosen]
     labels = ["missed" if np.isnan(error) else f"{error:.1%}" for error in errors[list(chosen)]]
     captions = [f"{label}  {name}" for label, name in zip(labels, names, strict=True)]
@@ -210,9 +231,9 @@ def rank_faces(errors: np.ndarray) -> dict[str, np.ndarray]:
     return {heading: of_kind for heading, of_kind in rows.items() if len(of_kind)}
 
 
-def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str = metrics.INTER_OCULAR) -> np.ndarray:
+def ranked_sheet(dataset, predicted: np.ndarray, truth: np.ndarray, norm: str | None = None) -> np.ndarray:
     """The best faces, those in the middle and the worst, missed ones first, one below the other."""
-    ((heading, rows), *others) = rank_faces(metrics.nme(predicted, truth, norm)).items()
+    ((heading, rows), *others) = rank_faces(metrics.nme(predicted, truth, norm, dataset.scheme)).items()
     best = error_sheet(dataset, rows, predicted, truth, f"{heading} of {len(dataset)} faces", norm)
     below = [_captioned(dataset, rows, predicted, truth, heading, norm) for heading, rows in others]
     return stack_sheets([best, *below])

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.draw import BLUE, INK, VERMILION, WHITE, YELLOW, draw_keypoints, fit
-from face68.draw import COLORS as REGION_COLORS
-from face68.landmarks import NAMES, NUM_LANDMARKS, REGIONS, inter_ocular, upright_frame
+from face68.draw import BLUE, INK, VERMILION, WHITE, YELLOW, draw_keypoints, fit, region_colors
+from face68.landmarks import IBUG68, unit_length, upright_frame
+from face68.schemes import Scheme
 from plots.style import GRAY, as_picture, new_figure, to_hex
 
 DPI = 120  # of the figures
@@ -66,33 +66,36 @@ def plot_features(layer: str, maps: np.ndarray, picture: np.ndarray, network: st
     return figure
 
 
-def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, outputs, points: Sequence[int], network: str):
+def plot_heat_maps(crop: np.ndarray, heat: np.ndarray, outputs, points: Sequence[int], network: str, scheme=IBUG68):
     """The heat maps over the face: first all of them, then those of some points, a panel each. A matplotlib Figure.
 
     crop: (S, S) uint8. heat: (68, H, W), see `inspection.heat_maps`. outputs: `face68.network.Predictions` of the crop.
+    scheme: of the network's points.
     """
     from matplotlib.patches import Circle, Patch
 
     figure, axes = _pictures(*_grid(len(points) + 1, 4))
     first, *panels = axes.flat
-    first.imshow(_heated(crop, heat))
-    first.set_title("all 68", fontsize=10)
+    first.imshow(_heated(crop, heat, scheme))
+    first.set_title(f"all {len(scheme)}", fontsize=10)
+    colors = region_colors(scheme)
+    region_of = {i: region for region, of_region in scheme.regions.items() for i in of_region}
     for point, panel in zip(points, panels, strict=False):
-        region, (x, y) = NAMES[point].partition("_")[0], outputs.keypoints[0, point]
-        panel.imshow(_heated(crop, heat, [point]), extent=_extent(crop))
+        region, (x, y) = region_of[point], outputs.keypoints[0, point]
+        panel.imshow(_heated(crop, heat, scheme, [point]), extent=_extent(crop))
         label = f"{point}, {region}: peak {heat[point].max():.0%}"
         if outputs.errors is not None:
             error = outputs.errors[0, point]
             for color, width in (("black", 2.5), ("white", 1)):  # which shows on any skin
                 panel.add_patch(Circle((x, y), error, fill=False, color=color, linewidth=width))
             label += f", ± {error:.1f} px"
-        panel.plot(x, y, "o", color=to_hex(REGION_COLORS[region]), markeredgecolor="black", markersize=4)
+        panel.plot(x, y, "o", color=to_hex(colors[region]), markeredgecolor="black", markersize=4)
         panel.set_title(label, fontsize=10)
     detail = f"heat maps of {heat.shape[2]} × {heat.shape[1]} cells over the crop of {len(crop)} × {len(crop)} px"
     _title(figure, "Where the network believes that the points are", detail, network)
     ring = "" if outputs.errors is None else "; ring: its expected error"
     meaning = f"colour: a cell's probability, clear at 0 and full at the map's peak; dot: the point{ring}"
-    handles = [Patch(color=to_hex(color), label=region) for region, color in REGION_COLORS.items()]
+    handles = [Patch(color=to_hex(color), label=region) for region, color in colors.items()]
     figure.legend(handles=handles, title=meaning, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
@@ -102,43 +105,46 @@ def plot_occlusion(crop: np.ndarray, occlusion, points: Sequence[int], network: 
 
     crop: (S, S) uint8. occlusion: `inspection.Occlusion`.
     """
-    shifts = 100 * occlusion.shifts(points)
+    shifts, scheme = 100 * occlusion.shifts(points), occlusion.scheme
     row, column = np.unravel_index(shifts.argmax(), shifts.shape)
     figure, axes = _pictures(3, 1)
     before, where, worst = axes.flat
-    before.imshow(_marked(crop, occlusion.plain, points))
+    before.imshow(_marked(crop, occlusion.plain, scheme, points))
     before.set_title("nothing is hidden", fontsize=10)
     where.imshow(crop, "gray", vmin=0, vmax=255, interpolation="bilinear")
     most = max(1.0, shifts.max())  # less than 1% is nothing
     moved = where.imshow(shifts, _glow(), vmin=0, vmax=most, extent=_extent(crop), interpolation="bilinear")
     where.set_title("what moves them", fontsize=10)
     hidden = occlusion.hide(crop, row, column)
-    worst.imshow(_marked(hidden, occlusion.moved[row, column], points, occlusion.plain))
+    worst.imshow(_marked(hidden, occlusion.moved[row, column], scheme, points, occlusion.plain))
     worst.set_title(f"moved most: by {shifts.max():.1f}%; white: before", fontsize=10)
     side, size = occlusion.side, len(crop)
     detail = f"behind a gray square of {side} × {side} px, at each place of {size} × {size} px"
-    _title(figure, f"Which parts of the face move {name_points(points)}", detail, network)
-    _value_bar(figure, moved, axes, "mean shift while the square is there, % of the eye distance (inter-ocular)")
+    _title(figure, f"Which parts of the face move {name_points(points, scheme)}", detail, network)
+    unit = "eye distance" if scheme.eyes else "length that divides errors"
+    label = f"mean shift while the square is there, % of the {unit} ({scheme.norm})"
+    _value_bar(figure, moved, axes, label)
     return figure
 
 
-def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str):
+def plot_annotators(crop: np.ndarray, points: np.ndarray, others: dict, own: str, network: str, scheme=IBUG68):
     """Where other annotators would have put a network's points, and how each region differs. A matplotlib Figure.
 
     crop: (S, S) uint8. points: (68, 2) px of it, as `own` puts them. others: see `inspection.other_annotators`.
+    scheme: of the points.
     """
     figure, axes = _pictures(2, len(others))
     for (name, (theirs, offsets)), (face, bars) in zip(others.items(), axes, strict=True):
-        face.imshow(_marked(crop, points, truth=theirs))
+        face.imshow(_marked(crop, points, scheme, truth=theirs))
         face.set_title(f"colour: {own}, white: {name}", fontsize=10)
         bars.axis("on")
-        out = offsets[:, 0] * np.sign(points[:, 0] - np.median(points[REGIONS["nose"], 0]))
+        out = offsets[:, 0] * np.sign(points[:, 0] - np.median(points[:, 0]))
         ways = {"lower": (offsets[:, 1], BLUE, -0.2), "further out": (out, VERMILION, 0.2)}
         for way, (values, color, beside) in ways.items():
-            means = [100 * values[of_region].mean() for of_region in REGIONS.values()]
-            bars.barh(np.arange(len(REGIONS)) + beside, means, height=0.38, color=to_hex(color), label=way)
+            means = [100 * values[of_region].mean() for of_region in map(list, scheme.regions.values())]
+            bars.barh(np.arange(len(scheme.regions)) + beside, means, height=0.38, color=to_hex(color), label=way)
         bars.axvline(0, color=to_hex(INK), linewidth=0.8)
-        bars.set_yticks(range(len(REGIONS)), list(REGIONS))
+        bars.set_yticks(range(len(scheme.regions)), list(scheme.regions))
         bars.invert_yaxis()
         bars.legend(frameon=False)
         bars.set_title(f"{name}, % of the side of the face's square", fontsize=10)
@@ -153,8 +159,9 @@ def plot_trace(trace, network: str):
     """
     (box,), _, (degrees,) = trace.found
     first, second, third = trace.points
-    frame, turn = upright_frame(first)
-    to_face, to_detail = _close_up(frame, 1.6), _close_up(_furthest_apart(second, third), 1)
+    scheme = trace.face.scheme
+    frame, turn = upright_frame(first, scheme)
+    to_face, to_detail = _close_up(frame, 1.6), _close_up(_furthest_apart(second, third, scheme), 1)
     steps = _steps(trace, to_face, to_detail)
     figure, axes = _pictures(5, 2, height=2.65)
     panels = dict(zip(steps, axes.flat, strict=False))
@@ -181,6 +188,7 @@ def _steps(trace, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple
     crop = " × ".join(map(str, trace.crops.shape[1:])) + " px"
     searched = " × ".join(map(str, trace.searched[::-1]))
     first, second, third = trace.points
+    scheme = trace.face.scheme
     apart = np.linalg.norm(second - third, axis=1)
     face, detail = (geometry.warp(trace.image, matrix, CLOSE, CLOSE) for matrix in (to_face, to_detail))
     steps = {
@@ -193,30 +201,32 @@ def _steps(trace, to_face: np.ndarray, to_detail: np.ndarray) -> dict[str, tuple
         "gray": (f"{crop}, one channel:\nall that the network sees", _rgb(trace.crops[0])),
     }
     if trace.heat is not None:
-        cells = f"68 of {trace.heat.shape[2]} × {trace.heat.shape[1]} cells;\na point is the mean of one"
-        steps["heat maps"] = (cells, _heated(trace.crops[0], trace.heat))
+        cells = f"{len(scheme)} of {trace.heat.shape[2]} × {trace.heat.shape[1]} cells;\na point is the mean of one"
+        steps["heat maps"] = (cells, _heated(trace.crops[0], trace.heat, scheme))
+    points = f"{len(scheme)} × (x, y) px"
+    second_crop, third_crop = (_marked(trace.crops[i], trace.keypoints[i], scheme) for i in (1, 2))
     return steps | {
-        "first points": ("68 × (x, y) px of the photo;\nthey frame the face anew", _on(face, first, to_face)),
-        "second look": (f"{crop}, level,\nframed by the first points", _marked(trace.crops[1], trace.keypoints[1])),
-        "third look": (f"{crop}, mirrored,\nframed by the second points", _marked(trace.crops[2], trace.keypoints[2])),
+        "first points": (f"{points} of the photo;\nthey frame the face anew", _on(face, first, to_face, scheme)),
+        "second look": (f"{crop}, level,\nframed by the first points", second_crop),
+        "third look": (f"{crop}, mirrored,\nframed by the second points", third_crop),
         "mean of both": (
             f"white; second blue, third red:\n{apart.mean():.1f} px apart, here {apart.max():.1f}",
             detail,
         ),
-        "points": ("68 × (x, y) px of the photo", _on(face, trace.face.keypoints, to_face)),
+        "points": (f"{points} of the photo", _on(face, trace.face.keypoints, to_face, scheme)),
     }
 
 
-def _furthest_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _furthest_apart(one: np.ndarray, other: np.ndarray, scheme: Scheme) -> np.ndarray:
     """The box (x0, y0, x1, y1) around the point that two passes (68, 2) px disagree about most, as wide as an eye."""
     middle = (one + other)[np.linalg.norm(one - other, axis=1).argmax()] / 2
-    half = inter_ocular(one) / 4
+    half = unit_length(one, scheme) / 4
     return np.concatenate([middle - half, middle + half])
 
 
-def name_points(points: Sequence[int]) -> str:
+def name_points(points: Sequence[int], scheme: Scheme) -> str:
     """Points in words: a region's name, or their numbers."""
-    for region, of_region in REGIONS.items():
+    for region, of_region in scheme.regions.items():
         if list(points) == list(of_region):
             return f"the points of the {region}"
     return f"point {points[0]}" if len(points) == 1 else f"points {', '.join(map(str, points))}"
@@ -276,34 +286,35 @@ def _glow():
     return LinearSegmentedColormap.from_list("glow", [(*low, 0), (*low, 0.5), (*high, 0.9)])
 
 
-def _heated(crop: np.ndarray, heat: np.ndarray, points: Sequence[int] = range(NUM_LANDMARKS)) -> np.ndarray:
+def _heated(crop: np.ndarray, heat: np.ndarray, scheme: Scheme, points: Sequence[int] | None = None) -> np.ndarray:
     """The crop (S, S) uint8 enlarged, and over it heat maps (68, H, W) in the colours of their regions."""
-    picture = fit(_rgb(crop), CLOSE).astype(np.float32)
-    for region, of_region in REGIONS.items():
-        chosen = [point for point in of_region if point in points]
+    picture, colors = fit(_rgb(crop), CLOSE).astype(np.float32), region_colors(scheme)
+    for region, of_region in scheme.regions.items():
+        chosen = [point for point in of_region if points is None or point in points]
         if chosen:
             shares = heat[chosen] / heat[chosen].max(axis=(1, 2), keepdims=True)
             alpha = geometry.resize(shares.max(axis=0), *picture.shape[:2])[..., None]
-            picture += alpha * (np.float32(REGION_COLORS[region]) - picture)
+            picture += alpha * (np.float32(colors[region]) - picture)
     return np.round(picture).astype(np.uint8)
 
 
 def _marked(
     crop: np.ndarray,
     keypoints: np.ndarray,
-    points: Sequence[int] = range(NUM_LANDMARKS),
+    scheme: Scheme,
+    points: Sequence[int] | None = None,
     truth: np.ndarray | None = None,
 ) -> np.ndarray:
     """The crop (S, S) uint8 enlarged, and some of its points (68, 2) px on it; `truth` as in `draw_keypoints`."""
     picture = fit(_rgb(crop), CLOSE)
     matrix = geometry.resize_matrix(*crop.shape, *picture.shape[:2])
-    hidden = np.setdiff1d(range(NUM_LANDMARKS), points)
+    hidden = [] if points is None else np.setdiff1d(range(len(scheme)), points)
     keypoints = geometry.transform_points(keypoints, matrix)
     keypoints[hidden] = np.nan  # isn't drawn
     if truth is not None:
         truth = geometry.transform_points(truth, matrix)
         truth[hidden] = np.nan
-    return draw_keypoints(picture, keypoints, truth, radius=CLOSE / 110)
+    return draw_keypoints(picture, keypoints, truth, radius=CLOSE / 110, scheme=scheme)
 
 
 def _close_up(box: np.ndarray, margin: float) -> np.ndarray:
@@ -311,8 +322,8 @@ def _close_up(box: np.ndarray, margin: float) -> np.ndarray:
     return geometry.crop_matrix(box, geometry.CropPolicy(CLOSE, margin))
 
 
-def _on(picture: np.ndarray, keypoints: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return draw_keypoints(picture, geometry.transform_points(keypoints, matrix))
+def _on(picture: np.ndarray, keypoints: np.ndarray, matrix: np.ndarray, scheme: Scheme) -> np.ndarray:
+    return draw_keypoints(picture, geometry.transform_points(keypoints, matrix), scheme=scheme)
 
 
 def _outline(panel, box: np.ndarray, degrees: float, matrix: np.ndarray) -> None:

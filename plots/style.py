@@ -9,17 +9,18 @@ import numpy as np
 
 from face68.draw import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, schematic_face
 from face68.files import MARK, InputError, atomic_path, printable
-from face68.landmarks import SKELETON
+from face68.landmarks import IBUG68
+from face68.schemes import Scheme
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)  # of what stands side by side
 DPI = 150
 GRAY, GRID = "#bfbfbf", "#e5e5e5"  # of what only frames the data
 
 
-def draw_schematic(axes, values: np.ndarray, sizes):
-    """The schematic face with a dot a point, coloured by values (68,); returns the dots."""
-    face = schematic_face()
-    for _, points, closed in SKELETON:
+def draw_schematic(axes, values: np.ndarray, sizes, face: np.ndarray | None = None, scheme: Scheme = IBUG68):
+    """A face (68, 2), by default the schematic one, with a dot a point, coloured by values (68,); returns the dots."""
+    face = schematic_face() if face is None else face
+    for _, points, closed in scheme.lines:
         line = face[[*points, points[0]] if closed else list(points)]
         axes.plot(*line.T, color=GRAY, linewidth=1)
     dots = axes.scatter(*face.T, s=sizes, c=values, cmap="viridis", edgecolors=to_hex(INK), linewidths=0.6, zorder=3)

@@ -54,7 +54,7 @@ def clean(tmp_path):
 def rewrite(directory, split="training", **changes):
     """Write a split's CSV again with some rows changed or added; the keys are names without `.jpg`."""
     path = directory / f"{split}_frames_keypoints.csv"
-    names, keypoints, _ = read_csv(path)
+    names, keypoints, *_ = read_csv(path)
     rows = dict(zip(names, keypoints, strict=True))
     write_csv(path, rows | {f"{name}.jpg": points for name, points in changes.items()})
 

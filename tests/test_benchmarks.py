@@ -60,7 +60,7 @@ def test_points_stay_on_their_face(spot, change, by, side, extent):
 @pytest.fixture
 def few(tmp_path):
     """A folder of three drawn faces of three people, each with its .pts file; the labels lie on the faces."""
-    names, keypoints, _ = read_csv(SAMPLE / "test_frames_keypoints.csv")
+    names, keypoints, *_ = read_csv(SAMPLE / "test_frames_keypoints.csv")
     (tmp_path / "few").mkdir()
     for i in (0, 2, 4):
         path = tmp_path / "few" / names[i]

@@ -53,7 +53,7 @@ def test_any_size_without_a_face(own, shape):
 
 def test_boxes_frame_the_points_of_real_faces(real_data, own):
     """The box has the place and size of the points' own box, to a fifth of it."""
-    names, keypoints, _ = read_csv(real_data / "test_frames_keypoints.csv")
+    names, keypoints, *_ = read_csv(real_data / "test_frames_keypoints.csv")
     off = []
     for file, points in zip(names, keypoints, strict=True):
         boxes, scores, _ = own(read_image(real_data / "test" / file))

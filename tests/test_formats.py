@@ -134,7 +134,7 @@ def test_person_of(name, person):
 def test_csv_round_trip_is_exact(tmp_path, names, points):
     path = tmp_path / "points 😀.csv"
     write_csv(path, names, points[: len(names)])
-    read_names, read_points, _ = read_csv(path)
+    read_names, read_points, *_ = read_csv(path)
     assert read_names == names
     assert read_points.dtype == np.float32
     np.testing.assert_array_equal(read_points, points[: len(names)])
@@ -158,7 +158,7 @@ def test_csv_columns_are_x0_y0_x1_y1(tmp_path):
     path = tmp_path / "points.csv"
     values = ",".join(str(i) for i in range(136))
     path.write_text(f"\ufeff,{values}\n\nä b.jpg,{values}\n\n", encoding="utf-8")  # BOM and blank lines
-    names, points, _ = read_csv(path)
+    names, points, *_ = read_csv(path)
     assert names == ["ä b.jpg"]
     assert points[0, 0].tolist() == [0, 1]
     assert points[0, 36].tolist() == [72, 73]
@@ -175,7 +175,9 @@ def test_csv_that_cannot_be_used_at_all(tmp_path, csv_lines, csv_error):
 
 def test_csv_wrong_number_of_columns(csv_lines, csv_error):
     expected = "137 expected: file name, x0, y0, …, x67, y67"
-    assert csv_error(["a,b,c", *csv_lines[1:]]) == f"row 1: 3 columns found, {expected}"
+    assert csv_error(["a,b,c,d", *csv_lines[1:]]) == f"row 1: 4 columns found, {expected}"
+    of_one = "row 2: 137 columns found, 3 expected: file name, x0, y0"
+    assert csv_error(["a,b,c", *csv_lines[1:]]) == of_one
     short, long = csv_lines[2].rpartition(",")[0], csv_lines[2] + ",5"
     assert csv_error([*csv_lines[:2], short]) == f"row 3: 136 columns found, {expected}"
     assert csv_error([*csv_lines[:2], "", long]) == f"row 4: 138 columns found, {expected}"  # blank lines count

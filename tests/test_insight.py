@@ -12,11 +12,12 @@ from torch import nn
 
 import models
 import visualize
+from face68.draw import region_colors
 from face68.files import InputError
 from face68.geometry import CropPolicy
 from face68.inputs import demonstration_photo
 from face68.landmarker import Landmarker
-from face68.landmarks import FLIP, REGIONS, inter_ocular
+from face68.landmarks import FLIP, IBUG68, REGIONS, inter_ocular
 from face68.network import Predictions
 from plots import networks
 from training import inspection
@@ -223,7 +224,7 @@ def test_heat_maps_are_where_they_are_in_the_colours_of_their_regions():
     for axes, (row, column), region in ((chin, (20, 6), "jaw"), (nose, (3, 12), "nose")):
         picture = drawn(axes)[0].astype(int)
         place = [int((cell + 0.5) / 24 * len(picture)) for cell in (row, column)]
-        assert np.abs(picture[tuple(place)] - networks.REGION_COLORS[region]).max() < 30
+        assert np.abs(picture[tuple(place)] - region_colors(IBUG68)[region]).max() < 30
         assert picture[len(picture) // 2, -1].max() < 5
         assert axes.lines[0].get_xydata().tolist() == [[25.5, 25.5]] and axes.patches[0].radius == 1.5
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(REGIONS)

@@ -278,7 +278,7 @@ def test_what_the_network_holds_for_no_face_is_dropped(hopper):
 
 def test_the_shipped_network_on_real_faces(real_data, landmarker):
     """A regression bound well above the measured error: a wrong crop, colour or shift would break it."""
-    names, keypoints, _ = read_csv(real_data / "test_frames_keypoints.csv")
+    names, keypoints, *_ = read_csv(real_data / "test_frames_keypoints.csv")
     images = [read_image(real_data / "test" / name) for name in names]
     predicted = landmarker.predict(images, [geometry.box_of(points) for points in keypoints])
     assert nme(predicted.keypoints, keypoints).mean() < 0.065
@@ -305,7 +305,7 @@ def test_a_roll_that_was_told_the_wrong_way_round_is_mended(landmarker, monkeypa
     scores = {0: [0.99, 0.6, 0.6, 0.6, 0.1], 180: [1.0, 1.0, 0.4, 1.0, 1.0]}
     seen, told = [], []
 
-    def passes(images, coarse):
+    def passes(images, boxes, coarse):
         faces = coarse.keypoints[:, 0].astype(int) % 10
         turn = 180 if seen else 0
         seen.append(faces.tolist())
@@ -318,7 +318,7 @@ def test_a_roll_that_was_told_the_wrong_way_round_is_mended(landmarker, monkeypa
 
     monkeypatch.setattr(landmarker, "_passes", passes)
     monkeypatch.setattr(landmarker, "coarse_pass", coarse_pass)
-    monkeypatch.setattr("face68.landmarker.upright_frames", lambda boxes: (boxes, [0.0] * len(boxes)))
+    monkeypatch.setattr("face68.landmarker.upright_frames", lambda boxes, scheme: (boxes, [0.0] * len(boxes)))
     boxes, rolls = np.arange(5.0)[:, None] + np.zeros(4), [0.0, 0.0, 0.0, None, 0.0]
     found = landmarker.all_passes([None] * 5, boxes, rolls, Predictions(boxes, None, None))
     assert seen == [[0, 1, 2, 3, 4], [1, 2]] and told == [[180.0, 180.0], [0.0, 0.0]]

@@ -185,7 +185,7 @@ def test_normalisers_by_hand():
     points[[37, 38, 40, 41], 0] = 20
     points[42:48] = [50, 40]
     points[8] = [90, 120]
-    assert metrics.inter_ocular(points) == pytest.approx(np.hypot(40, 40))
+    assert metrics.unit_length(points) == pytest.approx(np.hypot(40, 40))
     assert metrics.inter_pupil(points) == pytest.approx(50)  # 30 to the right, 40 down
     assert metrics.box_side(points) == pytest.approx(np.sqrt(90 * 120))
     assert metrics.box_diagonal(points) == pytest.approx(150)

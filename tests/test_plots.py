@@ -58,7 +58,7 @@ def test_groups_have_their_means_intervals_and_the_mean_of_all():
     groups = [{"from": low, "to": high, "faces": 9, "nme": 0.02, "interval": None} for low, high in ends]
     groups[0] |= {"nme": 0.04, "interval": (0.03, 0.06)}
     alone = [{"from": None, "to": None, "faces": 9, "nme": 0.02, "interval": None}]
-    report = {"nme": 0.03, "normaliser": "box", "nme_by_region": {"jaw": 0.01}}
+    report = {"nme": 0.03, "normaliser": "box", "scheme_normaliser": "inter-ocular", "nme_by_region": {"jaw": 0.01}}
     report |= {"nme_by_region_95_intervals": {"jaw": (0.005, 0.02)}}
     figure = errors.plot_groups(report | {"nme_by_look": {"size": alone, "yaw": groups, "roll": groups * 2}})
     shown = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]

@@ -17,7 +17,7 @@ EVIL = "a|b_50%&*"
 def compared():
     """Reports on three, the second of which is off by 1% more than the first, and the third by what the second is."""
     truth = 50 + 40 * np.tile(schematic_face(), (20, 1, 1))
-    truth[..., 0] *= 100 / metrics.inter_ocular(truth)[:, None]
+    truth[..., 0] *= 100 / metrics.unit_length(truth)[:, None]
     people = [str(i) for i in range(20)]
     offsets = {"ours": np.linspace(3, 5, 20), EVIL: np.linspace(4, 6, 20), "third": np.linspace(6, 4, 20)}
     reports = {}

@@ -115,6 +115,7 @@ def test_the_runtime_is_fetched_once_and_verified(registry, tmp_path):
         (b"<html>a proxy's page</html>", "is not the package"),
         (package(FILES)[:60], "is not the package"),
     ],
+    ids=["another file", "a file less", "a page", "cut off"],
 )
 def test_another_archive_writes_nothing(registry, tmp_path, content, problem):
     registry.files["p.tgz"] = content

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from face68.files import InputError, atomic_path
 from face68.geometry import CropPolicy
+from face68.landmarks import scheme_from
 from face68.network import BATCH, Predictions, check_maps, check_predictions, concatenated, try_out
 from models import MODELS, PixelDetector, PixelOutputs, create_model, finds_faces, predicts_errors
 
-# What every checkpoint holds, by key. Of keypoints also `policy` (how faces are cropped) and `annotators`.
+# What every checkpoint holds, by key. Of keypoints also `policy` (how faces are cropped), `annotators`, and `scheme`,
+# which those before schemes lack.
 KINDS = {"model": str, "epoch": int}
 KINDS |= dict.fromkeys(("options", "weights", "metrics", "arguments", "versions"), dict)
 MOST_VALUES, MOST_OPTIONS = 100_000, 100  # in a checkpoint, and in its options; ours have 1,000 and 6
@@ -161,7 +163,7 @@ def _create(checkpoint: dict) -> nn.Module:
     annotators = checkpoint.get("annotators", [])  # a detector has none
     if not (isinstance(annotators, list) and all(isinstance(name, str) for name in annotators)):
         raise ValueError("annotators that have no names")
-    return create_model(checkpoint["model"], annotators, **checkpoint["options"])
+    return create_model(checkpoint["model"], annotators, scheme_from(checkpoint.get("scheme")), **checkpoint["options"])
 
 
 def _check_sizes(checkpoint: dict) -> None:
@@ -240,11 +242,12 @@ class TorchNetwork:
             raise InputError(f"{path}: places no keypoints, it finds faces; give a network of keypoints")
         try:
             self.policy = CropPolicy(**self.checkpoint["policy"])
+            self.scheme = scheme_from(self.checkpoint.get("scheme"))
         except (KeyError, TypeError, ValueError) as error:
             raise misfit(path, error) from error
         self.predicts_errors = predicts_errors(self.checkpoint["model"])
         self.annotators = {} if model.annotators is None else model.annotators.learned()
-        self.model = PixelOutputs(model, self.policy.size).to(device).eval()
+        self.model = PixelOutputs(model, self.policy.size, len(self.scheme)).to(device).eval()
         try:
             try_out(self)
         except RuntimeError as error:  # its crops are of another size than the network takes
@@ -257,7 +260,7 @@ class TorchNetwork:
         for part in torch.from_numpy(crops)[:, None].split(BATCH):
             outputs = [values.cpu().numpy() for values in self.model(part.to(self.device))]
             parts.append(Predictions(*outputs, *[None] * (3 - len(outputs))))
-        return check_predictions(concatenated(parts), len(crops), self.path)
+        return check_predictions(concatenated(parts), len(crops), self.path, len(self.scheme))
 
 
 class TorchDetector:

@@ -14,6 +14,8 @@ from torch.utils.data import Dataset, Subset
 from data_load import SeededSamples
 from evaluation import metrics
 from face68.detect import Detections, as_detections, peaks
+from face68.files import InputError
+from face68.landmarks import IBUG68
 from face68.network import CELL
 from models import DetectorOutputs, faces_in_pixels
 from plots import errors
@@ -68,7 +70,7 @@ class DetectionValidation(NamedTuple):
 class DetectionTask:
     column, measure = "val_1_minus_ap", MEASURES["val_1_minus_ap"]
     legend = f"{errors.SQUARES}; found is what has a score of {SHOWN_SCORE} or more"
-    annotators, options = (), {}
+    annotators, options, scheme = (), {}, IBUG68  # which it doesn't depend on
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -76,6 +78,10 @@ class DetectionTask:
     def load(self) -> tuple[SeededSamples, SeededSamples]:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
+        if not dataset.scheme.has_extent:
+            raise InputError(
+                f"{dataset.root}: one point has no extent to be found by; give --box to predict.py instead"
+            )
         validation_rows = [validation_rows[i] for i in evenly(len(validation_rows), VALIDATED)]
         training, validation = (
             mosaics.lay(dataset.subset(rows, None), mosaics.to_maps) for rows in (training_rows, validation_rows)

@@ -18,9 +18,10 @@ from face68.annotators import to_annotator
 from face68.detect import SEARCHES, FaceBoxes, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarker import Landmarker, upright_frames
-from face68.landmarks import Face, inter_ocular
+from face68.landmarker import Landmarker
+from face68.landmarks import IBUG68, Face, unit_length
 from face68.network import Network, Predictions
+from face68.schemes import Scheme
 from models import as_outputs, spatial_softmax
 from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 
@@ -43,14 +44,17 @@ def open_network(path: Path, keypoints: bool = False) -> Inspected:
 # --- Input ----------------------------------------------------------------------------------------------------
 
 
-def find_face(image: np.ndarray, name: str | Path, detector: str | Path) -> FaceBoxes:
-    """The detector's box of the largest face in a photo (H, W, 3) uint8 RGB; see `open_detector`.
+def find_face(image: np.ndarray, name: str | Path, detector: str | Path, scheme: Scheme = IBUG68) -> FaceBoxes:
+    """The detector's box of the largest face in a photo (H, W, 3) uint8 RGB, see `open_detector`; for a scheme without
+    eyes the whole photo.
 
     The shipped network judges whether it is a face, so that every inspected network sees the same one.
 
     Raises:
         InputError: there is no face in the photo of that name.
     """
+    if not scheme.eyes:
+        return FaceBoxes(geometry.whole_box(*image.shape[:2])[None], np.ones(1), np.zeros(1))
     landmarker = Landmarker(detector=detector, largest=True)
     boxes = landmarker.detect(image)
     (faces,) = landmarker.faces([image], [boxes])
@@ -74,7 +78,8 @@ def shown_to(network: Inspected, image: np.ndarray, name: str | Path, detector: 
         InputError: there is no face in the photo of that name.
     """
     if isinstance(network, TorchNetwork):
-        return cv2.cvtColor(first_crop(image, find_face(image, name, detector), network.policy), cv2.COLOR_RGB2GRAY)
+        found = find_face(image, name, detector, network.scheme)
+        return cv2.cvtColor(first_crop(image, found, network.policy), cv2.COLOR_RGB2GRAY)
     return open_detector(detector).picture_of(image, SEARCHES[0])[0]
 
 
@@ -168,7 +173,7 @@ def heat_maps(network: TorchNetwork, crop: np.ndarray) -> np.ndarray | None:
     model = network.model.model
     model.training = True
     try:
-        heatmaps = as_outputs(model(as_batch(crop))).heatmaps
+        heatmaps = as_outputs(model(as_batch(crop)), len(network.scheme)).heatmaps
     finally:
         model.training = False
     return None if heatmaps is None else spatial_softmax(heatmaps.float())[0].numpy()
@@ -203,11 +208,12 @@ class Occlusion(NamedTuple):
     fill: int
     plain: np.ndarray
     moved: np.ndarray
+    scheme: Scheme = IBUG68
 
     def shifts(self, points: list[int]) -> np.ndarray:
-        """The mean shift of these points, (G, G), as a fraction of the inter-ocular distance."""
+        """The mean shift of these points, (G, G), as a fraction of `unit_length`."""
         distances = np.linalg.norm(self.moved - self.plain, axis=-1)[..., points]
-        return distances.mean(axis=-1) / inter_ocular(self.plain)
+        return distances.mean(axis=-1) / unit_length(self.plain, self.scheme)
 
     def hide(self, crop: np.ndarray, row: int, column: int) -> np.ndarray:
         """A copy of the crop (S, S) uint8 with the square at a row and column of `centers`."""
@@ -224,7 +230,8 @@ def occlude(network: Network, crop: np.ndarray) -> Occlusion:
     size = network.policy.size
     centers = (np.arange(STEPS) + 0.5) * size / STEPS - 0.5
     (plain,) = network(crop[None]).keypoints
-    occlusion = Occlusion(centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0))
+    scheme = getattr(network, "scheme", IBUG68)
+    occlusion = Occlusion(centers, round(HIDDEN * size), round(crop.mean()), plain, np.empty(0), scheme)
     rows = [
         network(np.stack([occlusion.hide(crop, row, column) for column in range(STEPS)])).keypoints
         for row in range(STEPS)
@@ -261,6 +268,7 @@ class RecordingNetwork:
     def __init__(self, network: Network):
         self.network = network
         self.policy, self.path, self.predicts_errors = network.policy, network.path, network.predicts_errors
+        self.scheme = network.scheme
         self.crops, self.keypoints = [], []
 
     def __call__(self, crops: np.ndarray) -> Predictions:
@@ -301,12 +309,13 @@ def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector:
     Raises:
         InputError: there is no face in the photo of that name.
     """
-    found, recording = find_face(image, name, detector), RecordingNetwork(network)
+    found, recording = find_face(image, name, detector, network.scheme), RecordingNetwork(network)
     landmarker = Landmarker(recording)
     # The passes: in the detector's box, upright, and upright in the mirror
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):
-        passes.append(landmarker.predict([image], *upright_frames(passes[-1].keypoints), mirror=mirror))
+        frames, degrees = landmarker.frames(passes[-1].keypoints, found.boxes)
+        passes.append(landmarker.predict([image], frames, degrees, mirror))
     ((face,),) = Landmarker(network, min_face_score=0).faces([image], [found])
     factor = min(1.0, SEARCHES[0] / max(image.shape[:2]))
     return PredictionTrace(

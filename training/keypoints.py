@@ -1,7 +1,10 @@
-"""The keypoint task: 68 points in the crop of a face. Its loss, its validation, its calibration and its pictures."""
+"""The keypoint task: the points in the crop of a face, or of another object. Its loss, its validation, its calibration
+and its pictures.
+"""
 
 import inspect
 import math
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +19,7 @@ from data_load import (
     FacialKeypointsDataset,
     SeededSamples,
     evaluation_transform,
+    face_frame,
     face_matrix,
     training_transform,
     upright_transform,
@@ -25,8 +29,9 @@ from evaluation.predictions import predict_all
 from face68.annotators import to_annotator
 from face68.geometry import CropPolicy, denormalize_keypoints, invert, transform_points
 from face68.landmarker import MIN_FACE_SCORE, Landmarker
-from face68.landmarks import HIDDEN, face_frames
+from face68.landmarks import HIDDEN, IBUG68, face_frames, scheme_to
 from face68.network import concatenated
+from face68.schemes import PIXELS, Scheme
 from models import MODELS, Outputs, as_outputs, input_size, predicts_errors
 from plots import errors
 from training.checkpoint import TorchNetwork, load_checkpoint, save_checkpoint
@@ -41,8 +46,8 @@ from training.losses import (
     visibility_loss,
 )
 from training.run import distinct_names
-from training.settings import MEASURES, Settings
-from training.task import SHOWN, WATCHED, Losses, diverged, evenly, open_people, print_sizes
+from training.settings import Settings
+from training.task import SHOWN, WATCHED, Losses, diverged, evenly, open_people, print_scheme, print_sizes
 
 HEATMAP_WEIGHT = 0.2  # of the loss on heat maps, relative to that on keypoints; the default of --heatmap-weight
 VISIBILITY_WEIGHT = 0.05  # of the loss on visibility, relative to that on keypoints
@@ -57,6 +62,7 @@ class KeypointValidation(NamedTuple):
     predicted, truth: keypoints (N, 68, 2), of the truth NaN for hidden ones.
     log_errors: (N, 68), logarithms of the expected errors, or None.
     sources: (N,), the index of each face's data set in `sets`, their names.
+    scheme: of the points. side: of the crop, px.
     """
 
     loss: float
@@ -65,13 +71,17 @@ class KeypointValidation(NamedTuple):
     log_errors: np.ndarray | None
     sources: np.ndarray
     sets: list[str]
+    scheme: Scheme = IBUG68
+    side: int = CropPolicy.size
 
     @property
     def nme(self) -> np.ndarray:
-        """NME (inter-ocular) of each face, (N,): a ratio, the same as in pixels. NaN where an outer eye corner is
-        hidden.
+        """NME of each face, (N,), by the scheme's norm: a ratio, the same as in pixels, or of crops' 100 px. NaN where
+        a point of the normaliser, as an outer eye corner, is hidden.
         """
-        return metrics.nme(self.predicted, self.truth)
+        if self.scheme.norm == PIXELS:
+            return metrics.nme(self.predicted * self.side / 2, self.truth * self.side / 2, scheme=self.scheme)
+        return metrics.nme(self.predicted, self.truth, scheme=self.scheme)
 
     @property
     def error(self) -> float:
@@ -84,7 +94,7 @@ class KeypointValidation(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        return {"val_nme_inter_ocular": self.error, "val_loss": self.loss}
+        return {f"val_nme_{'_'.join(re.findall('[a-z0-9]+', self.scheme.norm))}": self.error, "val_loss": self.loss}
 
     @property
     def calibration(self) -> tuple[float, float]:
@@ -95,21 +105,28 @@ class KeypointValidation(NamedTuple):
     def __str__(self) -> str:
         """The NME, and in parentheses that of each data set if there are several."""
         each = ", ".join(f"{name} {nme:.2%}" for name, nme in self.of_sets.items())
-        return f"NME (inter-ocular) {self.error:.2%}" + (f" ({each})" if each else "")
+        return f"NME ({self.scheme.norm}) {self.error:.2%}" + (f" ({each})" if each else "")
 
 
 class KeypointTask:
-    column, measure, legend = "val_nme", MEASURES["val_nme"], errors.POINTS
+    column, legend = "val_nme", errors.POINTS
+    scheme = IBUG68  # until the labels are loaded
 
     def __init__(self, settings: Settings):
         self.settings, self.policy = settings, CropPolicy(size=input_size(settings.model))
 
+    @property
+    def measure(self) -> str:
+        return f"NME ({self.scheme.norm})"
+
     def load(self) -> tuple[SeededSamples, FacialKeypointsDataset]:
         started = time.perf_counter()
         dataset, training_rows, validation_rows = open_people(self.settings)
-        self.annotators = dataset.annotators
-        has_head = "visibility" in inspect.signature(MODELS[self.settings.model]).parameters
-        self.options = {"visibility": True} if dataset.says_visibility and has_head else {}
+        self.annotators, self.scheme = dataset.annotators, dataset.scheme
+        wanted = {"visibility": dataset.says_visibility, "points": len(self.scheme)}
+        taken = inspect.signature(MODELS[self.settings.model]).parameters
+        self.options = {name: v for name, v in wanted.items() if name in taken and taken[name].default != v}
+        print_scheme(dataset)
         if self.settings.published_labels:
             dataset, transform = dataset.as_published(), upright_transform(self.policy)
         else:
@@ -122,7 +139,7 @@ class KeypointTask:
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Losses:
         """Total: keypoints and heat maps. Auxiliary: the expected errors, the face score and the visibility."""
         target, is_upright_face = batch["keypoints"], batch["is_upright_face"]  # (B, 68, 2) normalised, (B,)
-        outputs = as_outputs(model(batch["image"]))
+        outputs = as_outputs(model(batch["image"]), len(self.scheme))
         # Labels of other annotators, as the reference would have put them
         if "annotator" in batch:
             target = unwrapped(model).annotators.to_reference(target, batch["annotator"])
@@ -152,7 +169,9 @@ class KeypointTask:
         pair = torch.from_numpy(outputs.keypoints[known]), torch.from_numpy(truth[known])
         loss = LOSSES[self.settings.loss](*pair).item()
         names = distinct_names(self.settings.data)
-        return KeypointValidation(loss, outputs.keypoints, truth, outputs.log_errors, data.sources, names)
+        return KeypointValidation(
+            loss, outputs.keypoints, truth, outputs.log_errors, data.sources, names, self.scheme, self.policy.size
+        )
 
     @torch.inference_mode()
     def _run(self, model: nn.Module, data: Dataset, device: torch.device) -> tuple[Outputs, np.ndarray]:
@@ -160,12 +179,15 @@ class KeypointTask:
         model.eval()
         parts, truth = [], []
         for batch in batches(data, self.settings.workers, device):
-            parts.append(Outputs(*(None if v is None else v.cpu().numpy() for v in _as_labelled(model, batch))))
+            parts.append(
+                Outputs(*(None if v is None else v.cpu().numpy() for v in _as_labelled(model, batch, len(self.scheme))))
+            )
             truth.append(_labelled(batch).cpu().numpy())
         return concatenated(parts), np.concatenate(truth)
 
     def describe(self) -> dict:
-        return {"policy": asdict(self.policy), "annotators": list(self.annotators)}
+        annotators, scheme = list(self.annotators), scheme_to(self.scheme)
+        return {"policy": asdict(self.policy), "annotators": annotators, "scheme": scheme}
 
     def finish(self, best: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
         calibrate(best, data, detector)
@@ -192,15 +214,18 @@ class KeypointTask:
     @torch.inference_mode()
     def _predict(self, model: nn.Module, data: FacialKeypointsDataset, device: torch.device) -> np.ndarray:
         """Keypoints (N, 68, 2) px of the images, of a few faces."""
-        normalised = _as_labelled(model.eval(), first_batch(data, device, len(data))).keypoints.cpu().numpy()
+        normalised = _as_labelled(model.eval(), first_batch(data, device, len(data)), len(self.scheme)).keypoints
+        normalised = normalised.cpu().numpy()
         crops = denormalize_keypoints(normalised, self.policy.size, self.policy.size)
-        matrices = [face_matrix(points, self.policy) for points in data.keypoints]
+        shapes = [data.image(i).shape for i in range(len(data))]
+        frames = [face_frame(*face, self.scheme) for face in zip(data.keypoints, shapes, strict=True)]
+        matrices = [face_matrix(frame, self.policy) for frame in frames]
         return np.stack([transform_points(one, invert(m)) for one, m in zip(crops, matrices, strict=True)])
 
 
-def _as_labelled(model: nn.Module, batch: dict[str, Tensor]) -> Outputs:
+def _as_labelled(model: nn.Module, batch: dict[str, Tensor], points: int) -> Outputs:
     """The outputs for a batch, with each face's points as its annotator would have put them."""
-    outputs = as_outputs(model(batch["image"]))
+    outputs = as_outputs(model(batch["image"]), points)
     if "annotator" not in batch:
         return outputs
     return outputs._replace(keypoints=model.annotators.to_annotator(outputs.keypoints, batch["annotator"]))
@@ -221,14 +246,15 @@ def _watched(data: FacialKeypointsDataset) -> FacialKeypointsDataset:
 def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) -> None:
     """Fit a checkpoint's expected errors to the measured ones on detected faces of `data`, and write it again.
 
-    Nothing is written if the network predicts no errors, or too few faces are found. A second call changes nothing.
+    Nothing is written if the network predicts no errors, the points have no extent, or too few faces are found. A
+    second call changes nothing.
 
     Raises:
         InputError: the checkpoint can't be used or written, or an image can't be read.
     """
     checkpoint, network = load_checkpoint(path), TorchNetwork(path)
     weights = checkpoint["weights"]
-    if "calibration" not in weights:
+    if "calibration" not in weights or not network.scheme.has_extent:  # whose side is the unit of errors
         return
     # Predict with the uncalibrated network.
     network.model.model.calibration.copy_(torch.tensor([0.0, 1.0]))
@@ -238,7 +264,7 @@ def calibrate(path: Path, data: FacialKeypointsDataset, detector: str | Path) ->
         return
     # Expected and measured errors, normalised by half the side of the crop.
     points = to_annotator(predicted, network, data.labelled_by).keypoints
-    halves = network.policy.margin / 2 * face_frames(points)[2][:, None]  # (N, 1) px
+    halves = network.policy.margin / 2 * face_frames(points, network.scheme)[2][:, None]  # (N, 1) px
     expected = predicted.errors / halves
     measured = np.linalg.norm(points - data.labelled, axis=-1) / halves  # NaN for hidden points
     is_face = (np.nan_to_num(predicted.face_scores) >= MIN_FACE_SCORE) & (halves[:, 0] > 0)

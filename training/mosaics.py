@@ -71,12 +71,14 @@ def lay(dataset: FacialKeypointsDataset, *then: Callable[[dict], dict]) -> "Mosa
 
 def look_around(dataset: FacialKeypointsDataset) -> list[Photo]:
     """Run the shipped detector on each photo for further faces, also doubtful ones. The face score of the landmark
-    network divides them into unlabelled people and decoys.
+    network divides them into unlabelled people and decoys. Of objects without eyes there are none of either.
     """
     landmarker, photos = Landmarker(detector=open_detector(min_face=SMALLEST), min_face_score=0), []
     for i in tqdm(range(len(dataset)), desc="further faces", unit="image", leave=False, disable=None):
-        box, degrees = upright_frame(dataset.keypoints[i])
-        (faces,) = landmarker.faces([dataset.image(i)], [landmarker.detect(dataset.image(i))])
+        box, degrees = upright_frame(dataset.keypoints[i], dataset.scheme)
+        faces = []
+        if dataset.scheme.eyes:
+            (faces,) = landmarker.faces([dataset.image(i)], [landmarker.detect(dataset.image(i))])
         boxes = np.array([box, *(face.box for face in faces)])
         circles = np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2] - boxes[:, 0]])  # x, y, side
         frame, others = circles[0], circles[1:]

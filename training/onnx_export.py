@@ -21,7 +21,7 @@ import torch
 
 from face68.annotators import to_text
 from face68.files import InputError, atomic_path, sha256
-from face68.landmarks import FLIP, NAMES
+from face68.landmarks import scheme_to
 from face68.network import FORMAT, OnnxDetector, OnnxNetwork, sealed
 from training.checkpoint import TorchDetector, TorchNetwork, open_checkpoint
 
@@ -215,15 +215,16 @@ def describe(network: Torch) -> dict[str, str]:
             "x and y of the direction from its right eye to its left one",
         }
     else:
-        policy = network.policy
+        policy, scheme = network.policy, network.scheme
         entries |= {
-            "description": "68 facial keypoints (iBUG) of a square crop around a face",
+            "description": f"the {len(scheme)} keypoints of {scheme.name} in a square crop",
             "color": "gray",
             "normalization": "none: crops are bytes, 0 is black, 255 is white",
-            "crop": f"a square of margin × the longer side of the box around the 68 points, {policy.size} px",
+            "crop": f"a square of margin × the longer side of the box around the points, {policy.size} px",
         }
         entries["annotators"] = to_text(network.annotators)
-        values |= {"policy": checkpoint["policy"], "landmarks": NAMES, "flip": FLIP.tolist()}
+        values |= {"policy": checkpoint["policy"], "scheme": scheme_to(scheme), "landmarks": list(scheme.points)}
+        values |= {} if scheme.mirror is None else {"flip": scheme.mirror.tolist()}
     return entries | {key: json.dumps(value) for key, value in values.items()}
 
 

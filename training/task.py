@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 from data_load import FacialKeypointsDataset, SeededSamples, join, open_split
 from datasets.layout import split_by_person
 from face68.files import InputError
+from face68.landmarks import IBUG68
+from face68.schemes import Scheme
 from training.devices import first_here
 from training.settings import Settings
 
@@ -61,6 +63,7 @@ class Task(Protocol):
     legend: the colours in the task's pictures.
     annotators: of the labels, once they are loaded, see `models.create_model`.
     options: of the network, as the labels call for them.
+    scheme: of the labelled points.
     """
 
     column: str
@@ -68,6 +71,7 @@ class Task(Protocol):
     legend: str
     annotators: Sequence[str]
     options: dict
+    scheme: Scheme
 
     def load(self) -> tuple[SeededSamples, Dataset]:
         """The training samples, and the validation samples: of other people, and always the same."""
@@ -144,6 +148,13 @@ def print_sizes(training: Dataset, validation: Dataset, seconds: float) -> None:
         f"training: {len(training)} faces of {len(set(training.people))} people; "
         f"validation: {len(validation)} faces of {len(set(validation.people))} other people; opened in {seconds:.1f} s"
     )
+
+
+def print_scheme(dataset: FacialKeypointsDataset) -> None:
+    """Say what points others than iBUG's 68 are, and what goes without what their scheme doesn't state."""
+    if dataset.scheme != IBUG68:
+        gaps = f": {dataset.scheme.gaps}; scheme.json states them, see docs/schemes.md" if dataset.scheme.gaps else ""
+        print(f"points: {len(dataset.scheme)}, {dataset.scheme.name}{gaps}")
 
 
 def evenly(size: int, count: int) -> np.ndarray:
