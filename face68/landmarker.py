@@ -146,7 +146,9 @@ class Landmarker:
         unsure = np.flatnonzero(is_unsure & _is_known(degrees))
         if len(unsure):
             few, half_turned = [images[i] for i in unsure], [degrees[i] + 180 for i in unsure]
-            frames, rolls = self.frames(self.coarse_pass(few, boxes[unsure], half_turned).keypoints, boxes[unsure])
+            frames, rolls = next_frames(
+                self.coarse_pass(few, boxes[unsure], half_turned).keypoints, boxes[unsure], self.scheme
+            )
             turned = self._passes(few, boxes[unsure], self.coarse_pass(few, np.stack(frames), rolls))
             _replace(best, unsure, turned, _clearness(turned, self.scheme) > _clearness(best, self.scheme)[unsure])
         return best
@@ -155,14 +157,8 @@ class Landmarker:
         passes = [coarse]
         for number in range(2, self.passes + 1):
             mirror = number == self.passes
-            passes.append(self.predict(images, *self.frames(passes[-1].keypoints, boxes), mirror=mirror))
+            passes.append(self.predict(images, *next_frames(passes[-1].keypoints, boxes, self.scheme), mirror=mirror))
         return combine(passes)
-
-    def frames(self, keypoints: np.ndarray, boxes: Sequence) -> tuple[Sequence[np.ndarray], Sequence[float]]:
-        """The frames of N objects' next pass, as `predict` takes them: by their points, (N, 68, 2) px, or, of a single
-        point, which has no extent, the boxes of the first pass.
-        """
-        return upright_frames(keypoints, self.scheme) if self.scheme.has_extent else (boxes, [0.0] * len(boxes))
 
     def coarse_pass(self, images: Sequence[np.ndarray], boxes: np.ndarray, degrees: Sequence) -> Predictions:
         """The first pass over N ≥ 1 images. A face that it is unsure of, and whose roll is unknown, is also predicted
@@ -287,6 +283,13 @@ def upright_frames(keypoints: np.ndarray, scheme: Scheme = IBUG68) -> tuple[Sequ
     """The `upright_frame` of N faces, (N, 68, 2) px, as `Landmarker.predict` takes them: boxes, and degrees."""
     boxes, degrees = zip(*(upright_frame(points, scheme) for points in keypoints), strict=True)
     return boxes, degrees
+
+
+def next_frames(keypoints: np.ndarray, boxes: Sequence, scheme: Scheme) -> tuple[Sequence[np.ndarray], Sequence[float]]:
+    """The frames of N objects' next pass, as `Landmarker.predict` takes them: by their points, (N, 68, 2) px, or, of a
+    single point, which has no extent, the boxes of the last pass.
+    """
+    return upright_frames(keypoints, scheme) if scheme.has_extent else (boxes, [0.0] * len(boxes))
 
 
 def _side(face: Face) -> float:

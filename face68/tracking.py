@@ -11,7 +11,7 @@ import numpy as np
 from face68 import geometry
 from face68.frames import Frame
 from face68.images import as_rgb
-from face68.landmarker import Landmarker, certainty, is_trusted
+from face68.landmarker import Landmarker, certainty, is_trusted, next_frames
 from face68.landmarks import Face
 from face68.smoothing import BOTH_WAYS, SteadyPoints
 
@@ -147,8 +147,9 @@ class Tracker:
             return
         # The frame of each face's last points, moved on.
         points, boxes = zip(*((track.face.keypoints, track.face.box) for track in self._tracks), strict=True)
-        frames, degrees = self.landmarker.frames(np.stack(points), boxes)
-        moving = self.landmarker.scheme.has_extent  # around a single point lies the same box, for the picture frames it
+        scheme = self._tracks[0].face.scheme
+        frames, degrees = next_frames(np.stack(points), boxes, scheme)
+        moving = scheme.has_extent  # around a single point lies the same box, for the picture frames it
         moves = [moving * (track.expected(time) - track.middle) for track in self._tracks]
         boxes = [frame + np.concatenate([move, move]) for frame, move in zip(frames, moves, strict=True)]
         images = [image] * len(boxes)

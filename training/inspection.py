@@ -18,7 +18,7 @@ from face68.annotators import to_annotator
 from face68.detect import SEARCHES, FaceBoxes, open_detector
 from face68.files import InputError
 from face68.geometry import CropPolicy
-from face68.landmarker import Landmarker
+from face68.landmarker import Landmarker, next_frames
 from face68.landmarks import IBUG68, Face, unit_length
 from face68.network import Network, Predictions
 from face68.schemes import Scheme
@@ -314,7 +314,7 @@ def follow(network: TorchNetwork, image: np.ndarray, name: str | Path, detector:
     # The passes: in the detector's box, upright, and upright in the mirror
     passes = [landmarker.predict([image], found.boxes, found.degrees)]
     for mirror in (False, True):
-        frames, degrees = landmarker.frames(passes[-1].keypoints, found.boxes)
+        frames, degrees = next_frames(passes[-1].keypoints, found.boxes, network.scheme)
         passes.append(landmarker.predict([image], frames, degrees, mirror))
     ((face,),) = Landmarker(network, min_face_score=0).faces([image], [found])
     factor = min(1.0, SEARCHES[0] / max(image.shape[:2]))
