@@ -345,6 +345,9 @@ def create_model(name: str, annotators: Sequence[str] = (), scheme: Scheme = IBU
     return model
 
 
+BY_LABELS = ("points", "visibility")  # options that follow from what is labelled
+
+
 def read_option(model: str, text: str) -> tuple[str, int | float | tuple]:
     """Name and value of a network's option from text such as "widths=16,32,88,112,160".
 
@@ -352,7 +355,8 @@ def read_option(model: str, text: str) -> tuple[str, int | float | tuple]:
         InputError: the network has no such option, or its default is of another kind than the value.
     """
     name, _, value = text.partition("=")
-    defaults = {option.name: option.default for option in inspect.signature(MODELS[model]).parameters.values()}
+    parameters = inspect.signature(MODELS[model]).parameters.values()
+    defaults = {option.name: option.default for option in parameters if option.name not in BY_LABELS}
     if name not in defaults:
         known = ", ".join(f"{option}={option_text(default)}" for option, default in defaults.items())
         raise InputError(f"--model-option {text}: {model} has {f'these: {known}' if known else 'none'}")

@@ -140,6 +140,7 @@ class Moved:
 
     def __init__(self, network, by):
         self.network, self.path, self.by = network, network.path, np.float32(by)
+        self.scheme = network.scheme
 
     def __call__(self, crops):
         said = self.network(crops)

@@ -107,12 +107,15 @@ import argparse, contextlib, io, json, runpy, sys, time, traceback
 class Accepted(Exception):
     pass
 
-parse = argparse.ArgumentParser.parse_args
+Parser = argparse.ArgumentParser
+parses = {name: getattr(Parser, name) for name in ("parse_args", "parse_intermixed_args")}
 namespace, results = {"sys": sys}, []
 
-def accept(self, *arguments, **options):
-    parse(self, *arguments, **options)
-    raise Accepted
+def accepting(parse):
+    def accept(self, *arguments, **options):
+        parse(self, *arguments, **options)
+        raise Accepted
+    return accept
 
 def run(script, arguments, piped):
     sys.argv = [script, *arguments]
@@ -128,7 +131,8 @@ training.inspection.STEPS = 3
 for kind, what in json.loads(sys.argv[1]):
     out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     status, began = 0, time.perf_counter()
-    argparse.ArgumentParser.parse_args = accept if kind == "accept" else parse
+    for name, parse in parses.items():
+        setattr(Parser, name, accepting(parse) if kind == "accept" else parse)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
             exec(what, namespace) if kind == "snippet" else run(*what)

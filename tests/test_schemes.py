@@ -410,7 +410,7 @@ def test_what_is_followed_keeps_its_identity_and_its_place(scheme):
 def test_a_set_of_any_points_trains_predicts_and_is_measured(name, tmp_path, train_here, in_process):
     of_face, scheme, norm = SETS[name]
     data, run = set_of(tmp_path / "my_points", of_face, scheme), tmp_path / "run"
-    said = train_here("--data", data, "--output-dir", run, *SMALL, whole=name in WHOLE).stdout
+    said = train_here("--data", data, "--output-dir", run, *SMALL, pictures=name in WHOLE, export=name in WHOLE).stdout
     count = len(of_face(schematic_face()))
     assert f"points: {count}, " in said and f"NME ({norm})" in said
     assert ("nothing is mirrored" in said) == (scheme is None)

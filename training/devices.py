@@ -170,7 +170,7 @@ def loaded(data: Dataset, workers: int, **options) -> Iterator[dict[str, Tensor]
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield from batches
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError) as error:  # the latter where a batch was on its way
         if not workers:
             raise
         reason = str(error).strip().splitlines()[-1]
