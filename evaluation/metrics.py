@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from face68 import geometry
-from face68.landmarks import IBUG68, Face, inter_pupil, unit_length
+from face68.landmarks import IBUG68, Face, extent, inter_pupil, unit_length
 from face68.measures import filled, measure
 from face68.schemes import DIAGONAL, INTER_OCULAR, INTER_PUPIL, PAIR, PIXELS, Scheme
 
@@ -27,17 +27,12 @@ YAWS, ROLLS = (-45, -30, -15, 15, 30, 45), (-20, -7, 7, 20)  # degrees at which 
 
 def box_side(keypoints: np.ndarray) -> np.ndarray:
     """The root of the area of the points' box (Bulat & Tzimiropoulos, 2017): (..., 68, 2) → (...)."""
-    return np.sqrt(_extent(keypoints).prod(axis=-1))
+    return np.sqrt(extent(keypoints).prod(axis=-1))
 
 
 def box_diagonal(keypoints: np.ndarray) -> np.ndarray:
     """The diagonal of the points' box (Zafeiriou et al., "The Menpo challenge", 2017): (..., 68, 2) → (...)."""
-    return np.linalg.norm(_extent(keypoints), axis=-1)
-
-
-def _extent(keypoints: np.ndarray) -> np.ndarray:
-    """Width and height of the points' box, of those that aren't NaN: (..., 68, 2) → (..., 2)."""
-    return np.nanmax(keypoints, axis=-2) - np.nanmin(keypoints, axis=-2)
+    return np.linalg.norm(extent(keypoints), axis=-1)
 
 
 BOX = "box"

@@ -12,7 +12,8 @@ import numpy as np
 
 from face68.files import InputError
 from face68.geometry import box_of
-from face68.landmarks import NUM_LANDMARKS, Face
+from face68.landmarks import IBUG68, JAW, Face
+from face68.schemes import LAPA106, WFLW98
 
 # The vertex of MediaPipe's face mesh that stands for each of the 68 points. MediaPipe publishes no such list. The mesh
 # has contours of its own (face oval, upper edge of the brows, eyes, lips); on these, and along the nose, the vertices
@@ -26,19 +27,22 @@ MESH_VERTICES = [
     *[61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181],  # outer lips
     *[78, 82, 13, 312, 308, 317, 14, 87],  # inner lips
 ]
-# WFLW (Wu et al., 2018) has twice the points of the jaw, and those below the brows, in mid-lid and of the pupils.
-_WFLW = [*range(0, 33, 2), *range(33, 38), *range(42, 47), *range(51, 60)]
-_WFLW += [60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75, *range(76, 96)]
 # JD's 106 (Liu et al., 2019), which LaPa has too; its jaw begins higher. Where ours lies between two points, as their
 # makers have it (Wang et al., 2021, FaceX-Zoo), it is their mean.
 _HALF_JAW = [1.5, 3.5, 5.5, 7, 9, 11, 12.5, 14]
-_JD = [*_HALF_JAW, 16, *(32 - place for place in reversed(_HALF_JAW)), *range(33, 38), *range(42, 47), *range(51, 55)]
-_JD += [*range(58, 63), 66, 67, 69, 70, 71, 73, 75, 76, 78, 79, 80, 82, *range(84, 104)]
-SCHEMES = {68: list(range(NUM_LANDMARKS)), 98: _WFLW, 106: _JD, 468: MESH_VERTICES, 478: MESH_VERTICES}
+_JD_JAW = [*_HALF_JAW, 16, *(32 - place for place in reversed(_HALF_JAW))]
+# By the number of a scheme's points those that are nearest to the 68.
+NEAREST = {
+    68: IBUG68.ibug68,
+    98: WFLW98.ibug68,
+    106: [*_JD_JAW, *LAPA106.ibug68[JAW.stop :]],
+    468: MESH_VERTICES,
+    478: MESH_VERTICES,
+}
 
 
 def to_68(points: np.ndarray) -> np.ndarray:
-    """Points (..., N, 2) of a scheme of SCHEMES, by its number N of points, as the 68: (..., 68, 2) float32.
+    """Points (..., N, 2) of a scheme of NEAREST, by its number N of points, as the 68: (..., 68, 2) float32.
 
     A point of the 68 is the nearest of the scheme's; annotators of other schemes put some a little elsewhere.
 
@@ -46,9 +50,9 @@ def to_68(points: np.ndarray) -> np.ndarray:
         InputError: no scheme has so many points.
     """
     points = np.asarray(points, np.float64)
-    if points.ndim < 2 or points.shape[-2] not in SCHEMES or points.shape[-1] != 2:
-        raise InputError(f"points {points.shape}: give (…, N, 2) with N of {', '.join(map(str, SCHEMES))}")
-    places = np.array(SCHEMES[points.shape[-2]])
+    if points.ndim < 2 or points.shape[-2] not in NEAREST or points.shape[-1] != 2:
+        raise InputError(f"points {points.shape}: give (…, N, 2) with N of {', '.join(map(str, NEAREST))}")
+    places = np.array(NEAREST[points.shape[-2]])
     before, behind = np.floor(places).astype(int), np.ceil(places).astype(int)
     return ((points[..., before, :] + points[..., behind, :]) / 2).astype(np.float32)
 

@@ -146,8 +146,13 @@ def unit_length(keypoints: np.ndarray, scheme: Scheme = IBUG68) -> np.ndarray:
     if scheme.eyes:
         return inter_pupil(keypoints, scheme)
     if scheme.has_extent:
-        return np.linalg.norm(np.nanmax(keypoints, axis=-2) - np.nanmin(keypoints, axis=-2), axis=-1)
+        return np.linalg.norm(extent(keypoints), axis=-1)
     return np.full(keypoints.shape[:-2], 100.0)
+
+
+def extent(keypoints: np.ndarray) -> np.ndarray:
+    """Width and height of the points' box, of those that aren't NaN: (..., N, 2) → (..., 2)."""
+    return np.nanmax(keypoints, axis=-2) - np.nanmin(keypoints, axis=-2)
 
 
 def inter_ocular(keypoints: np.ndarray) -> np.ndarray:

@@ -54,12 +54,12 @@ class Server:
         self.http.server_close()
 
 
-def make_archive(files, extra=()):
+def make_archive(files, extra=(), folder="repository-6e55adc"):
     """A tar.gz as GitHub makes them, all in one folder; `extra` are TarInfos with their content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in files.items():
-            member = tarfile.TarInfo(f"repository-6e55adc/{name}")
+            member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
         for member, content in extra:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from face68.convert import MESH_VERTICES, SCHEMES, from_dlib, from_mediapipe, to_68, to_dlib
+from face68.convert import MESH_VERTICES, NEAREST, from_dlib, from_mediapipe, to_68, to_dlib
 from face68.files import InputError
 from face68.formats import ImageResult, is_result, read_imglab, write_imglab
 from face68.landmarks import FLIP, Face
@@ -35,12 +35,12 @@ MIRRORED = {
 }
 
 
-@pytest.mark.parametrize("count", SCHEMES)
+@pytest.mark.parametrize("count", NEAREST)
 def test_a_schemes_points_become_68_different_ones(count):
     places = np.arange(count, dtype=np.float64)
     points = to_68(np.stack([places, -places], axis=1))
     assert points.shape == (68, 2) and points.dtype == np.float32
-    np.testing.assert_array_equal(points[:, 0], SCHEMES[count])
+    np.testing.assert_array_equal(points[:, 0], NEAREST[count])
     assert len(set(points[:, 0])) == 68
 
 

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import http.client
-import io
 import json
 import os
 import re
@@ -14,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import urllib.request
 from pathlib import Path
@@ -24,7 +22,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import REPOSITORY, SHARED, SHIPPED, one_line_error
-from file_server import Server
+from file_server import Server, make_archive
 from PIL import Image
 
 import prepare
@@ -81,14 +79,8 @@ DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.
 
 
 def package(files: dict[str, bytes]) -> bytes:
-    """As the registry has it: all in the folder `package/`."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"package/dist/{name}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    """As the registry has it."""
+    return make_archive(files, folder="package/dist")
 
 
 @pytest.fixture
